@@ -1,0 +1,55 @@
+/**
+ * Bundles the command line (which imports daemon, runner and homeserver lazily) into dist/, as ES
+ * modules with shared chunks, and writes the entry file that an old Node can parse.
+ */
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { root } from "./tasks.ts";
+
+const manifest: { version: string; dependencies: Record<string, string> } = JSON.parse(
+  readFileSync(join(root, "package.json"), "utf8"),
+);
+const dist = join(root, "dist");
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist);
+
+const result = await build({
+  absWorkingDir: root,
+  entryPoints: { cli: "packages/cli/src/main.ts" },
+  outdir: "dist",
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "node24",
+  external: Object.keys(manifest.dependencies),
+  define: { "process.env.MX_AGENT_VERSION": JSON.stringify(manifest.version) },
+  banner: {
+    js: 'import { createRequire as __mxCreateRequire } from "node:module"; const require = __mxCreateRequire(import.meta.url);',
+  },
+  chunkNames: "chunks/[name]-[hash]",
+  legalComments: "linked",
+  metafile: true,
+  logLevel: "warning",
+});
+// The architecture test reads this; it is not published.
+mkdirSync(join(root, ".cache"), { recursive: true });
+writeFileSync(join(root, ".cache", "bundle-meta.json"), JSON.stringify(result.metafile));
+
+writeFileSync(join(dist, "package.json"), '{ "type": "module" }\n');
+writeFileSync(
+  join(dist, "mx-agent.js"),
+  `#!/usr/bin/env node
+if (Number(process.versions.node.split(".")[0]) < 24) {
+  process.stderr.write("mx-agent needs Node 24 or later; this is " + process.version + " (" + process.execPath + ")\\n");
+  process.exit(78);
+} else {
+  import("node:module").then(function (module) {
+    if (module.enableCompileCache) module.enableCompileCache();
+    return import("./cli.js");
+  });
+}
+`,
+);
+chmodSync(join(dist, "mx-agent.js"), 0o755);

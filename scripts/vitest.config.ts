@@ -1,0 +1,43 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const shared = { root, pool: "forks" as const, testTimeout: 30_000, hookTimeout: 120_000 };
+
+/**
+ * `*.test.ts`: unit and package tests. `*.journey.test.ts`: whole journeys through the built CLI and
+ * real homeservers, on the homeserver that MX_TEST_HOMESERVER names. `*.long.test.ts`: crash, soak and
+ * fuzz runs, whose size is MX_TEST_SCALE (1 is the full run).
+ */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          ...shared,
+          name: "unit",
+          include: ["packages/*/test/**/*.test.ts", "scripts/test/**/*.test.ts"],
+          exclude: ["**/*.journey.test.ts", "**/*.long.test.ts", "**/node_modules/**"],
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: "journey",
+          include: ["packages/*/test/**/*.journey.test.ts"],
+          testTimeout: 120_000,
+          maxWorkers: 2,
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: "long",
+          include: ["packages/*/test/**/*.long.test.ts"],
+          testTimeout: 3_600_000,
+          maxWorkers: 1,
+        },
+      },
+    ],
+  },
+});
