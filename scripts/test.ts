@@ -66,7 +66,7 @@ const allowed = new Set(
     .split("\n")
     .filter((line) => line !== "" && !line.startsWith("#")),
 );
-const surprising = process.env["CI"] ? skipped.filter((name) => !allowed.has(name)) : [];
+const surprising = process.env.CI ? skipped.filter((name) => !allowed.has(name)) : [];
 for (const name of surprising)
   process.stderr.write(`skipped, and not in scripts/allowed-skips.txt: ${name}\n`);
 for (const file of brokenFiles) process.stderr.write(`could not be loaded: ${file.name}\n${file.message}\n`);

@@ -1,1 +1,1 @@
-process.stdout.write(`mx-agent ${process.env["MX_AGENT_VERSION"] ?? "dev"}\n`);
+process.stdout.write(`mx-agent ${process.env.MX_AGENT_VERSION ?? "dev"}\n`);
