@@ -1,1 +1,14 @@
-export {};
+export {
+  type ErrorCode,
+  type ErrorJson,
+  type ErrorOrigin,
+  type ErrorParams,
+  errorCatalogue,
+  errorFromJson,
+  isErrorCode,
+  MxError,
+  mxError,
+  toMxError,
+} from "./errors.ts";
+export { failpoint } from "./failpoint.ts";
+export { encodeFrame, FrameDecoder, MAX_FRAME_BYTES } from "./frames.ts";
