@@ -11,4 +11,5 @@ export {
   toMxError,
 } from "./errors.ts";
 export { failpoint } from "./failpoint.ts";
+export type { FileIdentity } from "./file-identity.ts";
 export { encodeFrame, FrameDecoder, MAX_FRAME_BYTES } from "./frames.ts";

@@ -1,0 +1,453 @@
+/**
+ * The methods that a daemon serves on its sockets: one table, shared by both sides. Types only at
+ * run time but for the roles; parameters are parsed by the daemon (packages/daemon/src/methods).
+ *
+ * Item streams: beside its result a method may send output items while it runs, and take input
+ * items. Both are windowed by acknowledgement (see stream.ts).
+ */
+import type { ErrorJson } from "@mx-agent/base";
+
+/** Bumped when a method changes incompatibly; the handshake compares it. */
+export const IPC_VERSION = { major: 1, minor: 0 } as const;
+
+/** `agent` methods are served on both sockets, `operator` methods on daemon.sock alone. */
+export type Role = "agent" | "operator";
+
+/** Selects an agent elsewhere, or here: always through the homeserver. */
+export interface Target {
+  room: string;
+  agent: string;
+}
+
+export interface DaemonStatus {
+  pid: number;
+  version: string;
+  started_at: string;
+  uptime_ms: number;
+  sockets: { daemon: string; agent: string };
+  account: { user_id: string; device_id: string; homeserver: string } | null;
+  sync: {
+    state: "healthy" | "degraded" | "rate_limited" | "stopped" | "logged_out";
+    detail: string | null;
+    retry_in_ms: number | null;
+    last_sync_at: string | null;
+  };
+  policy: { state: "ok" | "missing" | "invalid"; file: string; detail: string | null };
+  runner: { state: "running" | "stopped"; pid: number | null };
+  running_invocations: number;
+  outbox_depth: number;
+  dropped_results: number;
+  undecryptable: number;
+  warnings: string[];
+}
+
+export interface WorkspaceInfo {
+  room_id: string;
+  name: string | null;
+  alias: string | null;
+  encrypted: boolean;
+  membership: "join" | "invite" | "leave";
+  member_count: number;
+  project_id: string | null;
+  inviter: string | null;
+}
+
+export interface MemberInfo {
+  user_id: string;
+  display_name: string | null;
+  membership: string;
+  power_level: number;
+  agents: string[];
+}
+
+export type Liveness = "active" | "stale" | "offline" | "unknown";
+
+export interface AgentInfo {
+  agent_id: string;
+  room_id: string;
+  kind: string;
+  user_id: string;
+  device_id: string;
+  key_id: string;
+  fingerprint: string;
+  status: string;
+  liveness: Liveness;
+  last_seen_ts: number;
+  capabilities: string[];
+  tools: string[];
+  workspace: { cwd: string; project_id: string; git_commit: string };
+  load: { running_invocations: number; max_invocations: number };
+  mine: boolean;
+  trusted: boolean;
+  /** What an operator should know: an overwritten state, a key other than the approved one. */
+  warnings: string[];
+}
+
+export interface TrustEntry {
+  room_id: string;
+  agent_id: string;
+  user_id: string;
+  key_id: string;
+  fingerprint: string;
+  public_key: string;
+  status: "trusted" | "revoked" | "expired";
+  legacy: boolean;
+  approved_at: string;
+  expires_at: string | null;
+  revoked_at: string | null;
+}
+
+export type InvocationState =
+  | "requested"
+  | "held"
+  | "received"
+  | "admitted"
+  | "starting"
+  | "running"
+  | "ended"
+  | "rejected"
+  | "lost";
+
+export type Outcome =
+  | "exited"
+  | "signaled"
+  | "timed_out"
+  | "cancelled"
+  | "output_limit"
+  | "spawn_failed"
+  | "interrupted";
+
+export interface InvocationInfo {
+  invocation_id: string;
+  request_id: string;
+  side: "caller" | "executor";
+  kind: "exec" | "call";
+  room_id: string;
+  agent: string;
+  requester: string;
+  /** As a person would type it; secrets masked. */
+  summary: string;
+  state: InvocationState;
+  created_at: string;
+  ended_at: string | null;
+  result: InvocationResult | null;
+  reason: string | null;
+}
+
+/** How a run ended, as the executing side said it. */
+export interface InvocationResult {
+  outcome: Outcome;
+  exit_code: number | null;
+  signal: string | null;
+  duration_ms: number;
+  stdout_bytes: number;
+  stderr_bytes: number;
+  truncated: boolean;
+  /** null where the other side gave no digest to check. */
+  complete: boolean | null;
+}
+
+export interface ExecParams extends Target {
+  command: string[];
+  cwd: string | null;
+  env: Record<string, string>;
+  timeout_ms: number | null;
+  stdin: boolean;
+  detach: boolean;
+}
+
+/** data is base64; bytes are exact. */
+export type ExecOutput =
+  | { type: "requested"; invocation_id: string; request_id: string }
+  | { type: "accepted" }
+  | { type: "held"; summary: string; expires_at: string }
+  | { type: "chunk"; stream: "stdout" | "stderr"; data: string };
+
+export type ExecInput =
+  | { type: "stdin"; data: string }
+  | { type: "eof" }
+  | { type: "signal"; signal: "cancel" };
+
+/** A refusal is not an error of the transport: the CLI renders it with the machine it came from. */
+export type ExecResult =
+  | { type: "finished"; invocation_id: string; result: InvocationResult }
+  | {
+      type: "rejected";
+      invocation_id: string;
+      request_id: string;
+      reason: string;
+      detail: string | null;
+      origin: "local" | "remote";
+    }
+  | { type: "detached"; invocation_id: string };
+
+export interface CallParams extends Target {
+  tool: string;
+  args: Record<string, unknown>;
+  timeout_ms: number | null;
+}
+
+export type CallResult =
+  | {
+      type: "response";
+      invocation_id: string;
+      request_id: string;
+      ok: boolean;
+      result: unknown;
+      error: string | null;
+      code: string | null;
+    }
+  | {
+      type: "rejected";
+      invocation_id: string;
+      request_id: string;
+      reason: string;
+      detail: string | null;
+      origin: "local" | "remote";
+    };
+
+export interface ToolInfo {
+  agent_id: string;
+  name: string;
+  version: string;
+  description: string;
+  input_schema: unknown;
+}
+
+export interface TraceStep {
+  check: string;
+  outcome: "pass" | "refuse" | "hold" | "skip";
+  reason: string | null;
+  /** For the operator of this machine alone. */
+  detail: string | null;
+}
+
+export interface Explanation {
+  request_id: string | null;
+  decision: "allow" | "hold" | "deny";
+  reason: string | null;
+  rule: string | null;
+  trace: TraceStep[];
+  limits: Record<string, unknown> | null;
+}
+
+export interface AuditLine {
+  seq: number;
+  ts: string;
+  kind: string;
+  prev: string;
+  [field: string]: unknown;
+}
+
+export interface AuditVerdict {
+  ok: boolean;
+  lines: number;
+  files: string[];
+  checkpoints: number;
+  problems: { file: string; line: number; problem: string }[];
+}
+
+interface Method<R extends Role, P, Result, Output = never, Input = never> {
+  role: R;
+  params: P;
+  result: Result;
+  output: Output;
+  input: Input;
+}
+
+type None = Record<never, never>;
+
+export interface Methods {
+  "daemon.status": Method<"agent", None, DaemonStatus>;
+  "daemon.stop": Method<"operator", None, { pid: number }>;
+  "daemon.reload": Method<"operator", None, { policy: DaemonStatus["policy"] }>;
+
+  "auth.login": Method<
+    "operator",
+    {
+      homeserver: string;
+      user: string | null;
+      secret:
+        | { type: "password"; password: string }
+        | { type: "token"; token: string }
+        | { type: "register"; password: string; registration_token: string | null };
+      device_name: string | null;
+    },
+    { user_id: string; device_id: string; homeserver: string }
+  >;
+  "auth.status": Method<"agent", None, { account: DaemonStatus["account"]; sync: DaemonStatus["sync"] }>;
+  "auth.logout": Method<"operator", None, { user_id: string; server_side: boolean }>;
+
+  "workspace.create": Method<
+    "operator",
+    { name: string; alias: string | null; invite: string[]; encrypted: boolean },
+    WorkspaceInfo
+  >;
+  "workspace.list": Method<"agent", None, WorkspaceInfo[]>;
+  "workspace.invite": Method<
+    "operator",
+    { room: string; user: string },
+    { room_id: string; user_id: string }
+  >;
+  "workspace.join": Method<"operator", { room: string; encrypted: boolean; via: string[] }, WorkspaceInfo>;
+  "workspace.accept": Method<"operator", { room: string; encrypted: boolean }, WorkspaceInfo>;
+  "workspace.leave": Method<"operator", { room: string }, { room_id: string }>;
+  "workspace.members": Method<"agent", { room: string }, MemberInfo[]>;
+  "workspace.grant": Method<
+    "operator",
+    { room: string; user: string; power_level: number },
+    { room_id: string; user_id: string; power_level: number }
+  >;
+  "workspace.status": Method<
+    "agent",
+    { room: string; watch: boolean },
+    { workspace: WorkspaceInfo; members: MemberInfo[]; agents: AgentInfo[] },
+    { workspace: WorkspaceInfo; members: MemberInfo[]; agents: AgentInfo[] }
+  >;
+  "workspace.attach": Method<
+    "operator",
+    { room: string; path: string },
+    { room_id: string; project_id: string }
+  >;
+  "workspace.upgrade": Method<"operator", { room: string }, { room_id: string; added: string[] }>;
+
+  "agent.register": Method<
+    "operator",
+    { room: string; agent: string | null; kind: string; cwd: string | null; capabilities: string[] },
+    AgentInfo
+  >;
+  "agent.list": Method<"agent", { room: string | null; ping: boolean }, AgentInfo[]>;
+  "agent.show": Method<"agent", Target, AgentInfo>;
+  "agent.unregister": Method<
+    "operator",
+    { room: string; agent: string },
+    { room_id: string; agent_id: string }
+  >;
+  "agent.ping": Method<"agent", Target & { timeout_ms: number }, { agent_id: string; round_trip_ms: number }>;
+
+  "trust.fingerprint": Method<
+    "agent",
+    None,
+    { key_id: string; fingerprint: string; public_key: string; user_id: string | null }
+  >;
+  "trust.list": Method<"agent", { room: string | null }, TrustEntry[]>;
+  /** What would be approved: the key in the room's agent state, and the one approved now if any. */
+  "trust.inspect": Method<
+    "operator",
+    Target,
+    { agent: AgentInfo; public_key: string; approved: TrustEntry | null }
+  >;
+  "trust.approve": Method<
+    "operator",
+    Target & { fingerprint: string; expires_at: string | null; legacy: boolean },
+    TrustEntry
+  >;
+  "trust.revoke": Method<
+    "operator",
+    { room: string | null; agent: string | null; fingerprint: string | null },
+    { revoked: TrustEntry[] }
+  >;
+  "trust.rotate": Method<"operator", None, { old_fingerprint: string; fingerprint: string; rooms: string[] }>;
+
+  "exec.run": Method<"agent", ExecParams, ExecResult, ExecOutput, ExecInput>;
+  "call.run": Method<
+    "agent",
+    CallParams,
+    CallResult,
+    { type: "requested"; invocation_id: string; request_id: string },
+    { type: "signal"; signal: "cancel" }
+  >;
+  "tools.list": Method<"agent", { room: string; agent: string | null }, ToolInfo[]>;
+
+  "invocation.list": Method<
+    "agent",
+    { side: "caller" | "executor" | null; running: boolean; limit: number },
+    InvocationInfo[]
+  >;
+  "invocation.show": Method<"agent", { invocation_id: string }, InvocationInfo>;
+  "invocation.cancel": Method<
+    "agent",
+    { invocation_id: string },
+    { invocation_id: string; state: InvocationState }
+  >;
+  "invocation.wait": Method<"agent", { invocation_id: string }, ExecResult>;
+  "invocation.logs": Method<
+    "agent",
+    { invocation_id: string; follow: boolean; since_ms: number | null },
+    { result: InvocationResult | null },
+    ExecOutput
+  >;
+  "invocation.prune": Method<"operator", { older_than_ms: number }, { pruned: number; bytes: number }>;
+
+  "policy.explain": Method<
+    "operator",
+    | { request_id: string }
+    | {
+        room: string;
+        user: string;
+        agent: string | null;
+        command: string[];
+        cwd: string | null;
+        env: string[];
+        tool: string | null;
+      },
+    Explanation
+  >;
+
+  "audit.tail": Method<"operator", { lines: number; follow: boolean }, { last_seq: number }, AuditLine>;
+  "audit.show": Method<"operator", { invocation_id: string }, AuditLine[]>;
+  "audit.verify": Method<"operator", { file: string | null }, AuditVerdict>;
+}
+
+export type MethodName = keyof Methods;
+export type Params<M extends MethodName> = Methods[M]["params"];
+export type Result<M extends MethodName> = Methods[M]["result"];
+export type Output<M extends MethodName> = Methods[M]["output"];
+export type Input<M extends MethodName> = Methods[M]["input"];
+
+/** The role of each method at run time; the type makes a wrong or missing entry a compile error. */
+export const methodRoles: { readonly [M in MethodName]: Methods[M]["role"] } = {
+  "daemon.status": "agent",
+  "daemon.stop": "operator",
+  "daemon.reload": "operator",
+  "auth.login": "operator",
+  "auth.status": "agent",
+  "auth.logout": "operator",
+  "workspace.create": "operator",
+  "workspace.list": "agent",
+  "workspace.invite": "operator",
+  "workspace.join": "operator",
+  "workspace.accept": "operator",
+  "workspace.leave": "operator",
+  "workspace.members": "agent",
+  "workspace.grant": "operator",
+  "workspace.status": "agent",
+  "workspace.attach": "operator",
+  "workspace.upgrade": "operator",
+  "agent.register": "operator",
+  "agent.list": "agent",
+  "agent.show": "agent",
+  "agent.unregister": "operator",
+  "agent.ping": "agent",
+  "trust.fingerprint": "agent",
+  "trust.list": "agent",
+  "trust.inspect": "operator",
+  "trust.approve": "operator",
+  "trust.revoke": "operator",
+  "trust.rotate": "operator",
+  "exec.run": "agent",
+  "call.run": "agent",
+  "tools.list": "agent",
+  "invocation.list": "agent",
+  "invocation.show": "agent",
+  "invocation.cancel": "agent",
+  "invocation.wait": "agent",
+  "invocation.logs": "agent",
+  "invocation.prune": "operator",
+  "policy.explain": "operator",
+  "audit.tail": "operator",
+  "audit.show": "operator",
+  "audit.verify": "operator",
+};
+
+export type { ErrorJson };
