@@ -24,6 +24,7 @@ export interface SynapseOptions {
 }
 
 export interface Synapse {
+  readonly kind: "synapse";
   readonly url: string;
   readonly name: string;
   readonly registrationSharedSecret: string;
@@ -71,6 +72,7 @@ export async function startSynapse(options: SynapseOptions = {}): Promise<Synaps
   }
 
   return {
+    kind: "synapse",
     url,
     name,
     registrationSharedSecret: secrets.registrationSharedSecret,
