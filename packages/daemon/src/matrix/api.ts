@@ -148,10 +148,8 @@ export interface MatrixSession {
   close(): Promise<void>;
 }
 
-export interface InboxListener {
-  /**
-   * Called for one event after another, in order, after they are committed. When it resolves the event is
-   * marked as done; when it throws, or the process ends before, the event comes again.
-   */
-  (event: IncomingEvent): Promise<void>;
-}
+/**
+ * Called for one event after another, in order, after they are committed. When it resolves the event is
+ * marked as done; when it throws, or the process ends before, the event comes again.
+ */
+export type InboxListener = (event: IncomingEvent) => Promise<void>;
