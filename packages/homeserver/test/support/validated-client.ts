@@ -94,6 +94,90 @@ export class Conformance {
     }
     const schema = described.content?.["application/json"]?.schema;
     this.covered.add(where);
+    const problems = schema ? this.#validate(schema, body, where) : [];
+    return status >= 400 && body !== undefined && !isInteractive(body)
+      ? [...problems, ...this.#validate(errorSchema, body, where)]
+      : problems;
+  }
+
+  #unknownEndpoint(method: string, path: string, status: number, body: unknown): string[] {
+    const where = `${method} ${path} ${status}`;
+    if (status !== 404 && status !== 405)
+      return [`${where}: not in the specification, so it answers 404 or 405`];
+    return this.#validate(errorSchema, body, where);
+  }
+
+  #find(method: string, path: string): { route: Route; operation: Operation } | undefined {
+    const segments = (path.split("?")[0] ?? "").split("/");
+    const candidates = this.#routes.filter((route) => matches(route.segments, segments));
+    candidates.sort((a, b) => literals(b) - literals(a));
+    for (const route of candidates) {
+      const operation = route.operations[method.toLowerCase()];
+      if (operation) return { route, operation };
+    }
+    return undefined;
+  }
+
+  #validate(schema: object, body: unknown, where: string): string[] {
+    let check = this.#compiled.get(schema);
+    if (!check) {
+      check = this.#ajv.compile(schema);
+      this.#compiled.set(schema, check);
+    }
+    if (check(body)) return [];
+    return (check.errors ?? []).map(
+      (error) => `${where}: ${error.instancePath || "the body"} ${error.message ?? error.keyword}`,
+    );
+  }
+}
+
+/** An answer of the user-interactive authentication API: its body is flows, not an error. */
+function isInteractive(body: unknown): boolean {
+  return typeof body === "object" && body !== null && "flows" in body;
+}
+
+function matches(template: string[], path: string[]): boolean {
+  // The last parameter may be empty and left out with its slash: `/state/{eventType}`.
+  const last = template.at(-1) ?? "";
+  if (template.length === path.length + 1 && last === "{stateKey}")
+    return matches(template.slice(0, -1), path);
+  if (template.length !== path.length) return false;
+  return template.every((part, i) => {
+    if (!part.startsWith("{")) return part === path[i];
+    return path[i] !== "" || part === "{stateKey}";
+  });
+}
+
+const literals = (route: Route) => route.segments.filter((part) => !part.startsWith("{")).length;
+
+/** An HTTP client of one homeserver whose every answer is checked against the specification. */
+export class ValidatedClient {
+  readonly url: string;
+  readonly #conformance: Conformance | undefined;
+
+  /** Without `conformance` status and body are not checked. */
+  constructor(url: string, conformance: Conformance | undefined) {
+    this.url = url;
+    this.#conformance = conformance;
+  }
+
+  async exchange(request: Request): Promise<Exchange> {
+    const raw = request.body instanceof Uint8Array || typeof request.body === "string";
+    const response = await fetch(this.url + request.path, {
+      method: request.method,
+      redirect: "manual",
+      headers: {
+        ...(request.body !== undefined && { "content-type": "application/json" }),
+        ...(request.token !== undefined && { authorization: `Bearer ${request.token}` }),
+        ...request.headers,
+      },
+      ...(request.body !== undefined && {
+        body: raw ? (request.body as string | Uint8Array<ArrayBuffer>) : JSON.stringify(request.body),
+      }),
+    });
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    const isJson = response.headers.get("content-type")?.startsWith("application/json") ?? false;
+    const body: unknown = isJson ? JSON.parse(new TextDecoder().decode(bytes)) : undefined;
     const problems = [
       ...(this.#conformance?.problems(request.method, request.path, response.status, body) ?? []),
       ...(response.headers.get("access-control-allow-origin") === "*" ? [] : ["no CORS headers"]),
