@@ -108,6 +108,12 @@ const catalogue = {
     exit: 77,
     rpc: -32052,
   },
+  MX_PEER_STARTED_HERE: {
+    message: "process {pid} was started by mx-agent for somebody else; the operator's socket is closed to it",
+    hint: "run this command yourself, outside of any command that mx-agent started",
+    exit: 77,
+    rpc: -32056,
+  },
   MX_LOGIN_REFUSED: {
     message: "{url} refused the login of {user}: {detail}",
     hint: "check user name and password; `--register` makes a new account where the server allows it",
