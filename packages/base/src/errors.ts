@@ -170,6 +170,18 @@ const catalogue = {
     exit: 78,
     rpc: -32066,
   },
+  MX_STORE_LOCKED: {
+    message: "{file} is in use by another process",
+    hint: "one daemon owns it at a time: `mx-agent daemon status` shows which one is running",
+    exit: 78,
+    rpc: -32067,
+  },
+  MX_STORE_MISSING: {
+    message: "{file} is missing, and this device cannot read its messages without it",
+    hint: "restore it from a backup made while the daemon was stopped, or log in again as a new device",
+    exit: 78,
+    rpc: -32068,
+  },
   // 124 to 127: how the command could not end by itself
   MX_TIMED_OUT: {
     message: "{what} did not end within {seconds} s",
