@@ -23,9 +23,15 @@ export type Handler<M extends MethodName> = (
   context: CallContext<M>,
 ) => Promise<Result<M>>;
 
-/** Parameters arrive as unknown and are parsed by the daemon before the handler sees them. */
+/**
+ * Parameters, and the input items of methods that take any, arrive as unknown and are parsed by the
+ * daemon before the handler sees them. What a parser throws is the call's answer.
+ */
 export type Handlers = {
-  [M in MethodName]: { parse(params: unknown): Params<M>; handle: Handler<M> };
+  [M in MethodName]: {
+    parse(params: unknown): Params<M>;
+    handle: Handler<M>;
+  } & ([Input<M>] extends [never] ? unknown : { parseInput(item: unknown): Input<M> });
 };
 
 export interface ActiveCall<M extends MethodName> {

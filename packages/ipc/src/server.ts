@@ -1,0 +1,138 @@
+/** The daemon's end of its two sockets. */
+import { createServer, type Server, type Socket } from "node:net";
+import { type MxError, mxError } from "@mx-agent/base";
+import { Connection } from "./connection.ts";
+import type { Handlers, Peer } from "./contract.ts";
+import { listenAt } from "./listen.ts";
+import type { Role } from "./methods.ts";
+
+export type { CallContext, Handler, Handlers, Peer } from "./contract.ts";
+
+export interface PeerCredentials {
+  uid: number;
+  pid: number | null;
+}
+
+export interface ServeOptions {
+  /** `daemon` serves all methods, `agent` the agents' alone. */
+  sockets: { daemon: string; agent: string };
+  handlers: Handlers;
+  /** Of mx-agent; told to clients, for messages. */
+  version: string;
+  /** Who is at the other end of a connected socket; null where that cannot be found out. */
+  peerOf(fd: number): PeerCredentials | null;
+  /** Whether this process may not use the operator's socket: the runner's children and all below them. */
+  refusePid(pid: number): boolean;
+  /** The uid that may connect; by default that of this process. */
+  owner?: number;
+  /** What was not foreseen in a handler; the client hears MX_INTERNAL. */
+  onError(error: unknown, where: { method: string }): void;
+}
+
+export interface IpcServer {
+  /** Who is connected now. */
+  connections(): Peer[];
+  /**
+   * Takes no more connections, removes the sockets, aborts the calls in progress and lets them answer
+   * for at most `grace_ms` (by default 1000), then closes everything.
+   */
+  close(options?: { grace_ms?: number }): Promise<void>;
+}
+
+/**
+ * Listens on both sockets. MX_SOCKET_PATH or MX_ALREADY_RUNNING where a socket cannot be had, and then
+ * neither is taken.
+ */
+export async function serve(options: ServeOptions): Promise<IpcServer> {
+  const connections = new Set<Connection>();
+  const accept = (role: Role) => (socket: Socket) => {
+    const { peer, refusal } = identify(socket, role, options);
+    connections.add(
+      new Connection(socket, {
+        handlers: options.handlers,
+        version: options.version,
+        peer,
+        refusal,
+        onError: options.onError,
+        onClosed: (connection) => connections.delete(connection),
+      }),
+    );
+  };
+  const daemon = createServer({ allowHalfOpen: true }, accept("operator"));
+  const agent = createServer({ allowHalfOpen: true }, accept("agent"));
+  await listenAt(daemon, options.sockets.daemon);
+  try {
+    await listenAt(agent, options.sockets.agent);
+  } catch (error) {
+    await stopListening(daemon);
+    throw error;
+  }
+  return {
+    connections: () => [...connections].map((connection) => connection.peer),
+    close: async ({ grace_ms = 1000 } = {}) => {
+      const stopped = [stopListening(daemon), stopListening(agent)];
+      const reason = mxError("MX_NOT_RUNNING", {
+        what: "the daemon",
+        hint: "it was stopped while it worked on this call; start it with `mx-agent daemon start`",
+      });
+      const answered = Promise.all([...connections].map((connection) => connection.cancelAll(reason)));
+      await withinGrace(answered, grace_ms);
+      for (const connection of connections) connection.end();
+      const last = setTimeout(() => {
+        for (const connection of connections) connection.destroy();
+      }, grace_ms);
+      await Promise.all(stopped);
+      clearTimeout(last);
+    },
+  };
+}
+
+function identify(
+  socket: Socket,
+  role: Role,
+  options: ServeOptions,
+): { peer: Peer; refusal: MxError | undefined } {
+  const owner = options.owner ?? process.getuid?.() ?? -1;
+  const fd = fdOf(socket);
+  const credentials = fd === undefined ? null : options.peerOf(fd);
+  if (credentials === null)
+    return {
+      peer: { role, uid: -1, pid: null },
+      refusal: mxError("MX_PEER_UID", { uid: "unknown", owner }),
+    };
+  const { uid, pid } = credentials;
+  return { peer: { role, uid, pid }, refusal: refusalOf(role, uid, pid, owner, options) };
+}
+
+function refusalOf(
+  role: Role,
+  uid: number,
+  pid: number | null,
+  owner: number,
+  options: ServeOptions,
+): MxError | undefined {
+  if (uid !== owner) return mxError("MX_PEER_UID", { uid, owner });
+  if (role === "operator" && pid !== null && options.refusePid(pid))
+    return mxError("MX_PEER_STARTED_HERE", { pid });
+  return undefined;
+}
+
+/** The descriptor of a connected socket: Node has it, and does not document how to ask. */
+function fdOf(socket: Socket): number | undefined {
+  const handle: unknown = Reflect.get(socket, "_handle");
+  if (typeof handle !== "object" || handle === null) return undefined;
+  const fd: unknown = Reflect.get(handle, "fd");
+  return typeof fd === "number" && fd >= 0 ? fd : undefined;
+}
+
+/** Resolves when the last connection is gone; the socket's file is removed at once. */
+function stopListening(server: Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()));
+}
+
+async function withinGrace(work: Promise<unknown>, grace_ms: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, grace_ms);
+  await Promise.race([work, promise]);
+  clearTimeout(timer);
+}

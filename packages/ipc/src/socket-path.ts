@@ -1,0 +1,8 @@
+/** sun_path of unix(7), less its final NUL; the kernel cuts what is longer, silently on some systems. */
+const LONGEST = process.platform === "darwin" ? 103 : 107;
+
+/** Why no socket can have this path, or undefined. */
+export function socketPathProblem(path: string): string | undefined {
+  const bytes = Buffer.byteLength(path);
+  return bytes > LONGEST ? `its path has ${bytes} bytes, and the system takes ${LONGEST} at most` : undefined;
+}
