@@ -1,0 +1,34 @@
+import type { ByteRange } from "./key.ts";
+import type { DatabaseSchema } from "./schema.ts";
+
+/** One write of a transaction, in the order in which they took effect. */
+export type Write =
+  | { kind: "put"; store: number; key: Uint8Array; value: Uint8Array }
+  | { kind: "delete"; store: number; range: ByteRange }
+  | { kind: "clear"; store: number };
+
+/** All that one IndexedDB transaction, or one deletion of a database, did. */
+export interface Change {
+  database: string;
+  /** The new schema where it changed, null for a database that is gone, undefined where it stayed. */
+  schema?: DatabaseSchema | null;
+  /** Ids of stores that are gone with all they hold. */
+  removedStores: readonly number[];
+  /** Key generators that moved: store id to the largest key. */
+  generators: ReadonlyMap<number, number>;
+  writes: readonly Write[];
+}
+
+/** Where changes become durable. */
+export interface Journal {
+  /** Returns when the change is on disk as a whole; throws when it may not be. Synchronous. */
+  commit(change: Change): void;
+}
+
+/** A database as it is on disk; `rows` are read lazily, in the order of their keys. */
+export interface StoredDatabase {
+  name: string;
+  schema: DatabaseSchema;
+  generators: ReadonlyMap<number, number>;
+  rows(store: number): Iterable<{ key: Uint8Array; value: Uint8Array }>;
+}

@@ -1,0 +1,162 @@
+import { Buffer } from "node:buffer";
+import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
+import { crc32 } from "node:zlib";
+import { failpoint } from "@mx-agent/base";
+import type { Change, Journal, StoredDatabase, Write } from "./change.ts";
+import type { ByteRange } from "./key.ts";
+import type { DatabaseSchema } from "./schema.ts";
+import { damaged } from "./sqlite-error.ts";
+
+/** Reads and writes the tables of an open file; whoever opened the file closes it. */
+export class SqliteJournal implements Journal {
+  readonly #file: string;
+  readonly #db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(file: string, db: DatabaseSync) {
+    this.#file = file;
+    this.#db = db;
+  }
+
+  commit(change: Change): void {
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      this.#apply(change);
+      failpoint("crypto-store.before-commit");
+      this.#db.exec("COMMIT");
+      failpoint("crypto-store.after-commit");
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  /** Everything that is in the file, its sums checked; MX_STORE_DAMAGED. */
+  load(): StoredDatabase[] {
+    const databases = this.#prepared("SELECT name, schema, sum FROM databases ORDER BY name")
+      .all()
+      .map((row) => this.#database(row));
+    const stores = new Set(databases.flatMap(({ schema }) => schema.stores.map(({ id }) => id)));
+    const owners = this.#prepared("SELECT store FROM records UNION SELECT store FROM generators").all();
+    const orphan = owners.find((row) => !stores.has(Number(row.store)));
+    if (orphan) throw damaged(this.#file, `records of an object store ${orphan.store} that is not known`);
+    return databases;
+  }
+
+  #database(row: Record<string, unknown>): StoredDatabase {
+    const name = String(row.name);
+    const json = String(row.schema);
+    if (row.sum !== sum(name, json))
+      throw damaged(this.#file, `the schema of ${name} does not match its sum`);
+    const schema: DatabaseSchema = JSON.parse(json);
+    return {
+      name: JSON.parse(name),
+      schema,
+      generators: this.#generators(schema),
+      rows: (store) => this.#rows(store),
+    };
+  }
+
+  #generators(schema: DatabaseSchema): Map<number, number> {
+    const generators = new Map<number, number>();
+    for (const { id } of schema.stores) {
+      const row = this.#prepared("SELECT value, sum FROM generators WHERE store = ?").get(id);
+      if (!row) continue;
+      if (row.sum !== sum(String(id), String(row.value)))
+        throw damaged(this.#file, `the key generator of object store ${id} does not match its sum`);
+      generators.set(id, Number(row.value));
+    }
+    return generators;
+  }
+
+  *#rows(store: number): Generator<{ key: Uint8Array; value: Uint8Array }> {
+    const rows = this.#prepared("SELECT key, value, sum FROM records WHERE store = ? ORDER BY key").iterate(
+      store,
+    );
+    for (const { key, value, sum: expected } of rows) {
+      if (!(key instanceof Uint8Array && value instanceof Uint8Array))
+        throw damaged(this.#file, `a record of object store ${store} is not bytes`);
+      if (expected !== sum(String(store), key, value))
+        throw damaged(this.#file, `a record of object store ${store} does not match its sum`);
+      yield { key, value };
+    }
+  }
+
+  #apply(change: Change): void {
+    for (const store of change.removedStores) {
+      this.#run("DELETE FROM records WHERE store = ?", store);
+      this.#run("DELETE FROM generators WHERE store = ?", store);
+    }
+    const name = JSON.stringify(change.database);
+    if (change.schema === null) this.#run("DELETE FROM databases WHERE name = ?", name);
+    else if (change.schema) {
+      const schema = JSON.stringify(change.schema);
+      this.#run("INSERT OR REPLACE INTO databases VALUES (?, ?, ?)", name, schema, sum(name, schema));
+    }
+    for (const write of change.writes) this.#write(write);
+    for (const [store, value] of change.generators)
+      this.#run(
+        "INSERT OR REPLACE INTO generators VALUES (?, ?, ?)",
+        store,
+        value,
+        sum(String(store), String(value)),
+      );
+  }
+
+  #write(write: Write): void {
+    switch (write.kind) {
+      case "put":
+        this.#run(
+          "INSERT INTO records VALUES (?, ?, ?, ?) ON CONFLICT (store, key) DO UPDATE SET value = excluded.value, sum = excluded.sum",
+          write.store,
+          write.key,
+          write.value,
+          sum(String(write.store), write.key, write.value),
+        );
+        break;
+      case "delete":
+        this.#deleteRange(write.store, write.range);
+        break;
+      case "clear":
+        this.#run("DELETE FROM records WHERE store = ?", write.store);
+        break;
+    }
+  }
+
+  #deleteRange(store: number, { lower, upper, lowerOpen, upperOpen }: ByteRange): void {
+    const bounds: SQLInputValue[] = [];
+    let where = "store = ?";
+    if (lower) {
+      where += lowerOpen ? " AND key > ?" : " AND key >= ?";
+      bounds.push(lower);
+    }
+    if (upper) {
+      where += upperOpen ? " AND key < ?" : " AND key <= ?";
+      bounds.push(upper);
+    }
+    this.#run(`DELETE FROM records WHERE ${where}`, store, ...bounds);
+  }
+
+  #run(sql: string, ...values: SQLInputValue[]): void {
+    this.#prepared(sql).run(...values);
+  }
+
+  #prepared(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (!statement) {
+      statement = this.#db.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+}
+
+/** CRC-32 over the parts, each with its length. */
+function sum(...parts: (string | Uint8Array)[]): number {
+  let crc = 0;
+  for (const part of parts) {
+    const bytes = typeof part === "string" ? Buffer.from(part) : part;
+    crc = crc32(bytes, crc32(`${bytes.byteLength}:`, crc));
+  }
+  return crc;
+}
