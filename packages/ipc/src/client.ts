@@ -1,19 +1,14 @@
 /** A caller's end of a socket of the daemon. Loads nothing but the framing and json-rpc-2.0. */
 import type { Socket } from "node:net";
 import { mxError, toMxError } from "@mx-agent/base";
-import {
-  isJSONRPCRequest,
-  isJSONRPCResponse,
-  isJSONRPCResponses,
-  JSONRPCClient,
-  type JSONRPCResponse,
-} from "json-rpc-2.0";
+import { JSONRPCClient, type JSONRPCResponse } from "json-rpc-2.0";
 import { ClientCall } from "./client-call.ts";
 import type { ActiveCall } from "./contract.ts";
 import { dial } from "./dial.ts";
 import { Link } from "./link.ts";
 import { IPC_VERSION, type MethodName, type Params, type Role } from "./methods.ts";
 import { errorOfResponse } from "./rpc-errors.ts";
+import { isRequest, isResponse } from "./rpc-messages.ts";
 import {
   ACK,
   type CallId,
@@ -142,13 +137,13 @@ class Client implements IpcClient {
   }
 
   #receive(payload: unknown, bytes: number): void {
-    if (isJSONRPCResponse(payload) || isJSONRPCResponses(payload)) {
+    if (isResponse(payload)) {
       // An answer to nothing in particular: the daemon could not read what we sent.
-      if (!Array.isArray(payload) && payload.id === null) this.#fail(payload.error?.message ?? "");
+      if (payload.id === null) this.#fail(payload.error?.message ?? "it answered nothing that was asked");
       else this.#rpc.receive(payload);
       return;
     }
-    if (!isJSONRPCRequest(payload)) return;
+    if (!isRequest(payload)) return;
     const params = fieldsOf(payload.params);
     const call = isCallId(params.id) ? this.#calls.get(params.id) : undefined;
     if (call === undefined) return;

@@ -2,12 +2,8 @@
 import type { Socket } from "node:net";
 import { type MxError, mxError, toMxError } from "@mx-agent/base";
 import {
-  createInvalidRequestResponse,
   createJSONRPCErrorResponse,
-  type createJSONRPCNotification,
   createJSONRPCSuccessResponse,
-  isJSONRPCRequest,
-  isJSONRPCRequests,
   JSONRPCErrorCode,
   type JSONRPCRequest,
   type JSONRPCResponse,
@@ -18,6 +14,7 @@ import type { Handlers, Peer } from "./contract.ts";
 import { Link } from "./link.ts";
 import { type Input, IPC_VERSION, type MethodName, methodRoles } from "./methods.ts";
 import { badParams, errorResponse } from "./rpc-errors.ts";
+import { invalidRequest, isRequest } from "./rpc-messages.ts";
 import {
   ACK,
   CANCEL,
@@ -118,16 +115,25 @@ export class Connection {
       this.#item(payload.params, bytes);
       return;
     }
-    if (!isJSONRPCRequest(payload) && !isJSONRPCRequests(payload)) {
-      this.#post(createInvalidRequestResponse(fieldsOf(payload)));
-      return;
-    }
-    this.#rpc.receive(payload).then(
+    const answer = Array.isArray(payload) ? this.#batch(payload) : this.#single(payload);
+    answer.then(
       (response) => {
         if (response) this.#post(response);
       },
       (error) => this.#options.onError(error, { method: "receive" }),
     );
+  }
+
+  async #single(payload: unknown): Promise<JSONRPCResponse | null> {
+    return isRequest(payload) ? this.#rpc.receive(payload) : invalidRequest(payload);
+  }
+
+  /** JSON-RPC 2.0, section 6. */
+  async #batch(payloads: unknown[]): Promise<JSONRPCResponse | JSONRPCResponse[] | null> {
+    if (payloads.length === 0) return invalidRequest(payloads);
+    const answers = await Promise.all(payloads.map((payload) => this.#single(payload)));
+    const responses = answers.filter((answer) => answer !== null);
+    return responses.length > 0 ? responses : null;
   }
 
   #greet(params: unknown): Welcome {
@@ -150,7 +156,7 @@ export class Connection {
     const { id } = request;
     // Nobody could be answered, nor cancel it.
     if (!isCallId(id)) return null;
-    if (this.#calls.has(id)) return createInvalidRequestResponse(request);
+    if (this.#calls.has(id)) return invalidRequest(request);
     const refusal = this.#refuse(method);
     if (refusal) return errorResponse(id, refusal);
     const handler = this.#options.handlers[method];
@@ -227,8 +233,8 @@ export class Connection {
   }
 }
 
-function isNote(payload: unknown, name: string): payload is ReturnType<typeof createJSONRPCNotification> {
-  return isJSONRPCRequest(payload) && payload.method === name && payload.id === undefined;
+function isNote(payload: unknown, name: string): payload is JSONRPCRequest {
+  return isRequest(payload) && payload.method === name && payload.id === undefined;
 }
 
 /** undefined for a method that takes no items. */
