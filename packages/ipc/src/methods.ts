@@ -6,246 +6,33 @@
  * items. Both are windowed by acknowledgement (see stream.ts).
  */
 import type { ErrorJson } from "@mx-agent/base";
+import type {
+  AgentInfo,
+  AuditLine,
+  AuditVerdict,
+  CallParams,
+  CallResult,
+  DaemonStatus,
+  ExecInput,
+  ExecOutput,
+  ExecParams,
+  ExecResult,
+  Explanation,
+  InvocationInfo,
+  InvocationResult,
+  InvocationState,
+  MemberInfo,
+  Target,
+  ToolInfo,
+  TrustEntry,
+  WorkspaceInfo,
+} from "./values.ts";
 
 /** Bumped when a method changes incompatibly; the handshake compares it. */
 export const IPC_VERSION = { major: 1, minor: 0 } as const;
 
 /** `agent` methods are served on both sockets, `operator` methods on daemon.sock alone. */
 export type Role = "agent" | "operator";
-
-/** Selects an agent elsewhere, or here: always through the homeserver. */
-export interface Target {
-  room: string;
-  agent: string;
-}
-
-export interface DaemonStatus {
-  pid: number;
-  version: string;
-  started_at: string;
-  uptime_ms: number;
-  sockets: { daemon: string; agent: string };
-  account: { user_id: string; device_id: string; homeserver: string } | null;
-  sync: {
-    state: "healthy" | "degraded" | "rate_limited" | "stopped" | "logged_out";
-    detail: string | null;
-    retry_in_ms: number | null;
-    last_sync_at: string | null;
-  };
-  policy: { state: "ok" | "missing" | "invalid"; file: string; detail: string | null };
-  runner: { state: "running" | "stopped"; pid: number | null };
-  running_invocations: number;
-  outbox_depth: number;
-  dropped_results: number;
-  undecryptable: number;
-  warnings: string[];
-}
-
-export interface WorkspaceInfo {
-  room_id: string;
-  name: string | null;
-  alias: string | null;
-  encrypted: boolean;
-  membership: "join" | "invite" | "leave";
-  member_count: number;
-  project_id: string | null;
-  inviter: string | null;
-}
-
-export interface MemberInfo {
-  user_id: string;
-  display_name: string | null;
-  membership: string;
-  power_level: number;
-  agents: string[];
-}
-
-export type Liveness = "active" | "stale" | "offline" | "unknown";
-
-export interface AgentInfo {
-  agent_id: string;
-  room_id: string;
-  kind: string;
-  user_id: string;
-  device_id: string;
-  key_id: string;
-  fingerprint: string;
-  status: string;
-  liveness: Liveness;
-  last_seen_ts: number;
-  capabilities: string[];
-  tools: string[];
-  workspace: { cwd: string; project_id: string; git_commit: string };
-  load: { running_invocations: number; max_invocations: number };
-  mine: boolean;
-  trusted: boolean;
-  /** What an operator should know: an overwritten state, a key other than the approved one. */
-  warnings: string[];
-}
-
-export interface TrustEntry {
-  room_id: string;
-  agent_id: string;
-  user_id: string;
-  key_id: string;
-  fingerprint: string;
-  public_key: string;
-  status: "trusted" | "revoked" | "expired";
-  legacy: boolean;
-  approved_at: string;
-  expires_at: string | null;
-  revoked_at: string | null;
-}
-
-export type InvocationState =
-  | "requested"
-  | "held"
-  | "received"
-  | "admitted"
-  | "starting"
-  | "running"
-  | "ended"
-  | "rejected"
-  | "lost";
-
-export type Outcome =
-  | "exited"
-  | "signaled"
-  | "timed_out"
-  | "cancelled"
-  | "output_limit"
-  | "spawn_failed"
-  | "interrupted";
-
-export interface InvocationInfo {
-  invocation_id: string;
-  request_id: string;
-  side: "caller" | "executor";
-  kind: "exec" | "call";
-  room_id: string;
-  agent: string;
-  requester: string;
-  /** As a person would type it; secrets masked. */
-  summary: string;
-  state: InvocationState;
-  created_at: string;
-  ended_at: string | null;
-  result: InvocationResult | null;
-  reason: string | null;
-}
-
-/** How a run ended, as the executing side said it. */
-export interface InvocationResult {
-  outcome: Outcome;
-  exit_code: number | null;
-  signal: string | null;
-  duration_ms: number;
-  stdout_bytes: number;
-  stderr_bytes: number;
-  truncated: boolean;
-  /** null where the other side gave no digest to check. */
-  complete: boolean | null;
-}
-
-export interface ExecParams extends Target {
-  command: string[];
-  cwd: string | null;
-  env: Record<string, string>;
-  timeout_ms: number | null;
-  stdin: boolean;
-  detach: boolean;
-}
-
-/** data is base64; bytes are exact. */
-export type ExecOutput =
-  | { type: "requested"; invocation_id: string; request_id: string }
-  | { type: "accepted" }
-  | { type: "held"; summary: string; expires_at: string }
-  | { type: "chunk"; stream: "stdout" | "stderr"; data: string };
-
-export type ExecInput =
-  | { type: "stdin"; data: string }
-  | { type: "eof" }
-  | { type: "signal"; signal: "cancel" };
-
-/** A refusal is not an error of the transport: the CLI renders it with the machine it came from. */
-export type ExecResult =
-  | { type: "finished"; invocation_id: string; result: InvocationResult }
-  | {
-      type: "rejected";
-      invocation_id: string;
-      request_id: string;
-      reason: string;
-      detail: string | null;
-      origin: "local" | "remote";
-    }
-  | { type: "detached"; invocation_id: string };
-
-export interface CallParams extends Target {
-  tool: string;
-  args: Record<string, unknown>;
-  timeout_ms: number | null;
-}
-
-export type CallResult =
-  | {
-      type: "response";
-      invocation_id: string;
-      request_id: string;
-      ok: boolean;
-      result: unknown;
-      error: string | null;
-      code: string | null;
-    }
-  | {
-      type: "rejected";
-      invocation_id: string;
-      request_id: string;
-      reason: string;
-      detail: string | null;
-      origin: "local" | "remote";
-    };
-
-export interface ToolInfo {
-  agent_id: string;
-  name: string;
-  version: string;
-  description: string;
-  input_schema: unknown;
-}
-
-export interface TraceStep {
-  check: string;
-  outcome: "pass" | "refuse" | "hold" | "skip";
-  reason: string | null;
-  /** For the operator of this machine alone. */
-  detail: string | null;
-}
-
-export interface Explanation {
-  request_id: string | null;
-  decision: "allow" | "hold" | "deny";
-  reason: string | null;
-  rule: string | null;
-  trace: TraceStep[];
-  limits: Record<string, unknown> | null;
-}
-
-export interface AuditLine {
-  seq: number;
-  ts: string;
-  kind: string;
-  prev: string;
-  [field: string]: unknown;
-}
-
-export interface AuditVerdict {
-  ok: boolean;
-  lines: number;
-  files: string[];
-  checkpoints: number;
-  problems: { file: string; line: number; problem: string }[];
-}
 
 interface Method<R extends Role, P, Result, Output = never, Input = never> {
   role: R;
