@@ -1,0 +1,105 @@
+import { MAX_JSON_DEPTH } from "./limits.ts";
+
+/** The value has no canonical JSON. `path` leads to the part that has none, from the top. */
+export class CanonicalJsonError extends Error {
+  override readonly name = "CanonicalJsonError";
+  readonly path: readonly (string | number)[];
+
+  constructor(problem: string, path: readonly (string | number)[]) {
+    super(problem);
+    this.path = path;
+  }
+}
+
+const surrogate = /[\ud800-\udfff]/;
+
+/**
+ * Matrix canonical JSON: keys sorted by Unicode code point, no white space, integers within ±(2^53-1),
+ * no lone surrogates; `__proto__` is a key like any other. Takes what JSON.parse makes: plain objects,
+ * arrays, strings, numbers, booleans and null. Throws CanonicalJsonError for anything else, and for more
+ * than MAX_JSON_DEPTH levels. PROTOCOL "Signing"; Matrix specification, appendix "Canonical JSON".
+ */
+export function canonicalJson(value: unknown): string {
+  const path: (string | number)[] = [];
+  return write(value, path);
+}
+
+/** The UTF-8 bytes of `canonicalJson`. */
+export function canonicalBytes(value: unknown): Buffer {
+  return Buffer.from(canonicalJson(value), "utf8");
+}
+
+function write(value: unknown, path: (string | number)[]): string {
+  switch (typeof value) {
+    case "string":
+      return writeString(value, path);
+    case "number":
+      if (!Number.isSafeInteger(value))
+        throw new CanonicalJsonError("a number is not an integer within ±(2^53-1)", [...path]);
+      // Minus zero is an integer, and is written as 0.
+      return String(value);
+    case "boolean":
+      return value ? "true" : "false";
+    case "object":
+      if (value === null) return "null";
+      if (path.length >= MAX_JSON_DEPTH)
+        throw new CanonicalJsonError(`nested more than ${MAX_JSON_DEPTH} levels deep`, [...path]);
+      return Array.isArray(value) ? writeArray(value, path) : writeObject(value, path);
+    default:
+      throw new CanonicalJsonError(`a value of type ${typeof value} has no JSON`, [...path]);
+  }
+}
+
+function writeString(text: string, path: readonly (string | number)[]): string {
+  if (!text.isWellFormed()) throw new CanonicalJsonError("a string holds a lone surrogate", [...path]);
+  // Its escapes are the canonical ones: \b \t \n \f \r \" \\, lower-case \u00xx for other controls, no others.
+  return JSON.stringify(text);
+}
+
+function writeArray(items: readonly unknown[], path: (string | number)[]): string {
+  let text = "[";
+  for (let index = 0; index < items.length; index++) {
+    path.push(index);
+    text += (index === 0 ? "" : ",") + write(items[index], path);
+    path.pop();
+  }
+  return `${text}]`;
+}
+
+function writeObject(object: object, path: (string | number)[]): string {
+  const prototype: unknown = Object.getPrototypeOf(object);
+  if (prototype !== Object.prototype && prototype !== null)
+    throw new CanonicalJsonError("an object is not a plain one", [...path]);
+  let text = "{";
+  for (const [key, value] of sortedEntries(object)) {
+    path.push(key);
+    text += `${(text.length === 1 ? "" : ",") + writeString(key, path)}:${write(value, path)}`;
+    path.pop();
+  }
+  return `${text}}`;
+}
+
+function sortedEntries(object: object): [string, unknown][] {
+  const entries: [string, unknown][] = Object.entries(object);
+  // UTF-16 order is code point order but for surrogates, which stand before U+E000 to U+FFFF there.
+  const compare = entries.some(([key]) => surrogate.test(key)) ? compareCodePoints : compareUnits;
+  return entries.sort(([a], [b]) => compare(a, b));
+}
+
+function compareUnits(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function compareCodePoints(a: string, b: string): number {
+  const shorter = Math.min(a.length, b.length);
+  for (let index = 0; index < shorter; index++) {
+    const left = a.charCodeAt(index);
+    const right = b.charCodeAt(index);
+    if (left === right) continue;
+    const leftIsPair = left >= 0xd800 && left <= 0xdfff;
+    const rightIsPair = right >= 0xd800 && right <= 0xdfff;
+    if (leftIsPair !== rightIsPair) return leftIsPair ? 1 : -1;
+    return left - right;
+  }
+  return a.length - b.length;
+}
