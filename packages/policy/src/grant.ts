@@ -1,0 +1,73 @@
+/** What several entries allow, combined: the widest of each, then the tighter of that and what was asked. */
+import type { Grant, GrantedSandbox, PolicyRequest } from "./decision.ts";
+import type { Program } from "./entry.ts";
+import { inheritable } from "./environment.ts";
+import type { Entry, Settings } from "./model.ts";
+
+export interface Allowed {
+  entry: Entry;
+  program: Program;
+}
+
+/** `first` decides the working directory where the request named none: those with another one do not count. */
+export function combine(
+  first: Allowed,
+  others: Allowed[],
+  request: PolicyRequest,
+  deviceChecked: boolean,
+): Grant {
+  const { executable, argv, cwd, tool } = first.program;
+  const all = [first, ...others.filter(({ program }) => program.cwd.path === cwd.path)];
+  const settings = all.map(({ entry }) => entry.settings);
+  const widest = (value: (settings: Settings) => number) => Math.max(...settings.map(value));
+  const widestOrNone = (value: (settings: Settings) => number | null): number | null =>
+    settings.reduce<number | null>((most, each) => {
+      const limit = value(each);
+      return most === null || limit === null ? null : Math.max(most, limit);
+    }, 0);
+  const granted = Math.min(
+    widest((each) => each.maxRuntimeMs),
+    tool?.maxRuntimeMs ?? Number.POSITIVE_INFINITY,
+  );
+  return {
+    executable,
+    argv,
+    cwd,
+    env: { ...request.env },
+    sandbox: combineSandbox(all),
+    env_allowlist: unique(settings.flatMap((each) => inheritable(each.envAllowlist))),
+    limits: {
+      // 0 would be no time at all, and some runners read it as no limit.
+      max_runtime_ms: Math.max(1, Math.min(granted, request.timeout_ms ?? granted)),
+      max_output_bytes: widest((each) => each.maxOutputBytes),
+      max_memory_bytes: widestOrNone((each) => each.maxMemoryBytes),
+      max_processes: widestOrNone((each) => each.maxProcesses),
+      max_cpu_seconds: widestOrNone((each) => each.maxCpuSeconds),
+    },
+    max_concurrent: widest((each) => each.maxConcurrent),
+    max_per_minute: widestOrNone((each) => each.maxPerMinute),
+    require_verified_device: deviceChecked || all.every(({ entry }) => entry.requireVerifiedDevice),
+    tool: tool && { name: tool.name, version: tool.version, output: tool.output },
+  };
+}
+
+function combineSandbox(all: Allowed[]): GrantedSandbox {
+  if (all.some(({ entry }) => entry.settings.sandbox === "none")) return { backend: "none" };
+  const writable = unique(
+    all.flatMap(({ entry, program }) => {
+      const { readOnlyPaths, writablePaths } = entry.settings;
+      return readOnlyPaths.includes(program.project) ? writablePaths : [...writablePaths, program.project];
+    }),
+  );
+  const readOnly = unique(all.flatMap(({ entry }) => entry.settings.readOnlyPaths));
+  return {
+    backend: "bubblewrap",
+    network: all.some(({ entry }) => entry.settings.network === "allow") ? "allow" : "deny",
+    read_only_paths: readOnly.filter((path) => !writable.includes(path)),
+    writable_paths: writable,
+  };
+}
+
+function unique(items: string[]): string[] {
+  return [...new Set(items)].toSorted();
+}

@@ -1,0 +1,56 @@
+import { type KeyPath, type Positions, showPath } from "./positions.ts";
+
+/** What is wrong with a policy file. One problem denies everything. */
+export interface Problem {
+  file: string;
+  /** From 1. */
+  line: number;
+  /** As written in TOML: rooms."!abc:example.org".agents."*".allow_cwd[1]; empty for a mistake of syntax. */
+  key: string;
+  message: string;
+}
+
+/** What is allowed to be, but that an operator should know. */
+export interface Warning extends Problem {
+  code:
+    | "first_implementation"
+    | "unused"
+    | "not_found"
+    | "launcher"
+    | "unsandboxed"
+    | "writable_command"
+    | "limit"
+    | "environment"
+    | "tool_input"
+    | "overlap";
+}
+
+export function showProblem(problem: Problem): string {
+  return `${problem.file}:${problem.line}: ${problem.key === "" ? "" : `${problem.key}: `}${problem.message}`;
+}
+
+/** Collects problems, and knows how to name a place. */
+export class Report {
+  readonly problems: Problem[] = [];
+  readonly file: string;
+  readonly #positions: Positions;
+
+  constructor(file: string, positions: Positions) {
+    this.file = file;
+    this.#positions = positions;
+  }
+
+  add(path: KeyPath, message: string): void {
+    this.problems.push({ ...this.place(path), message });
+  }
+
+  place(path: KeyPath): { file: string; line: number; key: string } {
+    return { file: this.file, line: this.#positions.line(path), key: showPath(path) };
+  }
+
+  /** `file:line key` */
+  rule(path: KeyPath): string {
+    const { file, line, key } = this.place(path);
+    return `${file}:${line} ${key}`;
+  }
+}
