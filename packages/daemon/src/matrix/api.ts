@@ -134,7 +134,10 @@ export interface MatrixSession {
   readonly account: Account;
   readonly rooms: Rooms;
   readonly outbox: Outbox;
-  health(): SyncHealth & { last_sync_ts: number | null };
+  /** `notes`: one line for each thing that went wrong for good, such as a gap too long to be filled. */
+  health(): SyncHealth & { last_sync_ts: number | null; notes: string[] };
+  /** Encrypted events that can't be decrypted yet; they are kept and tried again when keys come. */
+  undecryptable(): number;
   /** Resolves when the first sync has been committed; nothing can be sent before. */
   ready(): Promise<void>;
   createRoom(options: CreateRoom): Promise<string>;

@@ -1,0 +1,179 @@
+import { failpoint } from "@mx-agent/base";
+import type { Database } from "../state/database.ts";
+import type { InboxTable } from "../state/inbox.ts";
+import type { RoomTable } from "../state/rooms.ts";
+import type { SyncTable } from "../state/sync-store.ts";
+import type { Transport } from "./api.ts";
+import { type JoinedRoom, parseSyncResponse, type RawEvent, type SyncBatch } from "./sync-response.ts";
+import { type Clock, OUR_TYPES } from "./types.ts";
+
+export interface ToDeviceMessage {
+  type: string;
+  sender: string;
+  content: unknown;
+  transport: Transport;
+}
+
+export interface IntakeOptions {
+  db: Database;
+  sync: SyncTable;
+  rooms: RoomTable;
+  inbox: InboxTable;
+  clock: Clock;
+  user_id: string;
+}
+
+/** What a room keeps of its state once we have left it, so that it still has a name. */
+const KEPT_AFTER_LEAVING = new Set(["m.room.name", "m.room.canonical_alias"]);
+const PRUNE_EVERY_MS = 3_600_000;
+
+/**
+ * Takes in what /sync brings: events, state, decrypted to-device messages, markers of gaps and the position,
+ * committed together. The position alone decides what the server forgets, so nothing may come after it.
+ */
+export class Intake {
+  readonly #options: IntakeOptions;
+  #batch: SyncBatch | undefined;
+  #toDevice: ToDeviceMessage[] = [];
+  #pruned = Number.NEGATIVE_INFINITY;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  /** Reads the body of an answer to /sync, to be committed once the SDK is through with it; why not, otherwise. */
+  read(body: string): string | undefined {
+    const parsed = parseSyncResponse(body);
+    if (typeof parsed === "string") return parsed;
+    this.#batch = parsed;
+    this.#toDevice = [];
+    return undefined;
+  }
+
+  /** A to-device message of the answer that was read last, as the SDK decrypted it. */
+  addToDevice(message: ToDeviceMessage): void {
+    this.#toDevice.push(message);
+  }
+
+  /** Commits what was read; answers the rooms that it changed. */
+  commit(next_batch: string): SyncBatch {
+    const batch = this.#batch;
+    if (batch?.next_batch !== next_batch)
+      throw new Error("the SDK is done with another /sync than the last one");
+    const { db, sync } = this.#options;
+    failpoint("sync.before_commit");
+    db.transaction(() => {
+      const since = sync.position();
+      const now = this.#options.clock();
+      for (const { type, content } of batch.account_data) sync.setAccountData(type, content ?? {});
+      for (const message of this.#toDevice) this.#storeToDevice(message, now);
+      for (const room of batch.joined) this.#storeJoined(room, since, now);
+      for (const room of batch.invited) this.#storeInvited(room.room_id, room.state, now);
+      for (const room_id of batch.left) this.#storeLeft(room_id);
+      sync.setPosition(next_batch);
+      this.#prune(now);
+    });
+    failpoint("sync.after_commit");
+    this.#batch = undefined;
+    this.#toDevice = [];
+    return batch;
+  }
+
+  /** Stores events that /messages brought, oldest first, and closes the gap. */
+  commitGap(gap: { id: number; room_id: string }, events: RawEvent[]): void {
+    failpoint("backfill.before_commit");
+    this.#options.db.transaction(() => {
+      const now = this.#options.clock();
+      // Old state is no news: what is in force came with the /sync that had the gap.
+      for (const event of events) {
+        if (event.state_key === undefined) this.#storeEvent(gap.room_id, event, true, now);
+      }
+      this.#options.sync.closeGap(gap.id);
+    });
+    failpoint("backfill.after_commit");
+  }
+
+  #storeJoined(room: JoinedRoom, since: string | null, now: number): void {
+    const { rooms, sync } = this.#options;
+    const { room_id, timeline } = room;
+    const known = rooms.get(room_id)?.membership === "join";
+    if (!known) {
+      rooms.clearState(room_id);
+      rooms.put({ room_id, membership: "join", inviter: null });
+    }
+    this.#storeState(room_id, room.state, now);
+    if (known && since !== null && room.limited && room.prev_batch !== null) {
+      sync.addGap({ room_id, prev_batch: room.prev_batch, since });
+    }
+    const inTimeline = new Set(timeline.map((event) => event.event_id));
+    const before = room.state.filter((event) => !inTimeline.has(event.event_id));
+    for (const event of [...before, ...timeline]) this.#storeEvent(room_id, event, false, now);
+  }
+
+  #storeInvited(room_id: string, state: RawEvent[], now: number): void {
+    const { rooms, user_id } = this.#options;
+    const invitation = state.find((event) => event.type === "m.room.member" && event.state_key === user_id);
+    rooms.clearState(room_id);
+    rooms.put({ room_id, membership: "invite", inviter: invitation?.sender ?? null });
+    this.#storeState(room_id, state, now);
+  }
+
+  #storeLeft(room_id: string): void {
+    const { rooms } = this.#options;
+    if (rooms.get(room_id) === undefined) return;
+    const kept = rooms.state(room_id).filter((event) => KEPT_AFTER_LEAVING.has(event.type));
+    rooms.clearState(room_id);
+    for (const event of kept) rooms.setState(room_id, event);
+    rooms.put({ room_id, membership: "leave", inviter: null });
+  }
+
+  #storeState(room_id: string, state: RawEvent[], now: number): void {
+    for (const { type, state_key, event_id, sender, content, origin_server_ts } of state) {
+      if (state_key === undefined) continue;
+      this.#options.rooms.setState(room_id, { type, state_key, event_id, sender, content, origin_server_ts });
+      if (type === "m.room.encryption" && state_key === "")
+        this.#options.rooms.rememberEncrypted(room_id, now);
+    }
+  }
+
+  #storeEvent(room_id: string, event: RawEvent, backfilled: boolean, now: number): void {
+    const encrypted = event.type === "m.room.encrypted" && event.state_key === undefined;
+    if (!encrypted && !event.type.startsWith(OUR_TYPES)) return;
+    this.#options.inbox.add({
+      kind: "timeline",
+      room_id,
+      event_id: event.event_id,
+      sender: event.sender,
+      type: event.type,
+      state_key: event.state_key ?? null,
+      content: JSON.stringify(event.content),
+      origin_server_ts: event.origin_server_ts,
+      backfilled,
+      transport: encrypted ? null : JSON.stringify({ encrypted: false } satisfies Transport),
+      received_ts: now,
+    });
+  }
+
+  #storeToDevice(message: ToDeviceMessage, now: number): void {
+    if (!message.type.startsWith(OUR_TYPES)) return;
+    this.#options.inbox.add({
+      kind: "to_device",
+      room_id: null,
+      event_id: null,
+      sender: message.sender,
+      type: message.type,
+      state_key: null,
+      content: JSON.stringify(message.content ?? {}),
+      origin_server_ts: null,
+      backfilled: false,
+      transport: JSON.stringify(message.transport),
+      received_ts: now,
+    });
+  }
+
+  #prune(now: number): void {
+    if (now - this.#pruned < PRUNE_EVERY_MS) return;
+    this.#pruned = now;
+    this.#options.inbox.prune(now);
+  }
+}

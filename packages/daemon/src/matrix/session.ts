@@ -1,0 +1,220 @@
+import { mxError } from "@mx-agent/base";
+import { ClientEvent, MatrixClient } from "matrix-js-sdk/lib/client.js";
+import { Filter } from "matrix-js-sdk/lib/filter.js";
+import { HttpApiEvent } from "matrix-js-sdk/lib/http-api/interface.js";
+import { SyncState } from "matrix-js-sdk/lib/sync.js";
+import type { Database } from "../state/database.ts";
+import { InboxTable } from "../state/inbox.ts";
+import { OutboxTable } from "../state/outbox.ts";
+import { RoomTable } from "../state/rooms.ts";
+import { SyncTable } from "../state/sync-store.ts";
+import type { InboxListener, MatrixSession } from "./api.ts";
+import { Backfill } from "./backfill.ts";
+import { Changes } from "./changes.ts";
+import { Delivery } from "./delivery.ts";
+import { syncFilter } from "./filter.ts";
+import { RateLimitGate } from "./gate.ts";
+import { guardedFetch } from "./guarded-fetch.ts";
+import { Health } from "./health.ts";
+import { Intake } from "./intake.ts";
+import { outboxLink } from "./link.ts";
+import { DurableOutbox } from "./outbox.ts";
+import { takeOver } from "./owner.ts";
+import { RoomActions } from "./room-actions.ts";
+import { RoomDirectory } from "./rooms.ts";
+import { sdkLogger, silenceSdkConsole } from "./sdk-logger.ts";
+import { DurableSyncStore } from "./sync-store.ts";
+import { type Clock, type Credentials, describe, type Fetch, isRecord, type Logger } from "./types.ts";
+
+export interface SessionOptions {
+  db: Database;
+  credentials: Credentials;
+  fetch: Fetch;
+  clock: Clock;
+  logger: Logger;
+  /** Called for each event of the inbox, one after another. */
+  onEvent: InboxListener;
+  /** The homeserver does not know our token any more. Soft: log in again with the same device. Called once. */
+  onLoggedOut: (soft: boolean, detail: string) => void;
+  /** State could not be written: the process must end, and the next start recovers. */
+  onFatal: (error: unknown) => void;
+}
+
+/** Events of one room that the SDK keeps in memory. We need none; it needs a few for verification. */
+const TIMELINE_CAP = 50;
+const INITIAL_SYNC_LIMIT = 20;
+const REQUEST_TIMEOUT_MS = 60_000;
+
+/**
+ * Opens a session on stored credentials; it syncs until it is closed, and goes on where the last one was.
+ * Needs no network: `ready` resolves when the homeserver has been reached.
+ */
+export async function openSession(options: SessionOptions): Promise<MatrixSession> {
+  const { db, credentials, clock, logger } = options;
+  const { user_id, device_id, homeserver } = credentials;
+  const tables = {
+    sync: new SyncTable(db),
+    rooms: new RoomTable(db),
+    inbox: new InboxTable(db),
+    outbox: new OutboxTable(db),
+  };
+  takeOver(db, tables, { user_id, device_id, homeserver }, logger);
+
+  const closed = new AbortController();
+  const changes = new Changes();
+  const gate = new RateLimitGate();
+  const health = new Health(gate, clock);
+  const intake = new Intake({ db, ...tables, clock, user_id });
+  const ready = Promise.withResolvers<void>();
+  ready.promise.catch(() => undefined);
+  let skew: number | null = null;
+
+  silenceSdkConsole();
+  const client = new MatrixClient({
+    baseUrl: homeserver,
+    userId: user_id,
+    deviceId: device_id,
+    accessToken: credentials.access_token,
+    localTimeoutMs: REQUEST_TIMEOUT_MS,
+    disableVoip: true,
+    logger: sdkLogger(logger),
+    fetchFn: guardedFetch({
+      fetch: options.fetch,
+      gate,
+      clock,
+      isEncrypted: (room_id) => tables.rooms.isEncrypted(room_id),
+      onSync: (body) => intake.read(body),
+      onClockSkew: (ms) => {
+        skew = ms;
+      },
+    }),
+    store: new DurableSyncStore({ ...tables, commit: async (next_batch) => commit(next_batch) }),
+  });
+
+  const delivery = new Delivery({
+    inbox: tables.inbox,
+    onEvent: options.onEvent,
+    decrypt: async () => "this session has no encryption",
+    logger,
+  });
+  const backfill = new Backfill({
+    client,
+    sync: tables.sync,
+    intake,
+    logger,
+    onStored: () => delivery.kick(),
+  });
+  const actions = new RoomActions({
+    client,
+    table: tables.rooms,
+    user_id,
+    homeserver,
+    clock,
+    changes,
+    signal: closed.signal,
+  });
+  const outbox = new DurableOutbox({
+    db,
+    table: tables.outbox,
+    device_id,
+    homeserver,
+    clock,
+    logger,
+    link: outboxLink({
+      client,
+      rooms: tables.rooms,
+      gate,
+      clock,
+      changes,
+      ready: () => ready.promise,
+      encrypt: async (outgoing) => {
+        if (outgoing.kind === "state" || !tables.rooms.isEncrypted(outgoing.room_id)) return null;
+        throw mxError("MX_INTERNAL", { detail: `there is no encryption for ${outgoing.room_id}` });
+      },
+    }),
+  });
+
+  function commit(next_batch: string): void {
+    let batch: ReturnType<Intake["commit"]>;
+    try {
+      batch = intake.commit(next_batch);
+    } catch (error) {
+      stop("stopped", `state could not be written: ${describe(error)}`);
+      options.onFatal(error);
+      throw error;
+    }
+    for (const { room_id } of batch.joined) capTimeline(client, room_id);
+    health.synced();
+    ready.resolve();
+    changes.announce();
+    delivery.kick();
+    backfill.kick();
+  }
+
+  /** Ends all that talks to the homeserver. The tables keep what the next session goes on with. */
+  function stop(state: "stopped" | "logged_out", detail: string): void {
+    health.end(state, detail);
+    closed.abort(mxError("MX_NOT_RUNNING", { what: "the Matrix session", hint: detail }));
+    ready.reject(closed.signal.reason);
+    client.stopClient();
+    client.http.abort();
+  }
+
+  client.on(ClientEvent.ReceivedToDeviceMessage, ({ message, encryptionInfo }) => {
+    if (encryptionInfo === null) intake.addToDevice({ ...message, transport: { encrypted: false } });
+  });
+  client.on(ClientEvent.Sync, (state, _previous, data) => {
+    if (state !== SyncState.Error && state !== SyncState.Reconnecting) return;
+    const detail = describe(data?.error);
+    logger.warn({ error: detail }, "sync failed; trying again");
+    health.degraded(detail);
+  });
+  client.on(ClientEvent.SyncUnexpectedError, (error) => {
+    logger.error({ error: describe(error) }, "the SDK could not work on all of a sync");
+  });
+  client.on(HttpApiEvent.SessionLoggedOut, (error) => {
+    if (health.ended) return;
+    const soft = isRecord(error.data) && error.data.soft_logout === true;
+    const detail = error.error ?? "the access token is not valid any more";
+    logger.error({ soft, detail }, "the homeserver has logged this device out");
+    stop("logged_out", detail);
+    options.onLoggedOut(soft, detail);
+  });
+
+  const filter = new Filter(user_id);
+  filter.setDefinition(syncFilter);
+  const started = client
+    .startClient({
+      filter,
+      initialSyncLimit: INITIAL_SYNC_LIMIT,
+      disablePresence: true,
+      lazyLoadMembers: false,
+    })
+    .catch((error: unknown) => health.degraded(describe(error)));
+  delivery.kick();
+
+  return {
+    account: { user_id, device_id, homeserver },
+    rooms: new RoomDirectory({ table: tables.rooms, lookUpAlias: (alias) => actions.lookUpAlias(alias) }),
+    outbox,
+    health: () => ({ ...health.now(), notes: backfill.notes() }),
+    undecryptable: () => tables.inbox.count("undecryptable"),
+    ready: () => ready.promise,
+    createRoom: (room) => actions.create(room),
+    join: (room, via) => actions.join(room, via),
+    invite: (room_id, user) => actions.invite(room_id, user),
+    leave: (room_id) => actions.leave(room_id),
+    setPowerLevel: (room_id, user, level) => actions.setPowerLevel(room_id, user, level),
+    setState: (room_id, type, state_key, content) => actions.setState(room_id, type, state_key, content),
+    clockSkew: () => skew,
+    async close() {
+      stop("stopped", "closed");
+      await Promise.all([started, delivery.close(), backfill.close(), outbox.close()]);
+    },
+  };
+}
+
+function capTimeline(client: MatrixClient, room_id: string): void {
+  const room = client.getRoom(room_id);
+  if (room && room.getLiveTimeline().getEvents().length > TIMELINE_CAP) room.resetLiveTimeline();
+}
