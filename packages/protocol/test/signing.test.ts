@@ -235,7 +235,7 @@ describe("keys", () => {
 
   test("key id and fingerprint are the same digest, without padding", () => {
     // SHA-256 of 32 zero bytes.
-    const digest = "Zmh6rfhivXdsj8GLjp+OIAiXFIVu4jOzkCpHZQ1fKSU";
+    const digest = "Zmh6rfhivXdsj8GLjp+OIAiXFIVu4jOzkCpZHQ1fKSU";
     expect(keyIdOf(new Uint8Array(32))).toBe(`mxagent-ed25519:${digest}`);
     expect(fingerprintOf(new Uint8Array(32))).toBe(`SHA256:${digest}`);
   });
