@@ -29,6 +29,8 @@ import { type Clock, type Credentials, describe, type Fetch, isRecord, type Logg
 export interface SessionOptions {
   db: Database;
   credentials: Credentials;
+  /** Directory of the crypto store; made when it is missing. */
+  cryptoDir: string;
   fetch: Fetch;
   clock: Clock;
   logger: Logger;

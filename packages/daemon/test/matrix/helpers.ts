@@ -1,0 +1,145 @@
+/** Sessions on a real homeserver, and the few words that their stories need. */
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { IncomingEvent, MatrixSession } from "../../src/matrix/api.ts";
+import { login } from "../../src/matrix/login.ts";
+import { openSession, type SessionOptions } from "../../src/matrix/session.ts";
+import type { Credentials, Logger } from "../../src/matrix/types.ts";
+import { Database } from "../../src/state/database.ts";
+import { migrations } from "../../src/state/schema.ts";
+
+export interface LogLine {
+  level: "debug" | "info" | "warn" | "error";
+  message: string;
+  details: object;
+}
+
+export function memoryLogger(): Logger & { lines: LogLine[] } {
+  const lines: LogLine[] = [];
+  const at = (level: LogLine["level"]) => (details: object, message: string) => {
+    lines.push({ level, message, details });
+    if (process.env.MX_TEST_LOG) process.stderr.write(`${level} ${message} ${JSON.stringify(details)}\n`);
+  };
+  return { lines, debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+export function openDatabase(file: string): Database {
+  return new Database({ file, migrations, version: "0.0.0" });
+}
+
+/** A user of the homeserver with a fresh name and a password. */
+export async function newUser(server: {
+  registerUser(name: string, password: string): Promise<void>;
+}): Promise<{ user: string; password: string }> {
+  const user = `u${randomBytes(5).toString("hex")}`;
+  const password = randomBytes(9).toString("hex");
+  await server.registerUser(user, password);
+  return { user, password };
+}
+
+export interface TestMachine {
+  readonly session: MatrixSession;
+  readonly credentials: Credentials;
+  readonly events: IncomingEvent[];
+  readonly log: LogLine[];
+  readonly db: Database;
+  readonly loggedOut: { soft: boolean; detail: string }[];
+  readonly fatal: unknown[];
+  /** Resolves to the first event for which `wanted` holds, of those that came or will come. */
+  event(wanted: (event: IncomingEvent) => boolean): Promise<IncomingEvent>;
+  /** Closes session and database, and opens both again on the same files. */
+  restart(changes?: Partial<SessionOptions>): Promise<void>;
+  stop(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface MachineOptions extends Partial<SessionOptions> {
+  url: string;
+  user: string;
+  password: string;
+}
+
+/** A session with a state.db of its own in a temporary directory. */
+export async function machine({ url, user, password, ...rest }: MachineOptions): Promise<TestMachine> {
+  const dir = await mkdtemp(join(tmpdir(), "mx-matrix-"));
+  const credentials =
+    rest.credentials ??
+    (await login({
+      fetch,
+      homeserver: url,
+      method: { kind: "password", user, password },
+      device_name: "test",
+    }));
+  const events: IncomingEvent[] = [];
+  const loggedOut: { soft: boolean; detail: string }[] = [];
+  const fatal: unknown[] = [];
+  const logger = memoryLogger();
+  let db = openDatabase(join(dir, "state.db"));
+  const start = (changes: Partial<SessionOptions>) =>
+    openSession({
+      credentials,
+      fetch,
+      clock: Date.now,
+      logger,
+      onEvent: async (event) => {
+        events.push(event);
+      },
+      onLoggedOut: (soft, detail) => loggedOut.push({ soft, detail }),
+      onFatal: (error) => fatal.push(error),
+      cryptoDir: join(dir, "crypto"),
+      ...rest,
+      ...changes,
+      db,
+    });
+  let session = await start({});
+  let running = true;
+  const stop = async () => {
+    if (!running) return;
+    running = false;
+    await session.close();
+    db.close();
+  };
+  return {
+    get session() {
+      return session;
+    },
+    get db() {
+      return db;
+    },
+    credentials,
+    events,
+    log: logger.lines,
+    loggedOut,
+    fatal,
+    event: (wanted) => eventually(() => events.find(wanted)),
+    async restart(changes = {}) {
+      await stop();
+      db = openDatabase(join(dir, "state.db"));
+      session = await start(changes);
+      running = true;
+    },
+    stop,
+    async close() {
+      await stop();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Polls until `find` gives something; fails with what it was waiting for. */
+export async function eventually<T>(
+  find: () => T | undefined | null | false | Promise<T | undefined | null | false>,
+  what = find.toString(),
+  timeoutMs = 60_000,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const found = await find();
+    if (found !== undefined && found !== null && found !== false) return found;
+    if (performance.now() > deadline) throw new Error(`it did not happen within ${timeoutMs} ms: ${what}`);
+    await sleep(20);
+  }
+}
