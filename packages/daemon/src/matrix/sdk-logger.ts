@@ -19,6 +19,8 @@ export function sdkLogger(logger: Logger, part = "sdk"): SdkLogger {
 
 /** The SDK has a second logger, of the whole process, that writes to the console. */
 export function silenceSdkConsole(): void {
-  const methods: Partial<Record<string, unknown>> = { ...sdkGlobalLogger };
-  if (typeof methods.setLevel === "function") methods.setLevel.call(sdkGlobalLogger, "silent", false);
+  const { rebuild }: { rebuild?: unknown } = { ...sdkGlobalLogger };
+  // Loggers made from this one later take the factory over; its level they would not.
+  Object.assign(sdkGlobalLogger, { methodFactory: () => () => undefined });
+  if (typeof rebuild === "function") rebuild.call(sdkGlobalLogger);
 }

@@ -93,6 +93,9 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     store: new DurableSyncStore({ ...tables, commit: async (next_batch) => commit(next_batch) }),
   });
 
+  // Calls are none of our business, and it would keep an object for each room.
+  client.matrixRTC.start = () => undefined;
+
   const delivery = new Delivery({
     inbox: tables.inbox,
     onEvent: options.onEvent,
