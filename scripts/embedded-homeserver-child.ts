@@ -28,7 +28,7 @@ const homeserver = await startHomeserver({
   dataDir: options.dir,
   name: options.name,
   registration: "open",
-  ...(options.defaultRateLimits ? {} : { rateLimits: "off" }),
+  ...(options.defaultRateLimits ? {} : { rateLimits: null }),
 });
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);
 

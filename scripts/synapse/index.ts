@@ -99,7 +99,7 @@ async function registerUser(url: string, secret: string, username: string, passw
   const mac = createHmac("sha1", secret)
     .update([nonce, username, password, "notadmin"].join("\0"))
     .digest("hex");
-  const body = JSON.stringify({ nonce, username, password, admin: false, mac });
+  const body = JSON.stringify({ nonce, username, password, admin: false, mac, inhibit_login: true });
   await json(
     await fetch(endpoint, { method: "POST", body, headers: { "content-type": "application/json" } }),
   );

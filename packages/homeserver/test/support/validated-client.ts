@@ -53,6 +53,26 @@ const errorSchema = {
   },
 };
 
+/** "User-interactive API in the REST API": what a 401 says when more is asked for than the token. */
+const interactiveSchema = {
+  type: "object",
+  required: ["flows", "session"],
+  properties: {
+    flows: {
+      type: "array",
+      minItems: 1,
+      items: {
+        type: "object",
+        required: ["stages"],
+        properties: { stages: { type: "array", items: { type: "string" } } },
+      },
+    },
+    params: { type: "object" },
+    session: { type: "string" },
+    completed: { type: "array", items: { type: "string" } },
+  },
+};
+
 /** Checks answers against the Client-Server API's OpenAPI document. */
 export class Conformance {
   readonly #ajv = new Ajv2020({ strict: false, allErrors: true });
@@ -90,7 +110,7 @@ export class Conformance {
     const described = operation.responses[status];
     if (!described) {
       if (!anywhere.has(status)) return [`${where}: the specification has no such status here`];
-      return this.#validate(errorSchema, body, where);
+      return this.#validate(isInteractive(body) ? interactiveSchema : errorSchema, body, where);
     }
     const schema = described.content?.["application/json"]?.schema;
     this.covered.add(where);

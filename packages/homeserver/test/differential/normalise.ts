@@ -1,0 +1,161 @@
+/**
+ * Makes two servers' answers comparable: ids become names in order of appearance, times and positions their
+ * kind, unordered lists sorted, and what the specification leaves to the server goes.
+ */
+
+/** Fields whose value differs by nature; only that they are there, and of which type, is compared. */
+const opaque: Record<string, string> = {
+  access_token: "token",
+  refresh_token: "token",
+  session: "session",
+  origin_server_ts: "time",
+  ts: "time",
+  expires_in_ms: "time",
+  last_active_ago: "time",
+  next_batch: "position",
+  prev_batch: "position",
+  start: "position",
+  end: "position",
+  filter_id: "filter",
+  etag: "etag",
+};
+
+/** Fields that are not compared: made up by the server, or Synapse's own from before the specification. */
+const ignored = new Set([
+  "error",
+  "age",
+  "age_ts",
+  "replaces_state",
+  "prev_sender",
+  "home_server",
+  "well_known",
+  "last_seen_ip",
+  "last_seen_ts",
+  "last_seen_user_agent",
+]);
+
+/** Fields that Synapse copies to an event's top level, as they were before the first release of the specification. */
+const legacy = new Set(["user_id", "prev_content", "redacted_because"]);
+
+const vendor = /^(org\.matrix\.|io\.element\.|uk\.|fi\.|com\.)/;
+const eventId = /^\$[A-Za-z0-9_+/-]{20,}(:.+)?$/;
+const roomId = /^![A-Za-z0-9_-]{10,}(:.+)?$/;
+const mxc = /^mxc:\/\/[^/]+\/.+$/;
+
+/** Lists whose order means something; every other list is sorted. */
+const ordered = new Set(["timeline.events", "events_before", "events_after", "actions"]);
+/** Answers whose `chunk` is a stretch of a timeline. */
+const timelineAnswer = /\/(messages|relations|context)\b/;
+
+type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+
+/** Names that are given out as ids appear; one for each scenario, so that an id keeps its name in it. */
+export class Names {
+  readonly #given = new Map<string, string>();
+  #next = { $: 1, "!": 1, "mxc:": 1 };
+
+  /** Names an id in advance: a device, say. */
+  give(id: string, name: string): void {
+    this.#given.set(id, name);
+  }
+
+  of(text: string): string {
+    const given = this.#given.get(text);
+    if (given !== undefined) return given;
+    const kind = kindOf(text);
+    if (!kind) return text;
+    const name = `${kind}${this.#next[kind]++}`;
+    this.#given.set(text, name);
+    if (kind === "mxc:") this.#given.set(text.replace(/.*\//, ""), name);
+    return name;
+  }
+
+  /** Replaces the ids and positions in a path, which may be encoded, and hold JSON. */
+  inPath(path: string): string {
+    return decode(path)
+      .replace(/([?&])(since|from|to|at|access_token)=[^&]+/g, "$1$2=…")
+      .replace(/![A-Za-z0-9_-]{10,}(:[a-z.]+)?|\$[A-Za-z0-9_-]{43}/g, (id) => this.of(id))
+      .replace(/(?<=\/media\/[^?]*\/)[A-Za-z0-9_-]{16,}/, (id) => this.#given.get(id) ?? id);
+  }
+
+  /** The name of an id that has one, otherwise its kind: what a list is sorted by. */
+  mask(text: string): string {
+    return this.#given.get(text) ?? kindOf(text) ?? text;
+  }
+}
+
+function kindOf(text: string): "$" | "!" | "mxc:" | undefined {
+  if (eventId.test(text)) return "$";
+  if (roomId.test(text)) return "!";
+  return mxc.test(text) ? "mxc:" : undefined;
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** The answer to a request for `path`, as it is compared. `names` learns the ids that are new in it. */
+export function normalise(path: string, body: unknown, names: Names): Json {
+  const chunk = timelineAnswer.test(path) ? "timeline.events" : "chunk";
+  return named(pruned(body as Json, ""), names, "", chunk);
+}
+
+function pruned(value: Json, key: string): Json {
+  if (Array.isArray(value)) return value.map((item) => pruned(item, key));
+  if (typeof value !== "object" || value === null) return value;
+  const kept: Record<string, Json> = {};
+  const isEvent = "type" in value && "sender" in value;
+  for (const [name, inner] of Object.entries(value)) {
+    if (ignored.has(name) || vendor.test(name)) continue;
+    if (isEvent && legacy.has(name)) continue;
+    const kind = opaque[name];
+    if (kind !== undefined && typeof inner !== "object") kept[name] = `<${kind}>`;
+    else kept[name] = pruned(inner, key === "timeline" ? `timeline.${name}` : name);
+  }
+  // An empty `unsigned` and none are the same.
+  if (typeof kept.unsigned === "object" && kept.unsigned !== null && Object.keys(kept.unsigned).length === 0)
+    delete kept.unsigned;
+  return kept;
+}
+
+function named(value: Json, names: Names, key: string, chunk: string): Json {
+  if (typeof value === "string") return names.of(value);
+  if (Array.isArray(value)) {
+    const items = ordered.has(key === "chunk" ? chunk : key) ? value : sorted(value, names);
+    return items.map((item) => named(item, names, key, chunk));
+  }
+  if (typeof value !== "object" || value === null) return value;
+  const inner = Object.entries(value).sort(([a], [b]) => compare(names.mask(a), names.mask(b)));
+  const result: Record<string, Json> = {};
+  for (const [name, item] of inner)
+    result[names.of(name)] = named(item, names, key === "timeline" ? `timeline.${name}` : name, chunk);
+  return result;
+}
+
+function sorted(items: Json[], names: Names): Json[] {
+  return items
+    .map((item) => ({ item, by: sortKey(item) + masked(item, names) }))
+    .sort((a, b) => compare(a.by, b.by))
+    .map(({ item }) => item);
+}
+
+/** State events are sorted by what they are about, so that one that differs does not shift the others. */
+function sortKey(item: Json): string {
+  if (typeof item !== "object" || item === null || Array.isArray(item)) return "";
+  return `${item.type ?? ""} ${item.state_key ?? ""} `;
+}
+
+/** The text of a value with its ids taken out, so that the order does not hang on them. */
+function masked(value: Json, names: Names): string {
+  return JSON.stringify(value, (_key, inner) => {
+    if (typeof inner === "string") return names.mask(inner);
+    if (typeof inner !== "object" || inner === null || Array.isArray(inner)) return inner;
+    return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => compare(a, b)));
+  });
+}
+
+const compare = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
