@@ -48,6 +48,12 @@ const catalogue = {
     exit: 69,
     rpc: -32023,
   },
+  MX_HOMESERVER_START: {
+    message: "the embedded homeserver can't start: {detail}",
+    hint: "`mx-agent homeserver status` shows what is running",
+    exit: 69,
+    rpc: -32026,
+  },
   MX_HOMESERVER_ERROR: {
     message: "the homeserver refused: {errcode} {detail}",
     hint: "the homeserver decided this; ask its operator",
