@@ -62,7 +62,7 @@ function act(
     if (name === undefined) return then();
     const begun = attempt(seen, () => begin(transaction.objectStore(name), operation, sure, seen, then));
     if (!begun) then();
-    else follow(begun, step.forgive, seen, operation.do === "walk" ? () => {} : then);
+    else follow(begun, step.forgive, seen, then, operation.do !== "walk");
   };
   const finish = () => {
     if (step.end === "abort") transaction.abort();
@@ -204,11 +204,13 @@ function changeSchema(database: IDBDatabase, transaction: IDBTransaction, change
   }
 }
 
-function follow(request: IDBRequest, forgive: boolean, seen: unknown[], then: () => void): void {
-  request.addEventListener("success", () => {
-    if (!isCursor(request.result)) seen.push(request.result);
-    then();
-  });
+/** `ends`: whether its first success is all of it; a cursor's request succeeds again and again. */
+function follow(request: IDBRequest, forgive: boolean, seen: unknown[], then: () => void, ends = true): void {
+  if (ends)
+    request.addEventListener("success", () => {
+      seen.push(request.result);
+      then();
+    });
   request.addEventListener("error", (event) => {
     seen.push(nameOf(request.error));
     if (forgive) {
@@ -216,10 +218,6 @@ function follow(request: IDBRequest, forgive: boolean, seen: unknown[], then: ()
       then();
     }
   });
-}
-
-function isCursor(result: unknown): boolean {
-  return result === null || (typeof result === "object" && Object.hasOwn(result, "_position"));
 }
 
 function end(transaction: IDBTransaction): Promise<string> {

@@ -36,18 +36,19 @@ export function openStoreFile(options: StoreFileOptions): DatabaseSync {
       if (missing === "refuse") throw mxError("MX_STORE_MISSING", { file });
       create(file, migrations);
     }
-    refuseNewer(file, migrations);
+    peek(file, migrations);
     chmodSync(file, 0o600);
     db = new DatabaseSync(file, { timeout: 0 });
-    db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE; COMMIT");
-    // On macOS fsync alone leaves data in the drive's cache.
-    db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON");
-    db.exec("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON");
+    db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF");
+    db.exec("BEGIN EXCLUSIVE; COMMIT");
     const found = assertKnown(file, db, migrations);
     assertIntact(file, db);
+    // On macOS fsync alone leaves data in the drive's cache.
+    db.exec("PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON");
+    db.exec("PRAGMA journal_mode = WAL");
     if (found < 1 + migrations.length) migrate(file, db, found, migrations);
     noteWriter(db, version);
-    // So that the format in the file itself is true, and `refuseNewer` need not look into the log.
+    // So that the format in the file itself is true, and `peek` need not look into the log.
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     return db;
   } catch (error) {
@@ -80,34 +81,45 @@ function create(file: string, migrations: readonly Migration[]): void {
   syncDirectory(file);
 }
 
-/** Looks at the file alone, as if it could not change: a newer store stays as it is, its log included. */
-function refuseNewer(file: string, migrations: readonly Migration[]): void {
+/**
+ * Looks at the file's header alone, as if it could not change, whoever owns it: what is newer, or not a
+ * store at all, stays as it is, its log included.
+ */
+function peek(file: string, migrations: readonly Migration[]): void {
   const url = pathToFileURL(file);
   url.searchParams.set("immutable", "1");
   const db = new DatabaseSync(url, { readOnly: true });
   try {
-    if (pragma(db, "user_version") > 1 + migrations.length) assertKnown(file, db, migrations);
+    assertFormat(file, db, 1 + migrations.length);
   } finally {
     db.close();
   }
 }
 
 /** The file's format; throws where it is not a store of ours, or a newer one. */
-function assertKnown(file: string, db: DatabaseSync, migrations: readonly Migration[]): number {
-  const known = 1 + migrations.length;
+function assertFormat(file: string, db: DatabaseSync, known: number): number {
   const found = pragma(db, "user_version");
   if (pragma(db, "application_id") !== APPLICATION_ID || found < 1)
     throw damaged(file, "it is not a crypto store of mx-agent");
+  if (found > known) {
+    const version = readMeta(db).get("version") ?? "of a later format";
+    throw mxError("MX_STORE_NEWER", { file, found, known, version });
+  }
+  return found;
+}
+
+/** As assertFormat, and that this V8 reads the values. */
+function assertKnown(file: string, db: DatabaseSync, migrations: readonly Migration[]): number {
+  const known = 1 + migrations.length;
+  const found = assertFormat(file, db, known);
   const meta = readMeta(db);
-  const version = meta.get("version") ?? "of a later format";
-  if (found > known) throw mxError("MX_STORE_NEWER", { file, found, known, version });
   const values = Number(meta.get("value_format") ?? valueFormat);
   if (values > valueFormat)
     throw mxError("MX_STORE_NEWER", {
       file,
       found: `${found}, with values of V8's format ${values}`,
       known: `${known}, with ${valueFormat}`,
-      version: `${version}, on Node ${meta.get("node") ?? "of a later version"}`,
+      version: `${meta.get("version")}, on Node ${meta.get("node")}`,
     });
   return found;
 }
@@ -151,7 +163,7 @@ function copy(db: DatabaseSync, target: string): void {
 
 function noteWriter(db: DatabaseSync, version: string): void {
   const note = db.prepare(
-    "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
+    "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
   );
   note.run("version", version);
   note.run("node", process.versions.node);
