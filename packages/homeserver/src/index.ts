@@ -1,1 +1,20 @@
-export {};
+export {
+  addUser,
+  createRegistrationToken,
+  type HomeserverUser,
+  listUsers,
+  type RegistrationTokenOptions,
+} from "./admin.ts";
+export {
+  type HomeserverStatus,
+  homeserverStatus,
+  type RunningHomeserver,
+  startInBackground,
+  stopHomeserver,
+} from "./background.ts";
+export { type Homeserver, startHomeserver } from "./homeserver.ts";
+export type { LimitClass, RateLimit, RateLimits } from "./http/limits.ts";
+export type { Logger } from "./http/server.ts";
+export { runHomeserver } from "./main.ts";
+export type { HomeserverOptions, Registration } from "./options.ts";
+export { ROOM_VERSION } from "./rooms/auth.ts";

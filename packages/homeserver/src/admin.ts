@@ -1,0 +1,108 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { mxError } from "@mx-agent/base";
+import { hashPassword } from "./accounts/password.ts";
+import { hashSecret, newSecret } from "./accounts/tokens.ts";
+import { isLocalpart, isUserId } from "./rooms/ids.ts";
+import { openStore, type Store } from "./store/index.ts";
+
+/** An account, as `homeserver user list` shows it. */
+export interface HomeserverUser {
+  readonly userId: string;
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+  readonly deactivated: boolean;
+}
+
+export interface RegistrationTokenOptions {
+  /** How many accounts the token is good for; without it, any number. */
+  readonly uses?: number;
+  /** Milliseconds since the epoch; without it, for ever. */
+  readonly expiresAt?: number;
+}
+
+/**
+ * Makes an account in a data directory, whether a server is running on it or not; a running one knows it
+ * at once. Answers with the user id. MX_BAD_INPUT for a name that is taken or malformed.
+ */
+export async function addUser(
+  dataDir: string,
+  name: string,
+  password: string,
+  serverName: string,
+): Promise<string> {
+  return await withStore(dataDir, (store) => addUserTo(store, serverName, name, password));
+}
+
+/** The accounts of a data directory, by user id. */
+export async function listUsers(dataDir: string): Promise<HomeserverUser[]> {
+  return await withStore(dataDir, async (store) => listUsersOf(store));
+}
+
+/** Makes a secret that lets somebody register at the server of a data directory; it is shown this once. */
+export async function createRegistrationToken(
+  dataDir: string,
+  options: RegistrationTokenOptions = {},
+): Promise<string> {
+  return await withStore(dataDir, (store) => createRegistrationTokenIn(store, options));
+}
+
+async function withStore<T>(dataDir: string, work: (store: Store) => Promise<T>): Promise<T> {
+  const path = join(dataDir, "homeserver.db");
+  if (!existsSync(path)) {
+    throw mxError("MX_HOMESERVER_START", { detail: `${dataDir} is not the data directory of a homeserver` });
+  }
+  const store = openStore(path);
+  try {
+    return await work(store);
+  } finally {
+    store.db.close();
+  }
+}
+
+export async function addUserTo(
+  store: Store,
+  serverName: string,
+  name: string,
+  password: string,
+): Promise<string> {
+  const userId = name.startsWith("@") ? name : `@${name}:${serverName}`;
+  const localpart = userId.slice(1, userId.indexOf(":"));
+  if (!isUserId(userId) || !isLocalpart(localpart) || !userId.endsWith(`:${serverName}`)) {
+    throw badInput(`${name} can't be a user name here`, "user names have the characters a-z 0-9 . _ = / + -");
+  }
+  if (password === "") throw badInput("the password is empty", "give one with at least a few characters");
+  const hash = await hashPassword(password);
+  store.db.transaction(() => {
+    if (store.accounts.user(userId) !== undefined)
+      throw badInput(`${userId} is there already`, "choose another name");
+    store.accounts.createUser(userId, hash, Date.now());
+    store.accounts.setProfile(userId, "displayname", localpart);
+  });
+  await store.db.durable();
+  return userId;
+}
+
+export function listUsersOf(store: Store): HomeserverUser[] {
+  return store.accounts.users().map((user) => ({
+    userId: user.user_id,
+    createdAt: user.created_ts,
+    deactivated: user.deactivated === 1,
+  }));
+}
+
+export async function createRegistrationTokenIn(
+  store: Store,
+  options: RegistrationTokenOptions = {},
+): Promise<string> {
+  const token = newSecret("reg");
+  store.db.transaction(() =>
+    store.accounts.addRegistrationToken(hashSecret(token), options.uses ?? null, options.expiresAt ?? null),
+  );
+  await store.db.durable();
+  return token;
+}
+
+function badInput(detail: string, hint: string): Error {
+  return mxError("MX_BAD_INPUT", { detail, hint });
+}

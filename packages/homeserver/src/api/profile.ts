@@ -1,0 +1,65 @@
+import type { App } from "../app.ts";
+import { forbidden, MatrixError, missingParam, notFound } from "../http/errors.ts";
+import { own } from "../http/json.ts";
+import type { ApiRequest } from "../http/request.ts";
+import { type Route, route } from "../http/router.ts";
+import { memberContent } from "../rooms/membership.ts";
+import { appendEvent } from "../rooms/timeline.ts";
+
+const base = "/_matrix/client/v3/profile/{userId}";
+const MAX_VALUE_BYTES = 2_000;
+
+/** "Profiles": display name and avatar, which follow the user into their rooms. */
+export function profileRoutes(app: App): Route[] {
+  return [
+    route("GET", base, (request) => Object.fromEntries(profileOf(app, request.param("userId"))), {
+      auth: "optional",
+    }),
+    route("GET", `${base}/{keyName}`, (request) => getKey(app, request), { auth: "optional" }),
+    route("PUT", `${base}/{keyName}`, (request) =>
+      setKey(app, request, own(request.body, request.param("keyName"))),
+    ),
+    route("DELETE", `${base}/{keyName}`, (request) => setKey(app, request, null)),
+  ];
+}
+
+function profileOf(app: App, userId: string): Map<string, unknown> {
+  if (app.store.accounts.user(userId) === undefined) throw notFound(`${userId} is not a user here`);
+  return app.store.accounts.profile(userId);
+}
+
+function getKey(app: App, request: ApiRequest): unknown {
+  const key = request.param("keyName");
+  const value = profileOf(app, request.param("userId")).get(key);
+  if (value === undefined) {
+    if (key === "displayname" || key === "avatar_url") return {};
+    throw notFound(`the profile has no ${key}`);
+  }
+  return { [key]: value };
+}
+
+function setKey(app: App, request: ApiRequest, value: unknown): unknown {
+  const { userId } = request;
+  const key = request.param("keyName");
+  if (request.param("userId") !== userId) throw forbidden("that is another user's profile");
+  if (key !== "displayname" && key !== "avatar_url") {
+    throw new MatrixError(400, "M_UNRECOGNIZED", "profiles here have a displayname and an avatar_url");
+  }
+  if (value === undefined) throw missingParam(key);
+  if (value !== null && typeof value !== "string")
+    throw new MatrixError(400, "M_BAD_JSON", `${key} must be a string`);
+  const kept = value === null || value === "" ? undefined : value;
+  if (kept !== undefined && Buffer.byteLength(kept) > MAX_VALUE_BYTES) {
+    throw new MatrixError(400, "M_TOO_LARGE", `${key} may have ${MAX_VALUE_BYTES} bytes`);
+  }
+  const { accounts, db, rooms } = app.store;
+  db.transaction(() => {
+    if (kept === undefined) accounts.deleteProfile(userId, key);
+    else accounts.setProfile(userId, key, kept);
+    for (const roomId of rooms.joinedRooms(userId)) {
+      const content = memberContent(app, userId, { membership: "join" });
+      appendEvent(app, { roomId, type: "m.room.member", stateKey: userId, sender: userId, content });
+    }
+  });
+  return {};
+}

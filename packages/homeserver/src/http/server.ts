@@ -1,0 +1,158 @@
+import { createReadStream } from "node:fs";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { readBody } from "./body.ts";
+import { MatrixError } from "./errors.ts";
+import { type JsonObject, parseBody } from "./json.ts";
+import type { RateLimiter } from "./limits.ts";
+import { ApiRequest, Download, Reply, type Session } from "./request.ts";
+import type { Route, Router } from "./router.ts";
+
+/** What the listener needs from the rest of the server. */
+export interface HttpParts {
+  readonly router: Router;
+  readonly limiter: RateLimiter;
+  readonly logger: Logger;
+  /** The session of a token; throws M_UNKNOWN_TOKEN. */
+  authenticate(token: string, ip: string): Session;
+  /** Resolves when everything that a handler saw or wrote is on disk. */
+  durable(): Promise<void>;
+}
+
+/** What pino offers, and a test can too. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+const corsHeaders = {
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
+  "Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization",
+} as const;
+
+/** A node:http server whose answers are those of the router's handlers. */
+export function createHttpServer(parts: HttpParts): Server {
+  const server = createServer((request, response) => {
+    // exchange() answers every failure itself.
+    void exchange(parts, request, response);
+  });
+  server.headersTimeout = 15_000;
+  server.requestTimeout = 120_000;
+  server.keepAliveTimeout = 65_000;
+  server.maxHeadersCount = 100;
+  return server;
+}
+
+async function exchange(parts: HttpParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  response.on("error", () => {
+    // The client went away; onClosed tells whoever waits.
+  });
+  try {
+    const answer = await answerTo(parts, request, response);
+    await parts.durable();
+    send(response, answer);
+  } catch (error) {
+    // Bytes that nobody will read must not pass for the next request of this connection.
+    if (!request.complete) response.setHeader("Connection", "close");
+    if (error instanceof MatrixError) {
+      const retry = error.extra.retry_after_ms;
+      const headers = typeof retry === "number" ? { "Retry-After": String(Math.ceil(retry / 1000)) } : {};
+      await parts.durable().catch(() => {});
+      send(response, new Reply(error.status, error, headers));
+    } else {
+      parts.logger.error(
+        {
+          method: request.method,
+          error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+        },
+        "a request failed",
+      );
+      send(response, new Reply(500, { errcode: "M_UNKNOWN", error: "the homeserver failed; see its log" }));
+    }
+    if (!request.complete) request.resume();
+  }
+}
+
+async function answerTo(
+  parts: HttpParts,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<unknown> {
+  if (request.method === "OPTIONS") return new Reply(200, {});
+  const url = request.url ?? "/";
+  const mark = url.indexOf("?");
+  const path = (mark < 0 ? url : url.slice(0, mark)).replace(
+    /^\/_matrix\/(client|media)\/r0\//,
+    "/_matrix/$1/v3/",
+  );
+  const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
+  const { route, params } = parts.router.find(
+    request.method === "HEAD" ? "GET" : (request.method ?? ""),
+    path,
+  );
+  const ip = request.socket.remoteAddress ?? "";
+  const session = sessionOf(parts, route, request, query, ip);
+  if (route.limit !== undefined) parts.limiter.take(route.limit, session?.userId ?? ip);
+  const body = await bodyOf(route, request);
+  return await route.handler(
+    new ApiRequest({
+      raw: request,
+      path,
+      params,
+      query,
+      body,
+      session,
+      ip,
+      onClosed: (callback) => {
+        if (response.destroyed) callback();
+        else response.once("close", callback);
+      },
+    }),
+  );
+}
+
+function sessionOf(
+  parts: HttpParts,
+  route: Route,
+  request: IncomingMessage,
+  query: URLSearchParams,
+  ip: string,
+): Session | undefined {
+  if (route.auth === "none") return undefined;
+  const header = request.headers.authorization;
+  const token = header?.startsWith("Bearer ") ? header.slice(7) : query.get("access_token");
+  if (token === null || token === undefined || token === "") {
+    if (route.auth === "optional") return undefined;
+    throw new MatrixError(401, "M_MISSING_TOKEN", "an access token is needed");
+  }
+  return parts.authenticate(token, ip);
+}
+
+async function bodyOf(route: Route, request: IncomingMessage): Promise<JsonObject> {
+  if (route.body === "none" || route.body === "raw") return {};
+  const bytes = await readBody(request, route.maxBodyBytes);
+  return bytes.length === 0 && route.body === "optional" ? {} : parseBody(bytes);
+}
+
+function send(response: ServerResponse, answer: unknown): void {
+  if (response.destroyed || response.headersSent) return;
+  if (answer instanceof Download) {
+    response.writeHead(200, { ...corsHeaders, ...answer.headers, "Content-Length": answer.size });
+    const file = createReadStream(answer.path);
+    file.on("error", () => response.destroy());
+    response.on("close", () => file.destroy());
+    file.pipe(response);
+    return;
+  }
+  const reply = answer instanceof Reply ? answer : new Reply(200, answer);
+  const text = Buffer.from(JSON.stringify(reply.body));
+  response.writeHead(reply.status, {
+    ...corsHeaders,
+    "Content-Type": "application/json",
+    "Content-Length": text.length,
+    ...reply.headers,
+  });
+  response.end(text);
+}

@@ -1,0 +1,26 @@
+import type { App } from "../app.ts";
+import { notFound } from "../http/errors.ts";
+
+/** Records how far somebody has read, and counts anew what they have not. */
+export function markRead(
+  app: App,
+  userId: string,
+  roomId: string,
+  type: "m.read" | "m.read.private",
+  eventId: string,
+  threadId: string,
+): void {
+  const { clientData, db, events, positions, rooms } = app.store;
+  const event = events.byId(eventId);
+  if (event === undefined || event.roomId !== roomId) throw notFound("there is no such event in the room");
+  const before = clientData.receipt(roomId, userId, type, threadId);
+  const beforePos = before === undefined ? 0 : (events.byId(before.event_id)?.pos ?? 0);
+  // A receipt never moves backwards.
+  if (beforePos >= event.pos) return;
+  db.transaction(() => {
+    const row = { user_id: userId, type, thread_id: threadId, event_id: eventId, ts: app.now() };
+    clientData.setReceipt(roomId, row, positions.next());
+    const woken = type === "m.read" ? rooms.joined(roomId) : [userId];
+    db.afterCommit(() => app.notifier.wake(woken));
+  });
+}

@@ -1,0 +1,42 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { mxError } from "@mx-agent/base";
+
+/** That one server, and no second one, serves a data directory. */
+export interface DataLock {
+  release(): void;
+}
+
+const lockFile = (dataDir: string) => join(dataDir, "lock.db");
+
+/**
+ * Takes the data directory, or MX_HOMESERVER_START when another server has it. Node has no flock; an
+ * exclusive lock of SQLite ends with the process, however that ends.
+ */
+export function lockDataDir(dataDir: string): DataLock {
+  const lock = tryLock(dataDir);
+  if (lock === undefined) {
+    throw mxError("MX_HOMESERVER_START", { detail: `another homeserver is using ${dataDir}` });
+  }
+  return lock;
+}
+
+/** Whether a server has the data directory now. */
+export function isLocked(dataDir: string): boolean {
+  if (!existsSync(lockFile(dataDir))) return false;
+  const lock = tryLock(dataDir);
+  lock?.release();
+  return lock === undefined;
+}
+
+function tryLock(dataDir: string): DataLock | undefined {
+  const sqlite = new DatabaseSync(lockFile(dataDir));
+  try {
+    sqlite.exec("BEGIN EXCLUSIVE");
+  } catch {
+    sqlite.close();
+    return undefined;
+  }
+  return { release: () => sqlite.close() };
+}

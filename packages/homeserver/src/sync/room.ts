@@ -1,0 +1,148 @@
+import type { App } from "../app.ts";
+import type { JsonObject } from "../http/json.ts";
+import { strippedEvent, syncEvent, type Viewer } from "../rooms/client-event.ts";
+import type { StoredEvent } from "../rooms/event.ts";
+import { visibleTo } from "../rooms/visibility.ts";
+import type { Range } from "../store/events.ts";
+import type { SyncFilter } from "./filter.ts";
+import { roomSummary } from "./summary.ts";
+import { pageToken } from "./token.ts";
+
+const DEFAULT_LIMIT = 10;
+const MAX_LIMIT = 500;
+/** How far back a filtered timeline is searched before it is called limited. */
+const MAX_SCAN = 2_000;
+
+/** What part of a room's story is asked for. */
+export interface RoomWindow {
+  readonly roomId: string;
+  /** What the client has; `after: 0` when it has nothing of the room. */
+  readonly range: Range;
+  /** The whole state is wanted, not just what changed. */
+  readonly fullState: boolean;
+  /** The client sees this room for the first time in the middle of its stream. */
+  readonly newlyJoined: boolean;
+}
+
+interface Timeline {
+  readonly events: StoredEvent[];
+  readonly limited: boolean;
+  /** The timeline begins after this position. */
+  readonly start: number;
+}
+
+/** `timeline`, `state` and `summary` of a joined or left room; undefined when nothing happened. */
+export function roomHistory(
+  app: App,
+  viewer: Viewer,
+  window: RoomWindow,
+  filter: SyncFilter,
+): JsonObject | undefined {
+  const { range, roomId, fullState } = window;
+  if (!fullState && app.store.events.lastPos(roomId) <= range.after) return undefined;
+  const timeline = readTimeline(app, viewer, window, filter);
+  const state = readState(app, viewer, window, timeline, filter);
+  if (!fullState && timeline.events.length === 0 && state.length === 0 && !timeline.limited) return undefined;
+  const summary =
+    fullState || [...timeline.events, ...state].some((event) => event.type === "m.room.member")
+      ? roomSummary(app, viewer.userId, roomId)
+      : {};
+  return {
+    timeline: {
+      events: timeline.events.map((event) => syncEvent(app, event, viewer)),
+      limited: timeline.limited,
+      prev_batch: pageToken(timeline.start),
+    },
+    state: { events: state.map((event) => syncEvent(app, event, viewer)) },
+    summary,
+  };
+}
+
+function readTimeline(app: App, viewer: Viewer, window: RoomWindow, filter: SyncFilter): Timeline {
+  const { roomId, range } = window;
+  const limit = Math.min(filter.timeline.limit ?? DEFAULT_LIMIT, MAX_LIMIT);
+  if (!filter.timeline.matchesRoom(roomId)) return { events: [], limited: false, start: range.upTo };
+  const visible = visibleTo(app, viewer.userId, roomId);
+  const found: StoredEvent[] = [];
+  let upTo = range.upTo;
+  for (let scanned = 0; scanned < MAX_SCAN; ) {
+    const chunk = app.store.events.backwards(roomId, { after: range.after, upTo }, limit + 1);
+    for (const event of chunk) {
+      if (!filter.timeline.matches(event) || !visible(event)) continue;
+      if (found.length === limit) return { events: found.reverse(), limited: true, start: event.pos };
+      found.push(event);
+    }
+    if (chunk.length <= limit)
+      return { events: found.reverse(), limited: window.newlyJoined, start: range.after };
+    scanned += chunk.length;
+    upTo = (chunk.at(-1)?.pos ?? 1) - 1;
+  }
+  return { events: found.reverse(), limited: true, start: upTo };
+}
+
+/**
+ * The state that the client needs beside the timeline: what held when the timeline began, and changes
+ * within it that a filter took out of it.
+ */
+function readState(
+  app: App,
+  viewer: Viewer,
+  window: RoomWindow,
+  timeline: Timeline,
+  filter: SyncFilter,
+): StoredEvent[] {
+  const { events } = app.store;
+  const { roomId, range, fullState } = window;
+  const after = fullState ? 0 : range.after;
+  const shown = new Set(timeline.events.map((event) => event.eventId));
+  const byKey = new Map<string, StoredEvent>();
+  const add = (event: StoredEvent) => {
+    if (!shown.has(event.eventId)) byKey.set(`${event.type}\u0000${event.stateKey}`, event);
+  };
+  if (timeline.start > after) events.stateChanges(roomId, { after, upTo: timeline.start }).forEach(add);
+  events.stateChanges(roomId, { after: timeline.start, upTo: range.upTo }).forEach(add);
+  const state = [...byKey.values()];
+  if (!filter.state.lazyLoadMembers) return state.filter((event) => keeps(filter, event));
+  const senders = new Set([...timeline.events.map((event) => event.sender), viewer.userId]);
+  const known = new Set(
+    [...state, ...timeline.events].map((event) => `${event.type}\u0000${event.stateKey}`),
+  );
+  const needed = [...senders]
+    .filter((userId) => !known.has(`m.room.member\u0000${userId}`))
+    .map((userId) => events.stateEventAt(roomId, "m.room.member", userId, timeline.start))
+    .filter((event) => event !== undefined);
+  return [...state, ...needed].filter(
+    (event) =>
+      keeps(filter, event) &&
+      (!fullState ||
+        event.type !== "m.room.member" ||
+        (event.stateKey !== null && senders.has(event.stateKey))),
+  );
+}
+
+function keeps(filter: SyncFilter, event: StoredEvent): boolean {
+  return filter.state.matches(event) && filter.state.matchesRoom(event.roomId);
+}
+
+const strippedTypes = [
+  "m.room.create",
+  "m.room.join_rules",
+  "m.room.name",
+  "m.room.avatar",
+  "m.room.topic",
+  "m.room.canonical_alias",
+  "m.room.encryption",
+] as const;
+
+/** The stripped state that comes with an invite or a knock. */
+export function strippedState(app: App, roomId: string, userId: string): JsonObject[] {
+  const { events } = app.store;
+  const own = events.state(roomId, "m.room.member", userId);
+  const inviter =
+    own === undefined || own.sender === userId
+      ? undefined
+      : events.state(roomId, "m.room.member", own.sender);
+  return [...strippedTypes.map((type) => events.state(roomId, type, "")), inviter, own]
+    .filter((event) => event !== undefined)
+    .map(strippedEvent);
+}
