@@ -1,4 +1,28 @@
 export {
+  type Config,
+  type ConfigSources,
+  defaultConfig,
+  type EffectiveConfig,
+  effectiveConfig,
+  type LogFormat,
+  type LogLevel,
+  logFormats,
+  logLevels,
+  type Origin,
+  parseConfig,
+  type SettingName,
+  settingNames,
+  settings,
+} from "./config.ts";
+export {
+  type Dirs,
+  type Env,
+  ensurePrivateDir,
+  ensurePrivateDirs,
+  type Machine,
+  resolveDirs,
+} from "./dirs.ts";
+export {
   type ErrorCode,
   type ErrorJson,
   type ErrorOrigin,
@@ -12,4 +36,9 @@ export {
 } from "./errors.ts";
 export { failpoint } from "./failpoint.ts";
 export type { FileIdentity } from "./file-identity.ts";
+export { readPrivateFile, syncDirectory, writeFileAtomic } from "./files.ts";
 export { encodeFrame, FrameDecoder, MAX_FRAME_BYTES } from "./frames.ts";
+export { oneLine } from "./log-human.ts";
+export { maskArgv, maskText, REDACTED, redact } from "./redact.ts";
+export { isSecretField, isSecretName } from "./secret-names.ts";
+export { version } from "./version.ts";

@@ -1,0 +1,73 @@
+/** Logs, by pino. An entry of its own (`@mx-agent/base/log`): what does not log need not load it. */
+import { type Logger, pino } from "pino";
+import { type LogFormat, type LogLevel, logFormats, logLevels } from "./config.ts";
+import type { Env } from "./dirs.ts";
+import { mxError } from "./errors.ts";
+import { humanLine } from "./log-human.ts";
+import { maskText, redact } from "./redact.ts";
+
+export type { Logger } from "pino";
+
+export interface LogOptions {
+  /** The part of mx-agent that writes: `daemon`, `runner`, `homeserver`. */
+  name: string;
+  /** MX_AGENT_LOG (a level) and MX_AGENT_LOG_FORMAT (human or json). */
+  env: Env;
+  /** How often -v was given: one is debug, more is trace. Wins over the environment. */
+  verbose?: number;
+  /** From config.toml, where the environment says nothing. */
+  config?: { log_level: LogLevel; log_format: LogFormat };
+  /** Where lines go; standard error when it is not given. */
+  destination?: { write(line: string): unknown };
+}
+
+/** A logger that redacts all that it is given. MX_CONFIG for a level or format that does not exist. */
+export function createLogger(options: LogOptions): Logger {
+  const { env, config, verbose = 0 } = options;
+  const level =
+    verbose > 0
+      ? verbose > 1
+        ? "trace"
+        : "debug"
+      : choice(env, "MX_AGENT_LOG", logLevels, config?.log_level ?? "info");
+  const format = choice(env, "MX_AGENT_LOG_FORMAT", logFormats, config?.log_format ?? "human");
+  const sink = options.destination ?? process.stderr;
+  return pino(
+    {
+      name: options.name,
+      level,
+      base: { name: options.name, pid: process.pid },
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      formatters: {
+        level: (label) => ({ level: label }),
+        bindings: (bindings) => plainFields(bindings),
+        log: (fields) => plainFields(fields),
+      },
+      // What is logged under these names was made plain above; pino's own serializers would see no Error.
+      serializers: {},
+      hooks: {
+        logMethod(args, method) {
+          const masked = args.map((arg: unknown) => (typeof arg === "string" ? maskText(arg) : arg));
+          Reflect.apply(method, this, masked);
+        },
+      },
+    },
+    { write: (line: string) => sink.write(format === "json" ? line : humanLine(line)) },
+  );
+}
+
+function plainFields(fields: object): Record<string, unknown> {
+  return redact({ ...fields }) as Record<string, unknown>;
+}
+
+function choice<T extends string>(env: Env, variable: string, allowed: readonly T[], otherwise: T): T {
+  const value = env[variable];
+  if (value === undefined || value === "") return otherwise;
+  const found = allowed.find((name) => name === value);
+  if (found === undefined)
+    throw mxError("MX_CONFIG", {
+      file: variable,
+      detail: `must be one of ${allowed.join(", ")}, not ${value}`,
+    });
+  return found;
+}
