@@ -1,3 +1,5 @@
+import type { Reason } from "@mx-agent/protocol";
+
 /**
  * Why the policy denies, in two grains: the code is for this machine (`policy explain`, the audit log,
  * `expect = "deny:CODE"` of a [[test]]), the reason for the peer (PROTOCOL.md, "Reasons").
@@ -8,7 +10,8 @@ interface CodeEntry {
 }
 
 /** The part of PROTOCOL.md's catalogue of reasons that a policy can give. */
-export type DenyReason =
+export type DenyReason = Extract<
+  Reason,
   | "malformed_request"
   | "unverified_device"
   | "policy_denied"
@@ -16,7 +19,8 @@ export type DenyReason =
   | "sandbox_required"
   | "tool_not_found"
   | "tool_input_invalid"
-  | "spawn_failed";
+  | "spawn_failed"
+>;
 
 const catalogue = {
   policy_missing: { reason: "policy_denied", meaning: "there is no policy file" },

@@ -1,4 +1,5 @@
 /** From the document to the policy in force: names found on the machine, patterns compiled, mistakes told. */
+import { denyCodes, isDenyCode } from "./codes.ts";
 import type { Machine } from "./machine.ts";
 import type {
   AllowedCommand,
@@ -15,8 +16,8 @@ import { absolutePath, isInside } from "./paths.ts";
 import { compilePattern, type Pattern } from "./patterns.ts";
 import type { KeyPath } from "./positions.ts";
 import type { Report } from "./problems.ts";
-import type { AgentTable, Document, RoomTable } from "./schema.ts";
-import { checkTable, compileSettings } from "./settings.ts";
+import type { AgentTable, Document, RoomTable, TestTable } from "./schema.ts";
+import { compileExecution, compileSettings, type Execution, type ShowPaths } from "./settings.ts";
 import { didYouMean } from "./suggest.ts";
 import { compileTool, parseSelector } from "./tools.ts";
 
@@ -46,16 +47,19 @@ class Compiler {
   readonly #machine: Machine;
   readonly #groups = new Map<string, Set<string>>();
   readonly #tools = new Map<string, Tool>();
+  readonly #show: ShowPaths = (list, path) =>
+    this.#list(list, path, (written, at) => this.#shown(written, at));
+  readonly #execution: Execution;
 
   constructor(document: Document, report: Report, machine: Machine) {
     this.#document = document;
     this.#report = report;
     this.#machine = machine;
+    this.#execution = compileExecution(document.execution ?? {}, report, this.#show);
   }
 
   policy() {
     const document = this.#document;
-    checkTable(document.execution ?? {}, ["execution"], this.#report);
     for (const [name, members] of Object.entries(document.groups ?? {})) this.#group(name, members);
     for (const [name, table] of Object.entries(document.tools ?? {})) {
       const tool = compileTool(name, table, ["tools", name], this.#report, {
@@ -74,12 +78,32 @@ class Compiler {
       rooms,
       groups: this.#groups,
       tools: this.#tools,
-      tests: (document.test ?? []).map((table, index) => ({
-        table,
-        place: this.#report.place(["test", index]),
-      })),
+      tests: (document.test ?? []).map((table, index) => this.#test(table, ["test", index])),
+      warnings: this.#report.warnings,
       place: (path: KeyPath) => this.#report.place(path),
     };
+  }
+
+  #test(table: TestTable, path: KeyPath) {
+    const { command, tool, args } = table.request;
+    if ((command === undefined) === (tool === undefined)) {
+      this.#report.add([...path, "request"], "must have a command or a tool, and not both");
+    }
+    if (args !== undefined && tool === undefined)
+      this.#report.add([...path, "request", "args"], "args are for a tool");
+    const code = table.expect.startsWith("deny:") ? table.expect.slice("deny:".length) : null;
+    const known = code === null ? ["allow", "hold", "deny"].includes(table.expect) : isDenyCode(code);
+    if (!known) {
+      const hint =
+        code === null
+          ? didYouMean(table.expect, ["allow", "hold", "deny"])
+          : didYouMean(code, Object.keys(denyCodes));
+      this.#report.add(
+        [...path, "expect"],
+        `must be allow, hold, deny or deny:CODE, and is ${JSON.stringify(table.expect)}${hint}`,
+      );
+    }
+    return { table, place: this.#report.place(path) };
   }
 
   #group(name: string, members: string[]): void {
@@ -138,12 +162,9 @@ class Compiler {
 
   #entry(subject: string, table: AgentTable, path: KeyPath, room: RoomTable): Entry {
     const report = this.#report;
-    checkTable(table, path, report);
     const rank = subject === "*" ? 2 : userId.test(subject) ? 0 : 1;
     if (rank === 1) this.#groupNamed(subject, path);
-    const settings = compileSettings(table, path, this.#document.execution ?? {}, report, {
-      shown: (written, at) => this.#shown(written, at),
-    });
+    const settings = compileSettings(table, path, this.#execution, report, this.#show);
     return {
       path,
       subject,
@@ -235,16 +256,25 @@ class Compiler {
       );
       return null;
     }
-    return { written, found: this.#machine.resolveCommand(name, null) };
+    const found = this.#machine.resolveCommand(name, null);
+    if (!found)
+      this.#report.warn(
+        "not_found",
+        path,
+        `${JSON.stringify(written)} is not there, and allows nothing until the policy is loaded again`,
+      );
+    return { written, found };
   }
 
   #directory(written: string, path: KeyPath): AllowedDirectory | null {
     const absolute = absolutePath(written, this.#machine.home);
     if (absolute === null) {
-      this.#report.add(path, `${JSON.stringify(written)} must be an absolute path without . and ..`);
+      this.#report.add(path, notAbsolute(written));
       return null;
     }
     const found = this.#machine.resolveDirectory(absolute);
+    if (!found)
+      this.#report.warn("not_found", path, `${JSON.stringify(written)} is no directory that can be entered`);
     return { written, path: found?.path ?? absolute, found };
   }
 
@@ -255,8 +285,25 @@ class Compiler {
     return directory;
   }
 
+  /** A path that is not there is left out: a sandbox can show only what is. */
   #shown(written: string, path: KeyPath): string | null {
-    return this.#shownDirectory(written, path)?.path ?? null;
+    const absolute = absolutePath(written, this.#machine.home);
+    if (absolute === null) {
+      this.#report.add(path, notAbsolute(written));
+      return null;
+    }
+    const { resolvePath } = this.#machine;
+    const real = resolvePath
+      ? resolvePath(absolute)
+      : (this.#machine.resolveDirectory(absolute)?.path ?? null);
+    this.#refusePrivate(real ?? absolute, written, path);
+    if (real === null)
+      this.#report.warn(
+        "not_found",
+        path,
+        `${JSON.stringify(written)} is not there, and is not shown until the policy is loaded again`,
+      );
+    return real;
   }
 
   #refusePrivate(real: string, written: string, path: KeyPath): void {
@@ -269,4 +316,8 @@ class Compiler {
       `${JSON.stringify(written)} ${isInside(real, found) ? "lies in" : "holds"} ${found}, which no run may see: name a deeper directory`,
     );
   }
+}
+
+function notAbsolute(written: string): string {
+  return `${JSON.stringify(written)} must be an absolute path without . and ..`;
 }

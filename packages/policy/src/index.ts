@@ -1,3 +1,5 @@
+export { assumedMachine } from "./assumed-machine.ts";
+export { type Capabilities, checkPolicy } from "./check.ts";
 export { type DenyCode, type DenyReason, denyCodes, isDenyCode } from "./codes.ts";
 export { loadPolicy } from "./compile.ts";
 export { decide, requirements } from "./decide.ts";
@@ -15,4 +17,5 @@ export { isSecretName, isSteeringName } from "./environment.ts";
 export { type Machine, nodeMachine, type ResolvedCommand } from "./machine.ts";
 export type { LoadedPolicy, Policy, ToolDefinition } from "./model.ts";
 export { type Problem, showProblem, type Warning } from "./problems.ts";
+export { type TestResult, testPolicy } from "./self-test.ts";
 export { tools } from "./tools.ts";

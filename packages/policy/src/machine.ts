@@ -26,6 +26,8 @@ export interface Machine {
   resolveCommand(name: string, cwd: string | null): ResolvedCommand | null;
   /** An absolute path, every link followed; null when it is no directory that can be reached. */
   resolveDirectory(path: string): FileIdentity | null;
+  /** As resolveDirectory, but a file as well, and the real path alone. Without it only directories can be shown to a sandbox. */
+  resolvePath?(path: string): string | null;
 }
 
 /** The real machine, over node:fs. `env` gives HOME and PATH. */
@@ -40,6 +42,8 @@ export function nodeMachine(
     private_paths,
     resolveCommand: (name, cwd) => resolveCommand(name, cwd, path),
     resolveDirectory,
+    resolvePath: (wanted) =>
+      wanted.startsWith("/") && !wanted.includes("\0") ? orNull(() => realpathSync.native(wanted)) : null,
   };
 }
 

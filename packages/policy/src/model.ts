@@ -2,7 +2,7 @@
 import type { FileIdentity } from "@mx-agent/base";
 import type { ResolvedCommand } from "./machine.ts";
 import type { Pattern } from "./patterns.ts";
-import type { Problem } from "./problems.ts";
+import type { Problem, Warning } from "./problems.ts";
 import type { TestTable } from "./schema.ts";
 import type { ArgumentTemplate } from "./template.ts";
 
@@ -15,11 +15,14 @@ export interface Policy {
   file: string;
   /** No `version`: a file of the first implementation. */
   legacy: boolean;
+  /** `require_sandbox` in [execution], and where it stands. */
   requireSandbox: { rule: string } | null;
   rooms: ReadonlyMap<string, Room>;
   groups: ReadonlyMap<string, ReadonlySet<string>>;
   tools: ReadonlyMap<string, Tool>;
   tests: readonly { table: TestTable; place: { file: string; line: number; key: string } }[];
+  /** What was noticed while it was loaded. */
+  warnings: readonly Warning[];
   /** Names a place as `{file, line, key}`. */
   place(path: readonly (string | number)[]): { file: string; line: number; key: string };
 }

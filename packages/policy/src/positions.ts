@@ -6,17 +6,33 @@
 
 export type KeyPath = readonly (string | number)[];
 
+/** Offsets into the text; `end` is behind the last character. */
+export interface Span {
+  start: number;
+  end: number;
+}
+
 export class Positions {
   readonly #lines = new Map<string, number>();
+  readonly #values = new Map<string, Span>();
+  readonly #headers = new Map<string, Span>();
 
   constructor(text: string) {
-    new Scanner(text, (path, line) => {
-      // Every table on the way to a key has a line too: that of its first mention.
-      for (let length = 1; length <= path.length; length++) {
-        const id = JSON.stringify(path.slice(0, length));
-        if (!this.#lines.has(id)) this.#lines.set(id, line);
-      }
-      this.#lines.set(JSON.stringify(path), Math.min(line, this.#lines.get(JSON.stringify(path)) ?? line));
+    new Scanner(text, {
+      key: (path, line) => {
+        // Every table on the way to a key has a line too: that of its first mention.
+        for (let length = 1; length <= path.length; length++) {
+          const id = JSON.stringify(path.slice(0, length));
+          if (!this.#lines.has(id)) this.#lines.set(id, line);
+        }
+      },
+      value: (path, span) => this.#values.set(JSON.stringify(path), span),
+      header: (path, line, span) => {
+        // Its own header is where a table is, even if a table inside it came first.
+        const id = JSON.stringify(path);
+        if (!this.#headers.has(id)) this.#lines.set(id, line);
+        this.#headers.set(id, span);
+      },
     }).document();
   }
 
@@ -29,7 +45,17 @@ export class Positions {
     return 1;
   }
 
-  /** Every path that was found, as a test compares them with what the parser read. */
+  /** Where the value of a key stands; null when it is not written as `key = value`. */
+  value(path: KeyPath): Span | null {
+    return this.#values.get(JSON.stringify(path)) ?? null;
+  }
+
+  /** Where `[the.table]` stands; null when it has no header of its own. */
+  header(path: KeyPath): Span | null {
+    return this.#headers.get(JSON.stringify(path)) ?? null;
+  }
+
+  /** Every path that was found. */
   paths(): KeyPath[] {
     return [...this.#lines.keys()].map((id): KeyPath => JSON.parse(id));
   }
@@ -47,7 +73,11 @@ export function showPath(path: KeyPath): string {
   return text;
 }
 
-type Found = (path: KeyPath, line: number) => void;
+interface Found {
+  key(path: KeyPath, line: number): void;
+  value(path: KeyPath, span: Span): void;
+  header(path: KeyPath, line: number, span: Span): void;
+}
 
 class Scanner {
   readonly #text: string;
@@ -67,13 +97,14 @@ class Scanner {
       this.#blank();
       const char = this.#peek();
       if (char === "") return;
-      const line = this.#line;
       if (char === "[") {
+        const [line, start] = [this.#line, this.#at];
         const array = this.#text.startsWith("[[", this.#at);
         this.#skip(array ? 2 : 1);
         table = this.#tablePath(this.#keys(), array);
-        this.#found(table, line);
         this.#skip(array ? 2 : 1);
+        this.#found.key(table, line);
+        this.#found.header(table, line, { start, end: this.#at });
       } else {
         this.#assignment(table);
       }
@@ -101,7 +132,7 @@ class Scanner {
   #assignment(table: KeyPath): void {
     const line = this.#line;
     const path = [...table, ...this.#keys()];
-    this.#found(path, line);
+    this.#found.key(path, line);
     if (this.#peek() === "=") this.#skip(1);
     else this.#restOfLine();
     this.#spaces();
@@ -122,10 +153,13 @@ class Scanner {
 
   #value(path: KeyPath): void {
     const char = this.#peek();
+    const start = this.#at;
     if (char === '"' || char === "'") this.#string();
     else if (char === "[") this.#array(path);
     else if (char === "{") this.#inlineTable(path);
-    else if (this.#bare(/[^\s,\]}#]/) === "") this.#skip(1);
+    else if (this.#bare(/[^,\]}#\r\n]/) === "") this.#skip(1);
+    const end = start + this.#text.slice(start, this.#at).trimEnd().length;
+    this.#found.value(path, { start, end });
   }
 
   #array(path: KeyPath): void {
@@ -134,7 +168,7 @@ class Scanner {
       this.#blank();
       const char = this.#peek();
       if (char === "]" || char === "") break;
-      this.#found([...path, index], this.#line);
+      this.#found.key([...path, index], this.#line);
       this.#value([...path, index]);
       this.#blank();
       if (this.#peek() === ",") this.#skip(1);

@@ -14,12 +14,16 @@ export interface Problem {
 export interface Warning extends Problem {
   code:
     | "first_implementation"
+    /** Allows nothing, or is read by nothing. */
     | "unused"
     | "not_found"
+    /** A command that runs whatever it is told, without a sandbox. */
     | "launcher"
     | "unsandboxed"
+    /** A command that a run could replace. */
     | "writable_command"
-    | "limit"
+    /** What this machine cannot do. */
+    | "machine"
     | "environment"
     | "tool_input"
     | "overlap";
@@ -29,9 +33,10 @@ export function showProblem(problem: Problem): string {
   return `${problem.file}:${problem.line}: ${problem.key === "" ? "" : `${problem.key}: `}${problem.message}`;
 }
 
-/** Collects problems, and knows how to name a place. */
+/** Collects problems and warnings, and knows how to name a place. */
 export class Report {
   readonly problems: Problem[] = [];
+  readonly warnings: Warning[] = [];
   readonly file: string;
   readonly #positions: Positions;
 
@@ -42,6 +47,10 @@ export class Report {
 
   add(path: KeyPath, message: string): void {
     this.problems.push({ ...this.place(path), message });
+  }
+
+  warn(code: Warning["code"], path: KeyPath, message: string): void {
+    this.warnings.push({ code, ...this.place(path), message });
   }
 
   place(path: KeyPath): { file: string; line: number; key: string } {

@@ -13,41 +13,55 @@ export const builtIn = {
   maxConcurrent: 4,
 } as const;
 
-interface PathResolver {
-  shown(written: string, path: KeyPath): string | null;
+/** [execution], with its paths found. */
+export interface Execution {
+  table: ExecutionTable;
+  readOnlyPaths: string[];
+  writablePaths: string[];
+}
+
+/** The paths of a list that a sandbox will show; those that are wrong are reported. */
+export type ShowPaths = (list: string[] | undefined, path: KeyPath) => string[];
+
+export function compileExecution(table: ExecutionTable, report: Report, show: ShowPaths): Execution {
+  checkExecution(table, report);
+  return {
+    table,
+    readOnlyPaths: show(table.read_only_paths, ["execution", "read_only_paths"]),
+    writablePaths: show(table.writable_paths, ["execution", "writable_paths"]),
+  };
 }
 
 /** The entry's own values, else those of [execution], else the built-in ones. Problems are reported. */
 export function compileSettings(
   agent: AgentTable,
-  agentPath: KeyPath,
-  execution: ExecutionTable,
+  path: KeyPath,
+  execution: Execution,
   report: Report,
-  resolve: PathResolver,
+  show: ShowPaths,
 ): Settings {
-  const inherited = { ...execution, sandbox: execution.sandbox ?? execution.default_sandbox };
-  const sandbox = agent.sandbox ?? inherited.sandbox ?? builtIn.sandbox;
+  checkTable(agent, path, report);
+  const inherited = execution.table;
+  const sandbox = agent.sandbox ?? inherited.sandbox ?? inherited.default_sandbox ?? builtIn.sandbox;
   const network = agent.network ?? inherited.network;
-  if (sandbox === "none" && network === "deny") {
+  const own = agent.network === undefined ? "sandbox" : "network";
+  // Where both are inherited it is told once, at [execution].
+  if (sandbox === "none" && network === "deny" && agent[own] !== undefined) {
+    const where = agent.network === undefined ? ", which [execution] does" : "";
     report.add(
-      agent.sandbox === undefined && agent.network === undefined
-        ? agentPath
-        : [...agentPath, agent.network === undefined ? "sandbox" : "network"],
-      `sandbox = "none" cannot deny the network${
-        agent.network === undefined ? ", which [execution] does" : ""
-      }: say network = "allow", or use bubblewrap`,
+      [...path, own],
+      `sandbox = "none" cannot deny the network${where}: say network = "allow", or use bubblewrap`,
     );
   }
-  const paths = (key: "read_only_paths" | "writable_paths"): string[] => {
-    const [list, base]: [string[] | undefined, KeyPath] =
-      agent[key] === undefined ? [inherited[key], ["execution"]] : [agent[key], agentPath];
-    return (list ?? []).flatMap((written, index) => resolve.shown(written, [...base, key, index]) ?? []);
-  };
   return {
     sandbox: sandbox === "none" ? "none" : "bubblewrap",
     network: network ?? builtIn.network,
-    readOnlyPaths: paths("read_only_paths"),
-    writablePaths: paths("writable_paths"),
+    readOnlyPaths: agent.read_only_paths
+      ? show(agent.read_only_paths, [...path, "read_only_paths"])
+      : execution.readOnlyPaths,
+    writablePaths: agent.writable_paths
+      ? show(agent.writable_paths, [...path, "writable_paths"])
+      : execution.writablePaths,
     envAllowlist: agent.env_allowlist ?? inherited.env_allowlist ?? [],
     maxRuntimeMs: agent.max_runtime_ms ?? inherited.max_runtime_ms ?? builtIn.maxRuntimeMs,
     maxOutputBytes: agent.max_output_bytes ?? inherited.max_output_bytes ?? builtIn.maxOutputBytes,
@@ -59,8 +73,24 @@ export function compileSettings(
   };
 }
 
+/** What is wrong with [execution] on its own. */
+function checkExecution(table: ExecutionTable, report: Report): void {
+  const path = ["execution"];
+  checkTable(table, path, report);
+  if (table.sandbox !== undefined && table.default_sandbox !== undefined) {
+    report.add([...path, "default_sandbox"], "is the older name of sandbox, which is there too: say one");
+  }
+  const key = table.sandbox === undefined ? "default_sandbox" : "sandbox";
+  if (table[key] === "none" && table.network === "deny") {
+    report.add(
+      [...path, key],
+      'sandbox = "none" cannot deny the network: say network = "allow", or use bubblewrap',
+    );
+  }
+}
+
 /** Spellings of a sandbox that this version does not have, and names that are no variables. */
-export function checkTable(table: AgentTable | ExecutionTable, path: KeyPath, report: Report): void {
+function checkTable(table: AgentTable | ExecutionTable, path: KeyPath, report: Report): void {
   const spelled: Record<string, unknown> = table;
   for (const key of ["sandbox", "default_sandbox"]) {
     const value = spelled[key];
