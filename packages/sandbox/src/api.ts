@@ -14,7 +14,12 @@ export type SandboxRequest =
 
 /** What this machine can do, found by trying it. */
 export interface MachineCapabilities {
-  bubblewrap: { available: true; path: string; version: string } | { available: false; reason: string };
+  bubblewrap:
+    | { available: true; path: string; version: string; features?: readonly BubblewrapFeature[] }
+    | { available: false; reason: string };
   /** How memory and process limits are enforced here. */
   limits: { kind: "cgroup"; root: string } | { kind: "watch"; reason: string };
 }
+
+/** Options that not every bubblewrap has; absent means that none of them is known to be there. */
+export type BubblewrapFeature = "bind_fd" | "disable_userns" | "argv0" | "size";

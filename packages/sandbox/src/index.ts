@@ -1,1 +1,21 @@
 export type * from "./api.ts";
+export {
+  buildEnvironment,
+  type ChildEnvironment,
+  type DropReason,
+  type EnvironmentSources,
+  isDangerousFromPeer,
+} from "./environment.ts";
+export {
+  FIRST_OPENED_FD,
+  OPTIONS_FD,
+  type OpenedPath,
+  type PathKind,
+  planSandbox,
+  type SandboxContext,
+  type SandboxPlan,
+  type SandboxRefusal,
+  STATUS_FD,
+} from "./plan.ts";
+export { probeMachine } from "./probe.ts";
+export { isWithin } from "./view.ts";

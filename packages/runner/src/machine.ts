@@ -1,0 +1,91 @@
+/** What the runs of one runner share. */
+import { setTimeout as wait } from "node:timers/promises";
+import { type MachineCapabilities, probeMachine } from "@mx-agent/sandbox";
+import { Brands } from "./brand.ts";
+import type { LaunchMachine } from "./launch.ts";
+import type { Native } from "./native.ts";
+import { bootId } from "./processes.ts";
+import type { Spool } from "./spool.ts";
+import { reapAdopted } from "./tree.ts";
+
+/** Between two tries to write an end record that the disk does not take. */
+const RETRY_MS = 500;
+
+export interface MachineOptions {
+  native: Native | string;
+  spool: Spool;
+  hidden_paths: readonly string[];
+  /** Brands that runs of earlier runners carry. */
+  used_brands: readonly number[];
+  log: (line: string) => void;
+}
+
+export class Machine {
+  readonly native: Native | string;
+  readonly spool: Spool;
+  readonly brands: Brands;
+  readonly boot_id = bootId();
+  /** Pids that Node waits for itself. */
+  readonly children = new Set<number>();
+  readonly #hidden_paths: readonly string[];
+  readonly #log: (line: string) => void;
+  #capabilities: Promise<MachineCapabilities> | null = null;
+
+  constructor(options: MachineOptions) {
+    this.native = options.native;
+    this.spool = options.spool;
+    this.brands = new Brands(options.native, options.used_brands);
+    this.#hidden_paths = options.hidden_paths;
+    this.#log = options.log;
+  }
+
+  now(): Date {
+    return new Date();
+  }
+
+  /** What this machine can do; tried once, and again only after it could not do it. */
+  async capabilities(): Promise<MachineCapabilities> {
+    this.#capabilities ??= probeMachine();
+    const found = await this.#capabilities;
+    if (!found.bubblewrap.available) this.#capabilities = null;
+    return found;
+  }
+
+  async launching(): Promise<LaunchMachine> {
+    return {
+      native: this.native,
+      capabilities: await this.capabilities(),
+      hidden_paths: this.#hidden_paths,
+      uid: process.getuid?.() ?? -1,
+    };
+  }
+
+  reap(): void {
+    reapAdopted(this.native, this.children);
+  }
+
+  /** Owns a promise that nobody waits for: what goes wrong in it is in the log. */
+  watch(work: Promise<unknown>): void {
+    work.catch((error: unknown) =>
+      this.log(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    );
+  }
+
+  log(line: string): void {
+    this.#log(line);
+  }
+
+  /** Repeats a write until it succeeds: a full disk delays the outcome of a run, and does not lose it. */
+  async keepWriting(write: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await write();
+      } catch (error) {
+        this.log(
+          `an end record cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+        );
+        await wait(RETRY_MS);
+      }
+    }
+  }
+}

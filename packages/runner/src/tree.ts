@@ -1,0 +1,108 @@
+/** Everything that descends from one run, and its end. */
+import type { Native } from "./native.ts";
+import { type ProcessInfo, processTable } from "./processes.ts";
+
+/** How often a tree that is being ended is looked at, in milliseconds. */
+const LOOK_MS = 20;
+
+/** How long SIGKILL is repeated for processes that it does not end: another user's, or stuck in the kernel. */
+const GIVE_UP_MS = 10_000;
+
+/** What a member of a tree is recognised by. */
+export interface TreeRoot {
+  /** The child's pid, which is also its session and its process group. */
+  pid: number;
+  start_time: number;
+  /** Processes that only hold the run together: a launcher, which must not get the SIGTERM. */
+  spared: ReadonlySet<number>;
+}
+
+export class ProcessTree {
+  readonly #root: TreeRoot;
+  /** Descendants seen so far, by pid, with their start time: an orphan is still known. */
+  readonly #known = new Map<number, number>();
+  readonly #claims: (process: ProcessInfo) => boolean;
+
+  /** `claims` says of a process with no other tie whether it belongs to this run all the same. */
+  constructor(root: TreeRoot, claims: (process: ProcessInfo) => boolean) {
+    this.#root = root;
+    this.#claims = claims;
+    this.#known.set(root.pid, root.start_time);
+  }
+
+  /** Living members, zombies left out. */
+  members(table: ReadonlyMap<number, ProcessInfo> = processTable()): ProcessInfo[] {
+    const inside = new Set<number>();
+    for (const process of table.values()) if (this.#isTied(process)) inside.add(process.pid);
+    // Children of members are members; a table is not sorted by age once pids wrap around.
+    for (let before = -1; before !== inside.size; ) {
+      before = inside.size;
+      for (const process of table.values()) if (inside.has(process.ppid)) inside.add(process.pid);
+    }
+    for (const [pid, start_time] of this.#known)
+      if (table.get(pid)?.start_time !== start_time) this.#known.delete(pid);
+    const members: ProcessInfo[] = [];
+    for (const pid of inside) {
+      const process = table.get(pid);
+      if (process === undefined) continue;
+      this.#known.set(pid, process.start_time);
+      if (process.state !== "Z" && process.state !== "X") members.push(process);
+    }
+    return members;
+  }
+
+  /**
+   * SIGTERM to all, and after the grace (milliseconds) SIGKILL, until none is left. Answers the
+   * processes that would not go, which is none but for another user's and those stuck in the kernel.
+   */
+  async end(grace_ms: number): Promise<ProcessInfo[]> {
+    const deadline = performance.now() + grace_ms;
+    const asked = new Set<number>();
+    for (;;) {
+      const members = this.members();
+      const late = performance.now() - deadline;
+      if (members.length === 0 || late >= GIVE_UP_MS) return members;
+      const killing = late >= 0;
+      if (killing) {
+        // Stopped first: what can still fork would otherwise be faster than we are.
+        for (const { pid } of members) signal(pid, "SIGSTOP");
+        for (const { pid } of this.members()) signal(pid, "SIGKILL");
+      } else {
+        for (const { pid } of members) {
+          if (asked.has(pid) || this.#root.spared.has(pid)) continue;
+          asked.add(pid);
+          signal(pid, "SIGTERM");
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+  }
+
+  #isTied(process: ProcessInfo): boolean {
+    const { pid, start_time } = this.#root;
+    if (this.#known.get(process.pid) === process.start_time) return true;
+    // A session or group keeps its number free for as long as it has members.
+    if ((process.sid === pid || process.pgid === pid) && process.start_time >= start_time) return true;
+    return this.#claims(process);
+  }
+}
+
+/** False when the process is gone, or may not be signalled. */
+export function signal(pid: number, name: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, name);
+  } catch (error) {
+    if (error instanceof Error && "code" in error) return false;
+    throw error;
+  }
+}
+
+/**
+ * Takes the exit status of adopted processes, so that no zombies pile up. `ours` are the children that
+ * Node waits for itself.
+ */
+export function reapAdopted(native: Native | string, ours: ReadonlySet<number>): void {
+  if (typeof native === "string") return;
+  for (const one of processTable().values())
+    if (one.ppid === process.pid && one.state === "Z" && !ours.has(one.pid)) native.reap(one.pid);
+}

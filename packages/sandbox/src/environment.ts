@@ -1,0 +1,83 @@
+/** Variables that every child gets from the daemon's own environment, where it has them. */
+const MINIMUM: readonly string[] = [
+  "PATH",
+  "LANG",
+  "LANGUAGE",
+  "TERM",
+  "TZ",
+  "USER",
+  "LOGNAME",
+  "SHELL",
+  "COLORTERM",
+];
+
+const FALLBACK: Readonly<Record<string, string>> = {
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  LANG: "C.UTF-8",
+  TERM: "dumb",
+};
+
+/**
+ * What changes which code a program runs, or which files it believes. A peer never sets these, listed
+ * or not: they would turn any allowed command into any other.
+ */
+const NEVER_FROM_A_PEER =
+  /^(?:LD_.*|DYLD_.*|GCONV_PATH|LOCPATH|NLSPATH|GLIBC_TUNABLES|MALLOC_.*|RESOLV_.*|HOSTALIASES|PATH|HOME|SHELL|IFS|ENV|BASH_.*|BASHOPTS|SHELLOPTS|CDPATH|GLOBIGNORE|PROMPT_COMMAND|PS[0-4]|ZDOTDIR|FPATH|NODE_.*|NPM_.*|npm_.*|YARN_.*|PNPM_.*|BUN_.*|DENO_.*|PYTHON.*|PERL.*|RUBY.*|GEM_.*|BUNDLE_.*|JAVA_.*|_JAVA_.*|JDK_.*|CLASSPATH|GIT_.*|SSH_.*|GPG_.*|GNUPG.*|CARGO_.*|RUST.*|GO.*|CGO_.*|CC|CXX|CPP|LD|AS|AR|CFLAGS|CXXFLAGS|CPPFLAGS|LDFLAGS|MAKEFLAGS|MFLAGS|GNUMAKEFLAGS|MAKEFILES|EDITOR|VISUAL|PAGER|MANPAGER|LESS.*|BROWSER|LUA_.*|PHP.*|R_.*|JULIA_.*|TMPDIR|XDG_.*|DBUS_.*|DISPLAY|WAYLAND_DISPLAY|SUDO_.*|.*_PROXY|.*_proxy)$/;
+
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+export type DropReason = "secret" | "dangerous" | "not_allowed" | "malformed";
+
+export interface ChildEnvironment {
+  env: Record<string, string>;
+  /** What was asked for, by the peer or by the allow-list, and is not in `env`. */
+  dropped: { name: string; reason: DropReason }[];
+}
+
+export interface EnvironmentSources {
+  /** The daemon's own environment. */
+  base: Readonly<Record<string, string | undefined>>;
+  /** Names of the policy (`env_allowlist`): passed on from `base`, and open to the peer. */
+  allowlist: readonly string[];
+  /** What the request asks for. */
+  requested: Readonly<Record<string, string>>;
+  /** HOME of the child. */
+  home: string;
+  /** The secret list; names on it never reach a child, listed or not. */
+  isSecretName: (name: string) => boolean;
+}
+
+/** Makes a child's whole environment: the minimum, what the policy lists, what a peer may add. */
+export function buildEnvironment(sources: EnvironmentSources): ChildEnvironment {
+  const { base, requested, isSecretName } = sources;
+  const allowed = new Set(sources.allowlist);
+  const env: Record<string, string> = Object.create(null);
+  const dropped: ChildEnvironment["dropped"] = [];
+  for (const name of new Set([...MINIMUM, ...allowed])) {
+    const value = base[name] ?? FALLBACK[name];
+    if (value === undefined || value.includes("\0")) continue;
+    if (isSecretName(name)) dropped.push({ name, reason: "secret" });
+    else if (NAME.test(name)) env[name] = value;
+  }
+  for (const [name, value] of Object.entries(base))
+    if (/^LC_[A-Z]+$/.test(name) && value !== undefined) env[name] = value;
+  env.HOME = sources.home;
+  for (const [name, value] of Object.entries(requested)) {
+    const reason = refusal(name, value);
+    if (reason === undefined) env[name] = value;
+    else dropped.push({ name, reason });
+  }
+  return { env: { ...env }, dropped };
+
+  function refusal(name: string, value: string): DropReason | undefined {
+    if (!NAME.test(name) || value.includes("\0")) return "malformed";
+    if (isSecretName(name)) return "secret";
+    if (isDangerousFromPeer(name)) return "dangerous";
+    return allowed.has(name) ? undefined : "not_allowed";
+  }
+}
+
+/** Whether a peer may never set this name, whatever the policy lists. */
+export function isDangerousFromPeer(name: string): boolean {
+  return NEVER_FROM_A_PEER.test(name);
+}
