@@ -134,15 +134,13 @@ export interface Methods {
     { room: string | null; agent: string | null; fingerprint: string | null },
     { revoked: TrustEntry[] }
   >;
-  "trust.rotate": Method<"operator", None, { old_fingerprint: string; fingerprint: string; rooms: string[] }>;
 
   "exec.run": Method<"agent", ExecParams, ExecResult, ExecOutput, ExecInput>;
   "call.run": Method<
     "agent",
     CallParams,
     CallResult,
-    { type: "requested"; invocation_id: string; request_id: string },
-    { type: "signal"; signal: "cancel" }
+    { type: "requested"; invocation_id: string; request_id: string }
   >;
   "tools.list": Method<"agent", { room: string; agent: string | null }, ToolInfo[]>;
 
@@ -221,7 +219,6 @@ export const methodRoles: { readonly [M in MethodName]: Methods[M]["role"] } = {
   "trust.inspect": "operator",
   "trust.approve": "operator",
   "trust.revoke": "operator",
-  "trust.rotate": "operator",
   "exec.run": "agent",
   "call.run": "agent",
   "tools.list": "agent",

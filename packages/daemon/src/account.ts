@@ -1,0 +1,104 @@
+import { hostname } from "node:os";
+import { mxError } from "@mx-agent/base";
+import type { Params, Result } from "@mx-agent/ipc";
+import { z } from "zod";
+import { login, logout } from "./matrix/login.ts";
+import type { Credentials } from "./matrix/types.ts";
+import type { Settings } from "./state/settings.ts";
+
+const KEY = "credentials";
+
+const stored = z.strictObject({
+  user_id: z.string(),
+  device_id: z.string(),
+  access_token: z.string(),
+  homeserver: z.string(),
+  /** The server took the token back; soft: the device is kept and can log in again. */
+  revoked: z.enum(["no", "soft", "hard"]),
+});
+
+export interface AccountParts {
+  settings: Settings;
+  fetch: typeof globalThis.fetch;
+  /** Starts working with these credentials. */
+  goOnline(credentials: Credentials): Promise<void>;
+  /** Stops working; nothing of the session is used afterwards. */
+  goOffline(): Promise<void>;
+}
+
+/** The daemon's Matrix account: the only place that has the token. */
+export class AccountKeeper {
+  readonly #parts: AccountParts;
+
+  constructor(parts: AccountParts) {
+    this.#parts = parts;
+  }
+
+  /** What the last login left; undefined when there was none, or its token no longer works. */
+  credentials(): Credentials | undefined {
+    const parsed = stored.safeParse(this.#parts.settings.get(KEY));
+    if (!parsed.success || parsed.data.revoked !== "no") return undefined;
+    const { user_id, device_id, access_token, homeserver } = parsed.data;
+    return { user_id, device_id, access_token, homeserver };
+  }
+
+  async login(params: Params<"auth.login">): Promise<Result<"auth.login">> {
+    const { homeserver, user, secret } = params;
+    const before = stored.safeParse(this.#parts.settings.get(KEY));
+    if (this.credentials())
+      throw mxError("MX_USAGE", {
+        detail: `logged in already as ${before.data?.user_id ?? "?"}; log out first`,
+        command: "auth logout",
+      });
+    const name = user ?? "";
+    if (name === "" && secret.type !== "token")
+      throw mxError("MX_USAGE", { detail: "--user is missing", command: "auth login" });
+    const credentials = await login({
+      fetch: this.#parts.fetch,
+      homeserver,
+      device_name: params.device_name ?? `mx-agent on ${hostname()}`,
+      ...(before.success && before.data.revoked === "soft" ? { device_id: before.data.device_id } : {}),
+      method:
+        secret.type === "password"
+          ? { kind: "password", user: name, password: secret.password }
+          : secret.type === "token"
+            ? { kind: "access_token", access_token: secret.token }
+            : {
+                kind: "register",
+                user: name,
+                password: secret.password,
+                registration_token: secret.registration_token,
+              },
+    });
+    const { user_id, device_id, access_token } = credentials;
+    this.#parts.settings.set(KEY, {
+      user_id,
+      device_id,
+      access_token,
+      homeserver: credentials.homeserver,
+      revoked: "no",
+    });
+    await this.#parts.goOnline(credentials);
+    return { user_id, device_id, homeserver: credentials.homeserver };
+  }
+
+  async logout(): Promise<Result<"auth.logout">> {
+    const credentials = this.credentials();
+    if (!credentials) throw mxError("MX_NOT_LOGGED_IN");
+    await this.#parts.goOffline();
+    let server_side = true;
+    try {
+      await logout(this.#parts.fetch, credentials);
+    } catch {
+      server_side = false;
+    }
+    this.#parts.settings.delete(KEY);
+    return { user_id: credentials.user_id, server_side };
+  }
+
+  /** The homeserver no longer knows the token: it is not used again, and a new login can follow. */
+  revoked(soft: boolean): void {
+    const parsed = stored.safeParse(this.#parts.settings.get(KEY));
+    if (parsed.success) this.#parts.settings.set(KEY, { ...parsed.data, revoked: soft ? "soft" : "hard" });
+  }
+}

@@ -1,0 +1,142 @@
+import { type ToolDefinition, tools } from "@mx-agent/policy";
+import {
+  AGENT_REFRESH_MS,
+  type AgentState,
+  EventTypes,
+  encodePublicKey,
+  parseContent,
+} from "@mx-agent/protocol";
+import type { Identity } from "../identity.ts";
+import type { IncomingEvent, Outbox, Rooms } from "../matrix/api.ts";
+import type { PolicyFile } from "../policy-file.ts";
+import type { OwnAgent, OwnAgents } from "../state/own-agents.ts";
+
+export interface RegistryParts {
+  ownAgents: OwnAgents;
+  identity: Identity;
+  rooms: Rooms;
+  outbox: Outbox;
+  policy: PolicyFile;
+  /** Runs now, and how many there may be. */
+  load(): { running_invocations: number; max_invocations: number };
+  /** The audit log's head as the last checkpoint signed it; peers remember it. */
+  auditHead(): { seq: number; sha256: string } | undefined;
+  now(): number;
+}
+
+/** The agents that this daemon answers for: publishes their signed state, and restores what others overwrite. */
+export class AgentRegistry {
+  readonly #parts: RegistryParts;
+  readonly #timer: NodeJS.Timeout;
+  readonly #warnings = new Map<string, string>();
+
+  constructor(parts: RegistryParts) {
+    this.#parts = parts;
+    this.#timer = setInterval(() => this.publishAll(), AGENT_REFRESH_MS);
+    this.#timer.unref();
+  }
+
+  get warnings(): string[] {
+    return [...this.#warnings.values()];
+  }
+
+  register(agent: Omit<OwnAgent, "state_rev">): OwnAgent {
+    const known = this.#parts.ownAgents.find(agent.room_id, agent.agent_id);
+    const registered = { ...agent, state_rev: known?.state_rev ?? 0 };
+    this.#parts.ownAgents.put(registered, this.#parts.now());
+    this.#publish(registered, "active");
+    return registered;
+  }
+
+  /** Says so in its state, with its full content, and no longer answers for it. */
+  unregister(agent: OwnAgent): void {
+    this.#publish(agent, "offline");
+    this.#parts.ownAgents.remove(agent.room_id, agent.agent_id);
+  }
+
+  publishAll(): void {
+    for (const agent of this.#parts.ownAgents.list()) this.#publish(agent, "active");
+  }
+
+  /** Somebody else's write over one of our agents is answered by our own state, and said. */
+  onState(event: IncomingEvent): void {
+    const { identity, ownAgents } = this.#parts;
+    if (event.type !== EventTypes.agent || event.sender === identity.account.user_id) return;
+    const agent = ownAgents.find(event.room_id ?? "", event.state_key ?? "");
+    if (!agent) return;
+    this.#warnings.set(
+      `${agent.room_id} ${agent.agent_id}`,
+      `the state of agent ${agent.agent_id} was overwritten by ${event.sender} at ${new Date(event.received_ts).toISOString()}, and restored`,
+    );
+    this.#publish(agent, "active");
+  }
+
+  #publish(agent: OwnAgent, status: "active" | "offline"): void {
+    const { outbox, ownAgents, now } = this.#parts;
+    const state_rev = agent.state_rev + 1;
+    ownAgents.put({ ...agent, state_rev }, now());
+    outbox.enqueue(
+      {
+        kind: "state",
+        room_id: agent.room_id,
+        type: EventTypes.agent,
+        state_key: agent.agent_id,
+        content: this.#content({ ...agent, state_rev }, status),
+      },
+      { replace_key: `agent ${agent.room_id} ${agent.agent_id}` },
+    );
+    for (const tool of status === "active" ? tools(this.#parts.policy.current()) : [])
+      this.#publishTool(agent, tool);
+  }
+
+  #content(agent: OwnAgent, status: "active" | "offline"): AgentState {
+    const { identity, load, auditHead, now, policy } = this.#parts;
+    const { account, key } = identity;
+    const audit_head = auditHead();
+    return identity.sign<AgentState>(agent.room_id, EventTypes.agent, {
+      agent_id: agent.agent_id,
+      kind: agent.kind,
+      matrix_user_id: account.user_id,
+      device_id: account.device_id,
+      signing_key_id: key.key_id,
+      signing_public_key: encodePublicKey(key.publicKey),
+      status,
+      capabilities: agent.capabilities,
+      tools: tools(policy.current()).map((tool) => `${tool.name}@${tool.version}`),
+      workspace: { cwd: agent.cwd, project_id: "", git_commit: "" },
+      load: load(),
+      last_seen_ts: now(),
+      state_rev: agent.state_rev,
+      ...(audit_head ? { audit_head } : {}),
+    });
+  }
+
+  /** A tool's state is written where it differs from what the room has. */
+  #publishTool(agent: OwnAgent, tool: ToolDefinition): void {
+    const content = {
+      name: tool.name,
+      version: tool.version,
+      description: tool.description,
+      input_schema: tool.input_schema,
+      output_schema: tool.output_schema,
+    };
+    const state_key = `${agent.agent_id}|${tool.name}`;
+    const there = this.#parts.rooms.stateEvent(agent.room_id, EventTypes.tool, state_key);
+    if (there && JSON.stringify(there.content) === JSON.stringify(content)) return;
+    this.#parts.outbox.enqueue(
+      { kind: "state", room_id: agent.room_id, type: EventTypes.tool, state_key, content },
+      { replace_key: `tool ${agent.room_id} ${state_key}` },
+    );
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** The agent state in a room, when it can be read. */
+export function agentState(rooms: Rooms, room_id: string, agent_id: string): AgentState | undefined {
+  const event = rooms.stateEvent(room_id, EventTypes.agent, agent_id);
+  const parsed = event && parseContent(EventTypes.agent, event.content);
+  return parsed?.ok ? parsed.value : undefined;
+}

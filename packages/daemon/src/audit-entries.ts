@@ -1,0 +1,84 @@
+import { maskArgv } from "@mx-agent/base";
+import { requestDigest } from "@mx-agent/protocol";
+import type { RunEnd } from "@mx-agent/runner";
+import type { Admission } from "./admit/admit.ts";
+import type { IncomingEvent } from "./matrix/api.ts";
+import type { RefusalSummary } from "./receive/refusals.ts";
+import type { Execution } from "./state/executions.ts";
+
+/** Where entries go: appended and synced before the call returns; throws when it cannot be written. */
+export interface AuditSink {
+  append(entry: { kind: string } & Record<string, unknown>): unknown;
+}
+
+/** What the daemon puts on record, in the audit log's words. */
+export class Auditor {
+  readonly #sink: AuditSink;
+
+  constructor(sink: AuditSink) {
+    this.#sink = sink;
+  }
+
+  decision(event: IncomingEvent, admission: Exclude<Admission, { outcome: "silence" }>): void {
+    const request = admission.outcome === "admitted" ? admission.admitted.request : admission.request;
+    const key = admission.outcome === "admitted" ? admission.admitted.key : admission.key;
+    this.#sink.append({
+      kind: "decision",
+      decision: admission.outcome === "admitted" ? "allow" : admission.outcome === "held" ? "hold" : "deny",
+      reason: admission.outcome === "refused" ? admission.reason : null,
+      rule: admission.outcome === "refused" ? admission.detail : admission.rule,
+      room_id: event.room_id,
+      event_id: event.event_id,
+      sender: event.sender,
+      key_id: key?.key_id ?? null,
+      ...(request
+        ? {
+            invocation_id: request.content.invocation_id,
+            request_id: request.content.request_id,
+            request_sha256: requestDigest(request.content),
+            requesting_agent: request.content.requesting_agent ?? null,
+            target_agent: request.content.target_agent ?? null,
+            ...(request.kind === "exec"
+              ? { command: maskArgv(request.content.command), cwd: request.content.cwd }
+              : { tool: request.content.tool }),
+          }
+        : {}),
+    });
+  }
+
+  outcome(execution: Execution, end: RunEnd): void {
+    this.#sink.append({
+      kind: "outcome",
+      invocation_id: execution.invocation_id,
+      request_id: execution.request_id,
+      outcome: end.outcome,
+      exit_code: end.exit_code,
+      signal: end.signal,
+      duration_ms: end.duration_ms,
+      stdout_bytes: end.stdout_bytes,
+      stderr_bytes: end.stderr_bytes,
+      truncated: end.truncated,
+      ...(end.error ? { error: end.error.code } : {}),
+    });
+  }
+
+  early(summary: RefusalSummary): void {
+    this.#sink.append({ kind: "refusal_summary", ...summary });
+  }
+
+  trust(
+    action: "approved" | "revoked",
+    entry: { room_id: string; agent_id: string; user_id: string; fingerprint: string },
+  ): void {
+    const { room_id, agent_id, user_id, fingerprint } = entry;
+    this.#sink.append({ kind: "trust", action, room_id, agent_id, user_id, fingerprint });
+  }
+
+  policy(state: "ok" | "missing" | "invalid", sha256: string | null): void {
+    this.#sink.append({ kind: "policy", state, sha256 });
+  }
+
+  daemon(action: "started" | "stopped", version: string): void {
+    this.#sink.append({ kind: "daemon", action, version });
+  }
+}

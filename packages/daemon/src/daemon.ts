@@ -1,0 +1,213 @@
+import { createHash } from "node:crypto";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { type Dirs, mxError, version } from "@mx-agent/base";
+import type { DaemonStatus, Result } from "@mx-agent/ipc";
+import { type Machine, showProblem } from "@mx-agent/policy";
+import type { RunnerClient } from "@mx-agent/runner";
+import type { Logger } from "pino";
+import { AccountKeeper } from "./account.ts";
+import { Auditor } from "./audit-entries.ts";
+import type { AuditFile } from "./audit-file.ts";
+import type { Credentials } from "./matrix/types.ts";
+import { Online } from "./online.ts";
+import { PolicyFile } from "./policy-file.ts";
+import type { Tables } from "./state/tables.ts";
+
+export interface DaemonOptions {
+  dirs: Dirs;
+  env: NodeJS.ProcessEnv;
+  tables: Tables;
+  runner: RunnerClient;
+  log: AuditFile;
+  machine: Machine;
+  logger: Logger;
+  sockets: { daemon: string; agent: string };
+  now(): number;
+  fetch: typeof globalThis.fetch;
+  /** Ends the process in an orderly way; called at most once. */
+  stop(): void;
+  /** State could not be written: ends the process at once. */
+  fatal(error: unknown): void;
+}
+
+/** The daemon between its sockets and Matrix: what there is while logged out, and `online` beside it. */
+export class Daemon {
+  readonly tables: Tables;
+  readonly policy: PolicyFile;
+  readonly account: AccountKeeper;
+  readonly audit: Auditor;
+  readonly log: AuditFile;
+  readonly now: () => number;
+  readonly #options: DaemonOptions;
+  readonly #startedAt = Date.now();
+  #online: Online | undefined;
+  #loggedOut: string | undefined;
+
+  constructor(options: DaemonOptions) {
+    this.#options = options;
+    this.tables = options.tables;
+    this.now = options.now;
+    this.log = options.log;
+    this.audit = new Auditor(options.log);
+    this.policy = new PolicyFile(join(options.dirs.config, "policy.toml"), options.machine, () =>
+      this.#policyChanged(),
+    );
+    this.account = new AccountKeeper({
+      settings: options.tables.settings,
+      fetch: options.fetch,
+      goOnline: (credentials) => this.#goOnline(credentials),
+      goOffline: () => this.#goOffline(),
+    });
+  }
+
+  get online(): Online | undefined {
+    return this.#online;
+  }
+
+  requireOnline(): Online {
+    if (this.#online) return this.#online;
+    throw mxError("MX_NOT_LOGGED_IN");
+  }
+
+  /** Goes on with the last login, if there is one. */
+  async start(): Promise<void> {
+    this.audit.daemon("started", version());
+    const credentials = this.account.credentials();
+    if (credentials) await this.#goOnline(credentials);
+  }
+
+  async close(): Promise<void> {
+    this.policy.close();
+    await this.#goOffline();
+    this.audit.daemon("stopped", version());
+    this.log.close();
+  }
+
+  stopSoon(): void {
+    setImmediate(this.#options.stop);
+  }
+
+  status(): DaemonStatus {
+    const { sockets, runner, tables } = this.#options;
+    const running = tables.executions.inState("admitted", "starting", "running").length;
+    return {
+      pid: process.pid,
+      version: version(),
+      started_at: new Date(this.#startedAt).toISOString(),
+      uptime_ms: Date.now() - this.#startedAt,
+      sockets,
+      account: this.#online?.session.account ?? null,
+      sync: this.#syncStatus(),
+      policy: this.#policyStatus(),
+      runner: { state: "running", pid: runner.pid },
+      running_invocations: running,
+      outbox_depth: this.#online?.session.outbox.depth() ?? 0,
+      dropped_results: this.#online?.caller.dropped ?? 0,
+      undecryptable: this.#online?.session.undecryptable() ?? 0,
+      warnings: this.#online?.registry.warnings ?? [],
+    };
+  }
+
+  /** Removes what ended before: records, spools, chunk boundaries. */
+  async prune(older_than_ms: number): Promise<Result<"invocation.prune">> {
+    const before = this.now() - older_than_ms;
+    const { executions, requests } = this.tables;
+    let bytes = 0;
+    const ended = executions.endedBefore(before);
+    const spools = new Set((await this.#options.runner.list()).map((run) => run.run_id));
+    for (const execution of ended) {
+      if (spools.has(execution.run_id)) {
+        bytes += (execution.end?.stdout_bytes ?? 0) + (execution.end?.stderr_bytes ?? 0);
+        await this.#options.runner.forget(execution.run_id);
+      }
+      for (const stream of ["stdout", "stderr"])
+        rmSync(join(this.#indexDir, `${execution.run_id}.${stream}`), { force: true });
+      executions.delete(execution.run_id);
+    }
+    return { pruned: ended.length + requests.deleteEndedBefore(before), bytes };
+  }
+
+  get #indexDir(): string {
+    return join(this.#options.dirs.data, "chunks");
+  }
+
+  async #goOnline(credentials: Credentials): Promise<void> {
+    const { dirs, env, tables, runner, machine, logger, now, fetch, fatal } = this.#options;
+    this.#loggedOut = undefined;
+    this.#online = await Online.open({
+      credentials,
+      tables,
+      runner,
+      policy: this.policy,
+      machine,
+      audit: this.audit,
+      auditHead: () => undefined,
+      run: {
+        env,
+        home: machine.home,
+        hidden_paths: [dirs.config, dirs.data, dirs.runtime],
+        indexDir: this.#indexDir,
+      },
+      keysDir: join(dirs.data, "keys"),
+      cryptoDir: join(dirs.data, "crypto"),
+      logger,
+      now,
+      fetch,
+      onLoggedOut: (soft, detail) => this.#onLoggedOut(soft, detail),
+      onFatal: fatal,
+    });
+  }
+
+  async #goOffline(): Promise<void> {
+    const online = this.#online;
+    this.#online = undefined;
+    await online?.close();
+  }
+
+  #onLoggedOut(soft: boolean, detail: string): void {
+    this.#loggedOut = detail;
+    this.account.revoked(soft);
+    this.#options.logger.error({ detail, soft }, "the homeserver no longer accepts this login; log in again");
+    this.#goOffline().catch((error: unknown) =>
+      this.#options.logger.error({ err: error }, "closing the session failed"),
+    );
+  }
+
+  #policyChanged(): void {
+    const status = this.#policyStatus();
+    this.#options.logger.info({ policy: status.state, detail: status.detail }, "the policy was read");
+    this.audit.policy(status.state, digestOf(status.file));
+    this.#online?.revocations.check();
+    this.#online?.registry.publishAll();
+  }
+
+  #policyStatus(): DaemonStatus["policy"] {
+    const loaded = this.policy.current();
+    if (loaded.state !== "invalid") return { state: loaded.state, file: this.policy.file, detail: null };
+    const detail = loaded.problems.map(showProblem).join("; ");
+    return { state: "invalid", file: this.policy.file, detail: `everything is refused: ${detail}` };
+  }
+
+  #syncStatus(): DaemonStatus["sync"] {
+    const health = this.#online?.session.health();
+    if (!health) {
+      const detail = this.#loggedOut ?? null;
+      return { state: "logged_out", detail, retry_in_ms: null, last_sync_at: null };
+    }
+    return {
+      state: health.state,
+      detail: "detail" in health ? health.detail : null,
+      retry_in_ms: "retry_in_ms" in health ? health.retry_in_ms : null,
+      last_sync_at: health.last_sync_ts === null ? null : new Date(health.last_sync_ts).toISOString(),
+    };
+  }
+}
+
+function digestOf(file: string): string | null {
+  try {
+    return createHash("sha256").update(readFileSync(file)).digest("hex");
+  } catch {
+    return null;
+  }
+}

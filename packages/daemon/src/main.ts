@@ -1,0 +1,102 @@
+/** Assembles the daemon and runs it until it is told to stop. */
+import { join } from "node:path";
+import { type Dirs, ensurePrivateDirs, version } from "@mx-agent/base";
+import { createLogger } from "@mx-agent/base/log";
+import { serve } from "@mx-agent/ipc/server";
+import { nodeMachine } from "@mx-agent/policy";
+import { startRunner } from "@mx-agent/runner";
+import { AuditFile } from "./audit-file.ts";
+import { Daemon } from "./daemon.ts";
+import { loadPeerLookup } from "./ipc/peer-credentials.ts";
+import { openExclusively, removeNotice } from "./lock.ts";
+import { methods } from "./methods/index.ts";
+import { descendsFrom } from "./run/descent.ts";
+import { monotonicClock } from "./state/clock.ts";
+import { Database } from "./state/database.ts";
+import { migrations } from "./state/schema.ts";
+import { Settings } from "./state/settings.ts";
+import { openTables } from "./state/tables.ts";
+
+/** An orderly end takes no longer than this. */
+const STOP_WITHIN_MS = 5_000;
+
+export interface RunDaemonOptions {
+  dirs: Dirs;
+  env: NodeJS.ProcessEnv;
+  /** The command that starts the runner, without its own options. */
+  runnerCommand: string[];
+  /** 1: debug, 2: trace. */
+  verbose: number;
+  /** Called once the sockets answer. */
+  onListening(): void;
+}
+
+/** Runs until SIGTERM, SIGINT or `daemon.stop`; resolves when everything is closed. MX_ALREADY_RUNNING and others. */
+export async function runDaemon(options: RunDaemonOptions): Promise<void> {
+  const { dirs, env } = options;
+  ensurePrivateDirs(dirs);
+  const logger = createLogger({ name: "daemon", env, verbose: options.verbose });
+  const noticeFile = join(dirs.runtime, "daemon.json");
+  const db = openExclusively(
+    () => new Database({ file: join(dirs.data, "state.db"), migrations, version: version() }),
+    noticeFile,
+  );
+  const now = monotonicClock(new Settings(db));
+  const tables = openTables(db, now);
+  const runner = await startRunner({
+    command: options.runnerCommand,
+    dir: join(dirs.data, "runs"),
+    socket: join(dirs.runtime, "runner.sock"),
+  });
+  const stopped = Promise.withResolvers<void>();
+  const sockets = { daemon: join(dirs.runtime, "daemon.sock"), agent: join(dirs.runtime, "agent.sock") };
+  const daemon = new Daemon({
+    dirs,
+    env,
+    tables,
+    runner,
+    log: new AuditFile(join(dirs.data, "audit")),
+    machine: nodeMachine(env),
+    logger,
+    sockets,
+    now,
+    fetch: globalThis.fetch,
+    stop: stopped.resolve,
+    fatal: (error) => {
+      logger.fatal({ err: error }, "state could not be written; ending, the next start recovers");
+      process.exit(70);
+    },
+  });
+  runner.on("closed", () => {
+    logger.error({}, "the runner is gone; ending, the next start records what it took along");
+    process.exitCode = 70;
+    stopped.resolve();
+  });
+  const server = await serve({
+    sockets,
+    handlers: methods(daemon),
+    version: version(),
+    peerOf: loadPeerLookup(),
+    refusePid: (pid) => descendsFrom(pid, runner.pid),
+    onError: (error, where) => logger.error({ err: error, ...where }, "a method failed unexpectedly"),
+  });
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopped.resolve());
+  logger.info({ pid: process.pid, version: version(), home: dirs.data }, "the daemon is listening");
+  options.onListening();
+  daemon
+    .start()
+    .catch((error: unknown) => logger.error({ err: error }, "the last login could not be taken up"));
+
+  await stopped.promise;
+  const late = setTimeout(() => {
+    logger.error({}, "stopping took too long");
+    process.exit(70);
+  }, STOP_WITHIN_MS);
+  await server.close();
+  await daemon.close();
+  runner.close();
+  db.close();
+  removeNotice(noticeFile);
+  clearTimeout(late);
+  logger.info({}, "the daemon has stopped");
+}

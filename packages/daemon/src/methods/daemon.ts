@@ -1,0 +1,26 @@
+import type { Handlers } from "@mx-agent/ipc";
+import type { Daemon } from "../daemon.ts";
+import { nothing, parser } from "./params.ts";
+
+type Names = "daemon.status" | "daemon.stop" | "daemon.reload";
+
+export function daemonMethods(daemon: Daemon): Pick<Handlers, Names> {
+  return {
+    "daemon.status": { parse: parser(nothing), handle: async () => daemon.status() },
+    "daemon.stop": {
+      parse: parser(nothing),
+      handle: async () => {
+        daemon.stopSoon();
+        return { pid: process.pid };
+      },
+    },
+    "daemon.reload": {
+      parse: parser(nothing),
+      handle: async () => {
+        daemon.policy.reload();
+        daemon.online?.registry.publishAll();
+        return { policy: daemon.status().policy };
+      },
+    },
+  };
+}

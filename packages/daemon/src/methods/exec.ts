@@ -1,0 +1,83 @@
+import { mxError } from "@mx-agent/base";
+import type { CallContext, ExecResult, Handlers } from "@mx-agent/ipc";
+import { z } from "zod";
+import type { Daemon } from "../daemon.ts";
+import type { Online } from "../online.ts";
+import type { Pending, Settled } from "../request/pending.ts";
+import { duration_ms, parser, target } from "./params.ts";
+
+const execParams = target.extend({
+  command: z.array(z.string()).min(1, "no command was given"),
+  cwd: z.string().min(1).nullable(),
+  env: z.record(z.string(), z.string()),
+  timeout_ms: duration_ms.nullable(),
+  stdin: z.boolean(),
+  detach: z.boolean(),
+});
+
+const execInput = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("stdin"), data: z.base64() }),
+  z.strictObject({ type: z.literal("eof") }),
+]);
+
+export function execMethods(daemon: Daemon): Pick<Handlers, "exec.run"> {
+  return {
+    "exec.run": {
+      parse: parser(execParams),
+      parseInput: parser(execInput),
+      handle: async (params, context) => {
+        const online = daemon.requireOnline();
+        if (params.command[0] === "")
+          throw mxError("MX_USAGE", { detail: "the command is empty", command: "exec" });
+        const resolved = await online.target(params);
+        const pending = online.caller.exec(params, resolved, (item) => context.send(item));
+        const { invocation_id, request_id } = pending.request;
+        await context.send({ type: "requested", invocation_id, request_id });
+        if (params.detach) {
+          online.caller.release(pending);
+          return { type: "detached", invocation_id };
+        }
+        return waitFor(pending, online, context);
+      },
+    },
+  };
+}
+
+/** Waits for the outcome; the caller's input goes to the run, and his leaving cancels it. */
+export async function waitFor(
+  pending: Pending,
+  online: Online,
+  context: Pick<CallContext<"exec.run">, "signal" | "input">,
+): Promise<ExecResult> {
+  const cancel = () => online.caller.cancel(pending.request, "the caller went away");
+  context.signal.addEventListener("abort", cancel, { once: true });
+  try {
+    void feed(pending, context).catch(() => {});
+    return resultOf(pending, await online.caller.outcome(pending));
+  } catch (error) {
+    online.caller.cancel(pending.request, "nobody waits for it any more");
+    throw error;
+  } finally {
+    context.signal.removeEventListener("abort", cancel);
+    online.caller.release(pending);
+  }
+}
+
+async function feed(pending: Pending, context: Pick<CallContext<"exec.run">, "input">): Promise<void> {
+  // Which device executes is known once it has begun; input waits for that, and then for the child.
+  await pending.begun;
+  for await (const item of context.input) {
+    if (item.type === "stdin") await pending.stdin.write(Buffer.from(item.data, "base64"));
+    else pending.stdin.end();
+  }
+}
+
+export function resultOf(pending: Pending, settled: Settled): ExecResult {
+  const { invocation_id, request_id } = pending.request;
+  if (settled.type === "finished") return { type: "finished", invocation_id, result: settled.result };
+  if (settled.type === "rejected") return { ...settled, invocation_id, request_id };
+  throw mxError("MX_PROTOCOL", {
+    detail: "a response to a call arrived for a command",
+    hint: "upgrade the executing side",
+  });
+}

@@ -1,0 +1,149 @@
+import { mxError } from "@mx-agent/base";
+import type { Handlers, InvocationInfo, InvocationResult, MethodName } from "@mx-agent/ipc";
+import { z } from "zod";
+import type { Daemon } from "../daemon.ts";
+import type { Execution } from "../state/executions.ts";
+import type { Request } from "../state/requests.ts";
+import { resultOf } from "./exec.ts";
+import { duration_ms, parser } from "./params.ts";
+
+type Names = Extract<MethodName, `invocation.${string}`>;
+
+const one = z.strictObject({ invocation_id: z.string().min(1).max(255) });
+const listParams = z.strictObject({
+  side: z.enum(["caller", "executor"]).nullable(),
+  running: z.boolean(),
+  limit: z.int().positive().max(10_000),
+});
+const OVER = new Set(["ended", "rejected", "lost"]);
+
+export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
+  const { executions, requests } = daemon.tables;
+  const requireRequest = (invocation_id: string): Request =>
+    requests.get(invocation_id) ?? notFound(invocation_id);
+  return {
+    "invocation.list": {
+      parse: parser(listParams),
+      handle: async ({ side, running, limit }) =>
+        [
+          ...(side === "executor" ? [] : requests.recent(limit).map(ofRequest)),
+          ...(side === "caller" ? [] : executions.recent(limit).map(ofExecution)),
+        ]
+          .filter((info) => !running || !OVER.has(info.state))
+          .sort((a, b) => (a.created_at < b.created_at ? 1 : -1))
+          .slice(0, limit),
+    },
+    "invocation.show": {
+      parse: parser(one),
+      handle: async ({ invocation_id }) => {
+        const request = requests.get(invocation_id);
+        if (request) return ofRequest(request);
+        const execution = executions.byInvocation(invocation_id);
+        return execution ? ofExecution(execution) : notFound(invocation_id);
+      },
+    },
+    "invocation.cancel": {
+      parse: parser(one),
+      handle: async ({ invocation_id }) => {
+        const online = daemon.requireOnline();
+        const request = requests.get(invocation_id);
+        if (request) {
+          if (!OVER.has(request.state)) online.caller.cancel(request, "the caller asked for it");
+          return { invocation_id, state: request.state };
+        }
+        const execution = executions.byInvocation(invocation_id) ?? notFound(invocation_id);
+        if (!OVER.has(execution.state)) await online.runs.cancel(execution.run_id);
+        return { invocation_id, state: execution.state };
+      },
+    },
+    "invocation.wait": {
+      parse: parser(one),
+      handle: async ({ invocation_id }) => {
+        const online = daemon.requireOnline();
+        const pending = online.caller.attach(requireRequest(invocation_id), async () => {});
+        try {
+          online.caller.replayOutcome(pending, false);
+          return resultOf(pending, await online.caller.outcome(pending));
+        } finally {
+          online.caller.release(pending);
+        }
+      },
+    },
+    "invocation.logs": {
+      parse: parser(one.extend({ follow: z.boolean(), since_ms: duration_ms.nullable() })),
+      handle: async ({ invocation_id, follow }, { send, signal }) => {
+        const online = daemon.requireOnline();
+        const request = requireRequest(invocation_id);
+        const pending = online.caller.attach(request, (item) => send(item));
+        try {
+          online.caller.replayOutcome(pending, true);
+          const left = new Promise<null>((resolve) => signal.addEventListener("abort", () => resolve(null)));
+          const waited = follow || OVER.has(request.state) ? pending.settled : pending.quiet();
+          const settled = await Promise.race([waited, left]);
+          const result: InvocationResult | null = settled?.type === "finished" ? settled.result : null;
+          return { result };
+        } finally {
+          online.caller.release(pending);
+        }
+      },
+    },
+    "invocation.prune": {
+      parse: parser(z.strictObject({ older_than_ms: duration_ms })),
+      handle: ({ older_than_ms }) => daemon.prune(older_than_ms),
+    },
+  };
+}
+
+function notFound(invocation_id: string): never {
+  throw mxError("MX_NOT_FOUND", {
+    what: "invocation",
+    name: invocation_id,
+    hint: "`mx-agent invocation list`",
+  });
+}
+
+function ofRequest(request: Request): InvocationInfo {
+  return {
+    invocation_id: request.invocation_id,
+    request_id: request.request_id,
+    side: "caller",
+    kind: request.kind,
+    room_id: request.room_id,
+    agent: request.agent,
+    requester: request.requesting_agent,
+    summary: request.summary,
+    state: request.state,
+    created_at: new Date(request.created_ts).toISOString(),
+    ended_at: request.ended_ts === null ? null : new Date(request.ended_ts).toISOString(),
+    result: request.result,
+    reason: request.reason,
+  };
+}
+
+function ofExecution(execution: Execution): InvocationInfo {
+  const { end } = execution;
+  return {
+    invocation_id: execution.invocation_id,
+    request_id: execution.request_id,
+    side: "executor",
+    kind: execution.kind,
+    room_id: execution.room_id,
+    agent: execution.target_agent,
+    requester: `${execution.requesting_agent} (${execution.sender})`,
+    summary: execution.summary,
+    state: execution.state,
+    created_at: new Date(execution.created_ts).toISOString(),
+    ended_at: execution.ended_ts === null ? null : new Date(execution.ended_ts).toISOString(),
+    result: end && {
+      outcome: end.outcome,
+      exit_code: end.exit_code,
+      signal: end.signal,
+      duration_ms: end.duration_ms,
+      stdout_bytes: end.stdout_bytes,
+      stderr_bytes: end.stderr_bytes,
+      truncated: end.truncated,
+      complete: null,
+    },
+    reason: execution.reason,
+  };
+}

@@ -1,0 +1,27 @@
+import { mxError } from "@mx-agent/base";
+import { z } from "zod";
+
+export const room = z.string().min(1).max(255);
+export const agent = z.string().min(1).max(255);
+export const userId = z
+  .string()
+  .regex(/^@[^:]+:.+$/, "a Matrix user id looks like @name:server")
+  .max(255);
+export const nothing = z.strictObject({});
+export const target = z.strictObject({ room, agent });
+export const time = z.iso.datetime();
+export const duration_ms = z.int().nonnegative();
+
+/** Parameters as the method expects them, or MX_USAGE with what is wrong. */
+export function parser<T>(schema: z.ZodType<T>): (params: unknown) => T {
+  return (params) => {
+    const parsed = schema.safeParse(params);
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    const where = issue?.path.join(".") ?? "";
+    throw mxError("MX_USAGE", {
+      detail: `${where}${where ? ": " : ""}${issue?.message ?? "wrong parameters"}`,
+      command: "",
+    });
+  };
+}

@@ -1,0 +1,107 @@
+import { mxError } from "@mx-agent/base";
+import type { Handlers, MethodName } from "@mx-agent/ipc";
+import { encodePublicKey, fingerprintOf } from "@mx-agent/protocol";
+import { z } from "zod";
+import type { Daemon } from "../daemon.ts";
+import { agent, nothing, parser, room, target, time } from "./params.ts";
+
+type Names = Extract<MethodName, `trust.${string}`>;
+
+const approveParams = target.extend({
+  fingerprint: z.string().min(1),
+  expires_at: time.nullable(),
+  legacy: z.boolean(),
+});
+const revokeParams = z.strictObject({
+  room: room.nullable(),
+  agent: agent.nullable(),
+  fingerprint: z.string().min(1).nullable(),
+});
+
+export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
+  const here = () => daemon.requireOnline();
+  const inspect = async (name: { room: string; agent: string }) => {
+    const { session, directory } = here();
+    const { room_id } = await session.rooms.resolve(name.room);
+    const info = directory.find(room_id, name.agent);
+    const key = directory.publicKey(room_id, name.agent);
+    if (!key)
+      throw mxError("MX_BAD_INPUT", {
+        detail: `the state of ${name.agent} carries no public key that fits its key id`,
+        hint: "its operator registers it again with `mx-agent agent register`",
+      });
+    return { info, key, approved: daemon.tables.trust.current(room_id, name.agent) ?? null };
+  };
+  return {
+    "trust.fingerprint": {
+      parse: parser(nothing),
+      handle: async () => {
+        const { key, account } = here().identity;
+        const { key_id, fingerprint, publicKey } = key;
+        return { key_id, fingerprint, public_key: encodePublicKey(publicKey), user_id: account.user_id };
+      },
+    },
+    "trust.list": {
+      parse: parser(z.strictObject({ room: room.nullable() })),
+      handle: async (params) => {
+        const room_id =
+          params.room === null ? null : (await here().session.rooms.resolve(params.room)).room_id;
+        return daemon.tables.trust.list(room_id);
+      },
+    },
+    "trust.inspect": {
+      parse: parser(target),
+      handle: async (params) => {
+        const { info, key, approved } = await inspect(params);
+        return { agent: info, public_key: encodePublicKey(key), approved };
+      },
+    },
+    "trust.approve": {
+      parse: parser(approveParams),
+      handle: async (params) => {
+        const { info, key } = await inspect(params);
+        if (fingerprintOf(key) !== params.fingerprint)
+          throw mxError("MX_BAD_INPUT", {
+            detail: `${info.agent_id} shows ${fingerprintOf(key)}, not ${params.fingerprint}; nothing was approved`,
+            hint: "compare with `mx-agent trust fingerprint` on its machine, over a line that you trust",
+          });
+        const entry = {
+          room_id: info.room_id,
+          agent_id: info.agent_id,
+          user_id: info.user_id,
+          key_id: info.key_id,
+          fingerprint: params.fingerprint,
+          public_key: encodePublicKey(key),
+          legacy: params.legacy,
+          approved_at: new Date(daemon.now()).toISOString(),
+          expires_at: params.expires_at,
+        };
+        daemon.audit.trust("approved", entry);
+        return daemon.tables.trust.approve(entry);
+      },
+    },
+    "trust.revoke": {
+      parse: parser(revokeParams),
+      handle: async (params) => {
+        if (params.agent === null && params.fingerprint === null)
+          throw mxError("MX_USAGE", { detail: "name an agent or a fingerprint", command: "trust revoke" });
+        const room_id =
+          params.room === null ? null : (await here().session.rooms.resolve(params.room)).room_id;
+        const revoked = daemon.tables.trust.revoke({
+          room_id,
+          agent_id: params.agent,
+          fingerprint: params.fingerprint,
+        });
+        if (revoked.length === 0)
+          throw mxError("MX_NOT_FOUND", {
+            what: "approved key",
+            name: params.agent ?? params.fingerprint ?? "",
+            hint: "`mx-agent trust list`",
+          });
+        for (const entry of revoked) daemon.audit.trust("revoked", entry);
+        here().revocations.check();
+        return { revoked };
+      },
+    },
+  };
+}

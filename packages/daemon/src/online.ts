@@ -1,0 +1,163 @@
+/** What exists while the daemon is logged in: the session, and every part of the pipeline on top of it. */
+
+import type { Target } from "@mx-agent/ipc";
+import type { Machine } from "@mx-agent/policy";
+import type { RunnerClient } from "@mx-agent/runner";
+import type { Logger } from "pino";
+import { AgentDirectory } from "./agents/directory.ts";
+import { Pings } from "./agents/pings.ts";
+import { AgentRegistry } from "./agents/registry.ts";
+import type { Auditor } from "./audit-entries.ts";
+import { Identity } from "./identity.ts";
+import type { IncomingEvent, MatrixSession } from "./matrix/api.ts";
+import { openSession } from "./matrix/session.ts";
+import type { Credentials } from "./matrix/types.ts";
+import type { PolicyFile } from "./policy-file.ts";
+import { EarlyRefusals } from "./receive/refusals.ts";
+import { Router } from "./receive/router.ts";
+import { Caller } from "./request/caller.ts";
+import { type ResolvedTarget, resolveTarget } from "./request/target.ts";
+import { Executor } from "./run/executor.ts";
+import { executorWorld } from "./run/executor-world.ts";
+import { Revocations } from "./run/revocations.ts";
+import { Runs } from "./run/runs.ts";
+import type { SpecContext } from "./run/spec.ts";
+import { signingKeyOf } from "./signing-keys.ts";
+import type { Tables } from "./state/tables.ts";
+import { Workspaces } from "./workspace/workspaces.ts";
+
+/** How often holds are looked at, early refusals summed up, and running keys checked again. */
+const HOUSEKEEPING_MS = 2_000;
+const SUMMARY_MS = 60_000;
+
+export interface OnlineOptions {
+  credentials: Credentials;
+  tables: Tables;
+  runner: RunnerClient;
+  policy: PolicyFile;
+  machine: Machine;
+  audit: Auditor;
+  auditHead(): { seq: number; sha256: string } | undefined;
+  run: SpecContext & { indexDir: string };
+  keysDir: string;
+  cryptoDir: string;
+  logger: Logger;
+  now(): number;
+  fetch: typeof globalThis.fetch;
+  onLoggedOut(soft: boolean, detail: string): void;
+  onFatal(error: unknown): void;
+}
+
+export class Online {
+  readonly session: MatrixSession;
+  readonly identity: Identity;
+  readonly executor: Executor;
+  readonly runs: Runs;
+  readonly caller: Caller;
+  readonly pings: Pings;
+  readonly registry: AgentRegistry;
+  readonly directory: AgentDirectory;
+  readonly workspaces: Workspaces;
+  readonly revocations: Revocations;
+  readonly #tables: Tables;
+  readonly #timers: NodeJS.Timeout[] = [];
+
+  private constructor(options: OnlineOptions, session: MatrixSession, identity: Identity) {
+    const { tables, audit, now, policy, logger, machine, runner } = options;
+    const { rooms, outbox } = session;
+    const early = new EarlyRefusals(now);
+    const heard = new Map<string, number>();
+    this.session = session;
+    this.identity = identity;
+    this.#tables = tables;
+    const world = executorWorld({ ...tables, policy, machine, audit, early, identity, rooms, outbox, now });
+    this.runs = new Runs(world, runner, options.run, logger);
+    this.executor = new Executor(world, this.runs, logger);
+    this.caller = new Caller({ ...tables, identity, rooms, outbox, now });
+    this.pings = new Pings({ ...tables, identity, outbox, rooms, now });
+    this.registry = new AgentRegistry({
+      ...tables,
+      identity,
+      rooms,
+      outbox,
+      policy,
+      load: () => ({ running_invocations: this.runs.running, max_invocations: 4 }),
+      auditHead: options.auditHead,
+      now,
+    });
+    this.directory = new AgentDirectory({
+      ...tables,
+      rooms,
+      identity,
+      lastHeard: (room_id, agent_id) => heard.get(`${room_id} ${agent_id}`),
+      now,
+    });
+    this.workspaces = new Workspaces(session);
+    this.revocations = new Revocations(world, this.runs, this.executor, logger);
+    this.#timers.push(
+      setInterval(() => {
+        this.executor.expireHeld();
+        this.revocations.check();
+      }, HOUSEKEEPING_MS),
+      setInterval(() => {
+        const summary = early.takeSummary();
+        if (summary) audit.early(summary);
+      }, SUMMARY_MS),
+    );
+    for (const timer of this.#timers) timer.unref();
+    const router = new Router({
+      ...tables,
+      executor: this.executor,
+      runs: this.runs,
+      caller: this.caller,
+      pings: this.pings,
+      registry: this.registry,
+      identity,
+      rooms,
+      heard: (room_id, agent_id, ts) => heard.set(`${room_id} ${agent_id}`, ts),
+      logger,
+    });
+    this.route = (event) => router.onEvent(event);
+  }
+
+  readonly route: (event: IncomingEvent) => Promise<void>;
+
+  /** Opens the session and takes up what the last daemon left: runs, admitted requests, the outbox. */
+  static async open(options: OnlineOptions): Promise<Online> {
+    const { credentials, tables, logger, now } = options;
+    const assembled = Promise.withResolvers<Online>();
+    const session = await openSession({
+      db: tables.db,
+      credentials,
+      cryptoDir: options.cryptoDir,
+      fetch: options.fetch,
+      clock: now,
+      logger,
+      onEvent: async (event) => (await assembled.promise).route(event),
+      onLoggedOut: options.onLoggedOut,
+      onFatal: options.onFatal,
+    });
+    const identity = new Identity(signingKeyOf(options.keysDir, credentials.user_id), session.account);
+    const online = new Online(options, session, identity);
+    await online.runs.adopt();
+    await online.executor.resumeAdmitted();
+    assembled.resolve(online);
+    if (tables.ownAgents.list().length > 0)
+      session.ready().then(
+        () => online.registry.publishAll(),
+        () => {},
+      );
+    return online;
+  }
+
+  target(target: Target): Promise<ResolvedTarget> {
+    return resolveTarget(target, { ...this.#tables, rooms: this.session.rooms, identity: this.identity });
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.registry.close();
+    this.runs.close();
+    await this.session.close();
+  }
+}

@@ -1,0 +1,121 @@
+/** The end of a run, as it goes out: durable, in the transaction that records it. */
+import { canonicalJson, EventTypes, requestDigest } from "@mx-agent/protocol";
+import type { RunEnd } from "@mx-agent/runner";
+import { shape } from "../admit/checks/shape.ts";
+import { eventOf } from "../run/event-of.ts";
+import type { ExecutorWorld } from "../run/executor-world.ts";
+import type { Execution } from "../state/executions.ts";
+import { answerCall, answerRefused, sendEvent, sendToDevice } from "./answers.ts";
+
+interface CallOutput {
+  stdout: Uint8Array;
+  stderr: Uint8Array;
+}
+
+/** `exec.finished`, or `call.response`. */
+export function publishOutcome(
+  execution: Execution,
+  end: RunEnd,
+  chunks: { stdout_chunks: number; stderr_chunks: number } | null,
+  output: CallOutput | null,
+  world: ExecutorWorld,
+): void {
+  const event = eventOf(execution);
+  const request = shape(event);
+  if (request.kind === "call") {
+    const result = callResult(end, output);
+    const ok = end.outcome === "exited" && end.exit_code === 0;
+    const content = {
+      request_id: execution.request_id,
+      ok,
+      result,
+      error: ok ? null : describe(end),
+    };
+    answerCall(event, request.content.reply, content, world);
+    return;
+  }
+  const content = {
+    invocation_id: execution.invocation_id,
+    exit_code: end.exit_code,
+    signal: end.signal,
+    duration_ms: end.duration_ms,
+    stdout_bytes: end.stdout_bytes,
+    stderr_bytes: end.stderr_bytes,
+    truncated: end.truncated,
+    artifact_mxc: null,
+    outcome: end.outcome,
+    stdout_sha256: base64Of(end.stdout_sha256),
+    stderr_sha256: base64Of(end.stderr_sha256),
+    ...chunks,
+    request_sha256: requestDigest(request.content),
+  };
+  sendEvent(execution.room_id, EventTypes.execFinished, content, world);
+  if (end.outcome === "cancelled")
+    sendEvent(
+      execution.room_id,
+      EventTypes.execCancelled,
+      {
+        invocation_id: execution.invocation_id,
+        signal_sent: end.signal ?? "SIGTERM",
+        killed_process_group: true,
+        finished_at: end.ended_at,
+      },
+      world,
+    );
+  const { reply } = request.content;
+  if (reply)
+    sendToDevice(
+      { room_id: execution.room_id, user_id: execution.sender, ...reply },
+      EventTypes.execFinished,
+      content,
+      world,
+    );
+}
+
+/** A command that could not be started is rejected with the system's word for it. */
+export function publishSpawnFailure(execution: Execution, end: RunEnd, world: ExecutorWorld): void {
+  const event = eventOf(execution);
+  const code = end.error?.code;
+  const reason =
+    code === "SANDBOX_UNAVAILABLE"
+      ? "sandbox_unavailable"
+      : code === "LIMIT_UNAVAILABLE"
+        ? "limit_unavailable"
+        : "spawn_failed";
+  const hint = end.error ? `${end.error.code}: ${end.error.message}` : null;
+  answerRefused(event, { request: shape(event), reason, hint }, world);
+}
+
+function callResult(end: RunEnd, output: CallOutput | null): object {
+  const stdout = Buffer.from(output?.stdout ?? []).toString("utf8");
+  return {
+    exit_code: end.exit_code,
+    outcome: end.outcome,
+    stdout,
+    stderr: Buffer.from(output?.stderr ?? []).toString("utf8"),
+    truncated:
+      end.truncated ||
+      end.stdout_bytes > (output?.stdout.length ?? 0) ||
+      end.stderr_bytes > (output?.stderr.length ?? 0),
+    duration_ms: end.duration_ms,
+    ...jsonOf(stdout),
+  };
+}
+
+/** What a tool printed as one JSON value is handed on as that value, where canonical JSON can carry it. */
+function jsonOf(stdout: string): { json?: unknown } {
+  try {
+    const json: unknown = JSON.parse(stdout);
+    canonicalJson(json);
+    return { json };
+  } catch {
+    return {};
+  }
+}
+
+const base64Of = (hex: string) => Buffer.from(hex, "hex").toString("base64");
+
+function describe(end: RunEnd): string {
+  if (end.outcome === "exited") return `the tool exited with status ${end.exit_code ?? "unknown"}`;
+  return `the tool ended: ${end.outcome}${end.signal ? ` (${end.signal})` : ""}`;
+}

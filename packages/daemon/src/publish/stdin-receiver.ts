@@ -1,0 +1,86 @@
+import type { ExecStdin } from "@mx-agent/protocol";
+
+/** How much of stdin is held while the child does not read it, in bytes. */
+const WINDOW = 1024 * 1024;
+const ACK_BYTES = 256 * 1024;
+
+export interface StdinSink {
+  /** Hands bytes to the child at an offset; resolves when its pipe took them. */
+  write(offset: number, data: Uint8Array, eof: boolean): Promise<void>;
+  ack(next_seq: number, window_bytes: number): void;
+  resume(from_seq: number): void;
+}
+
+/** Puts the requester's stdin chunks in order and hands them to the child at the child's pace. */
+export class StdinReceiver {
+  readonly #sink: StdinSink;
+  readonly #waiting = new Map<number, { data: Uint8Array; eof: boolean }>();
+  #next = 0;
+  #offset = 0;
+  #held = 0;
+  #sinceAck = 0;
+  #writing = false;
+  #closed = false;
+  #askedFor = -1;
+
+  constructor(sink: StdinSink) {
+    this.#sink = sink;
+  }
+
+  /** Takes a chunk; one that was taken already, or that the window has no room for, is dropped. */
+  push(chunk: ExecStdin): void {
+    const data = Buffer.from(chunk.data, "base64");
+    const seq = chunk.seq ?? this.#next + this.#waiting.size;
+    if (this.#closed || seq < this.#next || this.#waiting.has(seq)) {
+      this.#ack();
+      return;
+    }
+    if (this.#held + data.length > 2 * WINDOW) return;
+    this.#held += data.length;
+    this.#waiting.set(seq, { data, eof: chunk.eof });
+    if (!this.#waiting.has(this.#next) && this.#askedFor !== this.#next) {
+      this.#askedFor = this.#next;
+      this.#sink.resume(this.#next);
+    }
+    this.#drain();
+  }
+
+  /** The child takes no more input. */
+  close(): void {
+    this.#closed = true;
+    this.#waiting.clear();
+    this.#held = 0;
+  }
+
+  #drain(): void {
+    if (this.#writing) return;
+    this.#writing = true;
+    this.#write()
+      .catch(() => this.close())
+      .finally(() => {
+        this.#writing = false;
+      });
+  }
+
+  async #write(): Promise<void> {
+    for (
+      let chunk = this.#waiting.get(this.#next);
+      chunk && !this.#closed;
+      chunk = this.#waiting.get(this.#next)
+    ) {
+      this.#waiting.delete(this.#next);
+      await this.#sink.write(this.#offset, chunk.data, chunk.eof);
+      this.#next++;
+      this.#offset += chunk.data.length;
+      this.#held -= chunk.data.length;
+      this.#sinceAck += chunk.data.length;
+      if (this.#sinceAck >= ACK_BYTES || chunk.eof) this.#ack();
+      if (chunk.eof) this.close();
+    }
+  }
+
+  #ack(): void {
+    this.#sinceAck = 0;
+    this.#sink.ack(this.#next, Math.max(0, WINDOW - this.#held));
+  }
+}

@@ -1,0 +1,206 @@
+import { STREAM_STALL_MS } from "@mx-agent/protocol";
+import type { RunStream } from "@mx-agent/runner";
+import { chunkContent, eofContent, MAX_CHUNK_BYTES } from "./chunk-content.ts";
+import type { ChunkIndex } from "./chunk-index.ts";
+
+/** Output is gathered for so long before it is sent, unless a whole chunk is there or the line was idle. */
+const GATHER_MS = 20;
+/** What a receiver takes before its first acknowledgement, in bytes. */
+const INITIAL_WINDOW = 1024 * 1024;
+const RETRY_AFTER_MS = 1_000;
+
+export interface StreamLine {
+  invocation_id: string;
+  stream: RunStream;
+  index: ChunkIndex;
+  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Sends one chunk; resolves when the homeserver took it, rejects when it did not. */
+  send(content: object): Promise<void>;
+  /** Whether the receiver acknowledges; where not, what the homeserver took counts as acknowledged. */
+  acknowledged: boolean;
+  gatherMs?: number;
+  now(): number;
+}
+
+/**
+ * Sends one stream of a run out of its spool: numbered chunks within the receiver's window, again from any
+ * number on request. Memory holds a window at most, whatever the stream's length.
+ */
+export class StreamPublisher {
+  readonly #line: StreamLine;
+  #available = 0;
+  #ended = false;
+  #next = 0;
+  #acked = 0;
+  #window = INITIAL_WINDOW;
+  #heard: number;
+  #lastSent = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #pumping = false;
+  #again = false;
+  #closed = false;
+  #inFlight = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(line: StreamLine, resumeAt = 0) {
+    this.#line = line;
+    this.#heard = line.now();
+    this.#next = Math.min(resumeAt, line.index.count);
+    this.#acked = this.#next;
+    this.#available = line.index.end;
+  }
+
+  /** The spool holds so many bytes now. */
+  available(bytes: number): void {
+    this.#available = Math.max(this.#available, bytes);
+    this.#schedule();
+  }
+
+  /**
+   * No more bytes come: everything is cut into chunks at once. Answers how many chunks the stream has, the EOF
+   * marker included.
+   */
+  end(bytes: number): number {
+    this.#available = Math.max(this.#available, bytes);
+    const { index } = this.#line;
+    while (index.end < this.#available) index.cut(Math.min(MAX_CHUNK_BYTES, this.#available - index.end));
+    this.#ended = true;
+    this.#pump();
+    return index.count + 1;
+  }
+
+  /** The receiver has everything below `next_seq` and takes `window_bytes` more. */
+  ack(next_seq: number, window_bytes: number): void {
+    this.#heard = this.#line.now();
+    this.#acked = Math.max(this.#acked, Math.min(next_seq, this.#last));
+    this.#next = Math.max(this.#next, this.#acked);
+    this.#window = window_bytes;
+    this.#schedule();
+  }
+
+  /** The receiver asks for everything from `from_seq` again. */
+  resume(from_seq: number): void {
+    this.#heard = this.#line.now();
+    this.#next = Math.min(from_seq, this.#last);
+    this.#acked = Math.min(this.#acked, this.#next);
+    this.#schedule();
+  }
+
+  /** Resolves when nothing can be sent at the moment: all sent, or the window is full. */
+  settled(): Promise<void> {
+    if (!this.#pumping && this.#inFlight === 0 && !this.#timer) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Whether everything, the EOF marker included, was acknowledged. */
+  get done(): boolean {
+    return this.#ended && this.#acked >= this.#line.index.count + 1;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#line.index.close();
+    this.#settle();
+  }
+
+  get #last(): number {
+    return this.#line.index.count + (this.#ended ? 1 : 0);
+  }
+
+  #schedule(): void {
+    if (this.#closed) return;
+    const gather = this.#line.gatherMs ?? GATHER_MS;
+    const idle = this.#line.now() - this.#lastSent >= gather;
+    if (this.#ended || idle || this.#available - this.#line.index.end >= MAX_CHUNK_BYTES) {
+      this.#pump();
+      return;
+    }
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#pump();
+    }, gather);
+  }
+
+  #pump(): void {
+    this.#again = true;
+    if (this.#pumping || this.#closed) return;
+    this.#pumping = true;
+    this.#run()
+      .catch(() => this.#retryLater())
+      .finally(() => {
+        this.#pumping = false;
+        this.#settle();
+      });
+  }
+
+  async #run(): Promise<void> {
+    while (this.#again && !this.#closed) {
+      this.#again = false;
+      while (!this.#closed && this.#maySend()) {
+        const { index } = this.#line;
+        if (this.#next === index.count && index.end < this.#available)
+          index.cut(Math.min(MAX_CHUNK_BYTES, this.#available - index.end));
+        const content = await this.#content(this.#next);
+        if (!content || this.#closed) break;
+        const seq = this.#next++;
+        this.#lastSent = this.#line.now();
+        this.#inFlight++;
+        this.#line.send(content).then(
+          () => this.#sent(seq),
+          () => this.#failed(seq),
+        );
+      }
+    }
+  }
+
+  #maySend(): boolean {
+    const { index, now } = this.#line;
+    const there = this.#next < this.#last || index.end < this.#available;
+    if (!there) return false;
+    if (now() - this.#heard > STREAM_STALL_MS && this.#acked < this.#next) return false;
+    return startOf(index, this.#next) - startOf(index, this.#acked) < this.#window;
+  }
+
+  async #content(seq: number): Promise<object | undefined> {
+    const { index, invocation_id, stream, now, read } = this.#line;
+    const range = index.range(seq);
+    if (range)
+      return chunkContent({ invocation_id, stream, seq }, await read(range.offset, range.length), now());
+    return this.#ended && seq === index.count ? eofContent({ invocation_id, stream, seq }, now()) : undefined;
+  }
+
+  #sent(seq: number): void {
+    this.#inFlight--;
+    if (!this.#line.acknowledged) {
+      this.#heard = this.#line.now();
+      this.#acked = Math.max(this.#acked, seq + 1);
+    }
+    this.#schedule();
+    this.#settle();
+  }
+
+  #failed(seq: number): void {
+    this.#inFlight--;
+    this.#next = Math.min(this.#next, seq);
+    this.#retryLater();
+  }
+
+  #retryLater(): void {
+    if (this.#closed) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#pump();
+    }, RETRY_AFTER_MS);
+  }
+
+  #settle(): void {
+    if (!this.#closed && (this.#pumping || this.#inFlight > 0 || this.#timer)) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+}
+
+function startOf(index: ChunkIndex, seq: number): number {
+  return index.range(seq)?.offset ?? index.end;
+}

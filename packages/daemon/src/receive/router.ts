@@ -1,0 +1,104 @@
+import { decodePublicKey, EventTypes, parseContent } from "@mx-agent/protocol";
+import type { Logger } from "pino";
+import type { Pings } from "../agents/pings.ts";
+import type { AgentRegistry } from "../agents/registry.ts";
+import type { Identity } from "../identity.ts";
+import type { IncomingEvent, Rooms } from "../matrix/api.ts";
+import type { Caller } from "../request/caller.ts";
+import type { Executor } from "../run/executor.ts";
+import type { Runs } from "../run/runs.ts";
+import type { ExecutionTable } from "../state/executions.ts";
+import type { TrustTable } from "../state/trust.ts";
+import { isFrom } from "./verify.ts";
+
+export interface RouterParts {
+  executor: Executor;
+  runs: Runs;
+  caller: Caller;
+  pings: Pings;
+  registry: AgentRegistry;
+  executions: ExecutionTable;
+  trust: TrustTable;
+  identity: Identity;
+  rooms: Rooms;
+  /** A heartbeat of a peer of the first protocol. */
+  heard(room_id: string, agent_id: string, ts: number): void;
+  logger: Logger;
+}
+
+/** Hands each event of the inbox to the one part that it concerns. */
+export class Router {
+  readonly #parts: RouterParts;
+
+  constructor(parts: RouterParts) {
+    this.#parts = parts;
+  }
+
+  async onEvent(event: IncomingEvent): Promise<void> {
+    const { executor, caller, pings, registry } = this.#parts;
+    if (event.state_key !== undefined) return registry.onState(event);
+    switch (event.type) {
+      case EventTypes.execRequest:
+      case EventTypes.callRequest:
+        // A request is a room's event: to-device needs no common room, and leaves no trace.
+        return event.kind === "timeline" ? executor.onRequest(event) : undefined;
+      case EventTypes.ping:
+      case EventTypes.pong:
+        return pings.onEvent(event);
+      case EventTypes.heartbeat:
+        return this.#onHeartbeat(event);
+      case EventTypes.execStdin:
+      case EventTypes.execCancel:
+        return this.#toRun(event);
+      case EventTypes.streamAck:
+      case EventTypes.streamResume:
+        // A run of ours may be our own request: an acknowledgement of stdin is the caller's, others the run's.
+        if (streamOf(event) === "stdin") await caller.onEvent(event);
+        else await this.#toRun(event);
+        return;
+      default:
+        await caller.onEvent(event);
+    }
+  }
+
+  /** What a requester tells his run: it counts only from his user, key and device. */
+  async #toRun(event: IncomingEvent): Promise<void> {
+    const invocation_id = invocationOf(event);
+    const execution =
+      invocation_id === undefined ? undefined : this.#parts.executions.byInvocation(invocation_id);
+    if (!execution) return;
+    const { identity, trust, rooms, runs } = this.#parts;
+    const { room_id, sender: user_id, key_id, requesting_agent } = execution;
+    const own = user_id === identity.account.user_id && key_id === identity.key.key_id;
+    const entry = trust.find(room_id, requesting_agent, key_id);
+    if (!own && entry?.status !== "trusted") return;
+    const public_key = own ? identity.key.publicKey : entry && decodePublicKey(entry.public_key);
+    if (!public_key || !rooms.isJoined(room_id, user_id)) return;
+    const control = runs.control(execution.invocation_id);
+    const device_id = control?.device_id ?? null;
+    const expected = { room_id, user_id, key_id, public_key, legacy: entry?.legacy ?? false, device_id };
+    if (!isFrom(event, expected, rooms.get(room_id)?.encrypted ?? false)) return;
+    if (control) await control.take(event);
+    else if (event.type === EventTypes.execCancel) await this.#parts.executor.cancelWaiting(execution, event);
+  }
+
+  #onHeartbeat(event: IncomingEvent): void {
+    const parsed = parseContent(EventTypes.heartbeat, event.content);
+    if (!parsed.ok || event.room_id === null) return;
+    this.#parts.heard(event.room_id, parsed.value.agent_id, event.origin_server_ts ?? event.received_ts);
+  }
+}
+
+function invocationOf(event: IncomingEvent): string | undefined {
+  const { content } = event;
+  if (typeof content !== "object" || content === null) return undefined;
+  const { invocation_id }: { invocation_id?: unknown } = content;
+  return typeof invocation_id === "string" ? invocation_id : undefined;
+}
+
+function streamOf(event: IncomingEvent): unknown {
+  const { content } = event;
+  if (typeof content !== "object" || content === null) return undefined;
+  const { stream }: { stream?: unknown } = content;
+  return stream;
+}

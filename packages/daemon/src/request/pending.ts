@@ -1,0 +1,183 @@
+import type { ExecOutput, InvocationResult } from "@mx-agent/ipc";
+import { EventTypes, type ExecFinished, newNonce, parseContent, STREAM_RESUME_MS } from "@mx-agent/protocol";
+import type { IncomingEvent } from "../matrix/api.ts";
+import type { Request } from "../state/requests.ts";
+import { StdinSender } from "./stdin-sender.ts";
+import { StreamReceiver } from "./stream-receiver.ts";
+
+/** How long to wait for more of a stream before asking again, once `finished` is there. */
+const ASK_EVERY_MS = 2_000;
+
+export type Settled =
+  | { type: "finished"; result: InvocationResult }
+  | { type: "rejected"; reason: string; detail: string | null; origin: "local" | "remote" }
+  | { type: "response"; ok: boolean; result: unknown; error: string | null; code: string | null };
+
+export interface PendingLine {
+  /** Sends a signed message to the executing side: to its device where it is known, else into the room. */
+  tell(type: string, content: object): void;
+  /** One output item for whoever waits; resolves when he can take more. */
+  emit(item: ExecOutput): Promise<void>;
+  now(): number;
+}
+
+/** An answer that is awaited: what arrives is put together here until the outcome is whole. */
+export class Pending {
+  readonly request: Request;
+  readonly stdin: StdinSender;
+  readonly settled: Promise<Settled>;
+  readonly #line: PendingLine;
+  readonly #streams: Record<"stdout" | "stderr", StreamReceiver>;
+  #settle: (outcome: Settled) => void = () => {};
+  /** Resolves when the other side was heard to have begun. */
+  readonly begun: Promise<"begun">;
+  #begin: (begun: "begun") => void = () => {};
+  #started = false;
+
+  constructor(request: Request, line: PendingLine) {
+    this.request = request;
+    this.#line = line;
+    this.settled = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.begun = new Promise((resolve) => {
+      this.#begin = resolve;
+    });
+    this.#streams = { stdout: this.#receiver("stdout"), stderr: this.#receiver("stderr") };
+    const { invocation_id } = request;
+    this.stdin = new StdinSender({
+      send: (chunk) => line.tell(EventTypes.execStdin, { invocation_id, ...chunk }),
+      now: line.now,
+    });
+  }
+
+  /** Whether the other side was heard to have begun. */
+  get started(): boolean {
+    return this.#started;
+  }
+
+  accepted(): void {
+    if (this.#started) return;
+    this.#started = true;
+    this.#begin("begun");
+    void this.#line.emit({ type: "accepted" });
+  }
+
+  held(summary: string, expires_at: string): void {
+    void this.#line.emit({ type: "held", summary, expires_at });
+  }
+
+  /** A verified stream message: a chunk of output, or an acknowledgement of stdin. */
+  stream(event: IncomingEvent): void {
+    if (event.type === EventTypes.streamChunk) {
+      const parsed = parseContent(EventTypes.streamChunk, event.content);
+      if (!parsed.ok) return;
+      const { stream } = parsed.value;
+      if (stream !== "stdout" && stream !== "stderr") return;
+      this.accepted();
+      this.#streams[stream].push(parsed.value);
+    } else if (event.type === EventTypes.streamAck) {
+      const parsed = parseContent(EventTypes.streamAck, event.content);
+      if (parsed.ok && parsed.value.stream === "stdin")
+        this.stdin.ack(parsed.value.next_seq, parsed.value.window_bytes);
+    } else if (event.type === EventTypes.streamResume) {
+      const parsed = parseContent(EventTypes.streamResume, event.content);
+      if (parsed.ok && parsed.value.stream === "stdin") this.stdin.resume(parsed.value.from_seq);
+    }
+  }
+
+  /** The run has ended: waits for output that is still under way, asks for what is missing, checks the digests. */
+  async finished(content: ExecFinished): Promise<InvocationResult> {
+    this.stdin.close();
+    const expected = content.stdout_chunks !== undefined && content.stderr_chunks !== undefined;
+    if (expected) await Promise.all([this.#complete("stdout"), this.#complete("stderr")]);
+    const result = this.#result(content, expected);
+    this.#settle({ type: "finished", result });
+    return result;
+  }
+
+  settle(outcome: Settled): void {
+    this.#settle(outcome);
+  }
+
+  /** Asks for the output from its beginning: for a reader that comes later. */
+  replay(): void {
+    this.#streams.stdout.askAgain();
+    this.#streams.stderr.askAgain();
+  }
+
+  /** Resolves when no output has come for a while: for a reader that does not wait for the end. */
+  async quiet(): Promise<null> {
+    const { stdout, stderr } = this.#streams;
+    for (let seen = -1; seen !== stdout.progress + stderr.progress; ) {
+      seen = stdout.progress + stderr.progress;
+      await delay(ASK_EVERY_MS);
+    }
+    return null;
+  }
+
+  cancel(reason: string): void {
+    const { invocation_id } = this.request;
+    const created_at = new Date(this.#line.now()).toISOString();
+    this.#line.tell(EventTypes.execCancel, { invocation_id, reason, created_at, nonce: newNonce() });
+  }
+
+  close(): void {
+    this.stdin.close();
+    this.#streams.stdout.close();
+    this.#streams.stderr.close();
+  }
+
+  #receiver(stream: "stdout" | "stderr"): StreamReceiver {
+    const { invocation_id } = this.request;
+    return new StreamReceiver({
+      deliver: (bytes) =>
+        this.#line.emit({ type: "chunk", stream, data: Buffer.from(bytes).toString("base64") }),
+      ack: (next_seq, window_bytes) =>
+        this.#line.tell(EventTypes.streamAck, { invocation_id, stream, next_seq, window_bytes }),
+      resume: (from_seq) => this.#line.tell(EventTypes.streamResume, { invocation_id, stream, from_seq }),
+    });
+  }
+
+  /** Waits for the end of a stream for as long as it moves, and 30 s more while it is asked for again. */
+  async #complete(name: "stdout" | "stderr"): Promise<void> {
+    const stream = this.#streams[name];
+    let lastProgress = stream.progress;
+    let quiet = 0;
+    while (!stream.ended && quiet < STREAM_RESUME_MS) {
+      await Promise.race([stream.changed(), delay(ASK_EVERY_MS)]);
+      if (stream.ended) return;
+      if (stream.progress !== lastProgress) {
+        lastProgress = stream.progress;
+        quiet = 0;
+        continue;
+      }
+      quiet += ASK_EVERY_MS;
+      stream.askAgain();
+    }
+  }
+
+  #result(content: ExecFinished, expected: boolean): InvocationResult {
+    const { stdout, stderr } = this.#streams;
+    const matches = (stream: StreamReceiver, digest: string | undefined) =>
+      stream.ended && (digest === undefined || stream.digest() === digest);
+    return {
+      outcome: content.outcome ?? (content.signal === null ? "exited" : "signaled"),
+      exit_code: content.exit_code,
+      signal: content.signal,
+      duration_ms: content.duration_ms,
+      stdout_bytes: content.stdout_bytes,
+      stderr_bytes: content.stderr_bytes,
+      truncated: content.truncated,
+      complete: expected
+        ? matches(stdout, content.stdout_sha256) && matches(stderr, content.stderr_sha256)
+        : null,
+    };
+  }
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, ms).unref();
+  });
+}

@@ -1,0 +1,103 @@
+import { newNonce } from "@mx-agent/protocol";
+
+/** Bytes of stdin in one message: as base64, with its envelope, it stays under 40 KiB. */
+const CHUNK_BYTES = 24 * 1024;
+const INITIAL_WINDOW = 1024 * 1024;
+/** What was not acknowledged for so long is sent again. */
+const SEND_AGAIN_MS = 3_000;
+
+export interface StdinLine {
+  send(content: { data: string; eof: boolean; created_at: string; nonce: string; seq: number }): void;
+  now(): number;
+}
+
+/** Sends the caller's stdin in numbered chunks within the child's window, and again what got lost. */
+export class StdinSender {
+  readonly #line: StdinLine;
+  readonly #unacked = new Map<number, { data: Uint8Array; eof: boolean }>();
+  readonly #timer: NodeJS.Timeout;
+  #next = 0;
+  #acked = 0;
+  #window = INITIAL_WINDOW;
+  #inFlight = 0;
+  #closed = false;
+  #movedAt: number;
+  #waiters: (() => void)[] = [];
+
+  constructor(line: StdinLine) {
+    this.#line = line;
+    this.#movedAt = line.now();
+    this.#timer = setInterval(() => this.#sendAgainIfStuck(), SEND_AGAIN_MS);
+    this.#timer.unref();
+  }
+
+  /** Takes bytes of any length; resolves when the window has room for more. */
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      while (!this.#closed && this.#inFlight >= this.#window) await this.#moved();
+      if (this.#closed) return;
+      this.#put(bytes.subarray(at, at + CHUNK_BYTES), false);
+    }
+  }
+
+  end(): void {
+    if (!this.#closed) this.#put(new Uint8Array(), true);
+  }
+
+  ack(next_seq: number, window_bytes: number): void {
+    for (let seq = this.#acked; seq < next_seq; seq++) {
+      this.#inFlight -= this.#unacked.get(seq)?.data.length ?? 0;
+      this.#unacked.delete(seq);
+    }
+    if (next_seq > this.#acked) {
+      this.#acked = next_seq;
+      this.#movedAt = this.#line.now();
+    }
+    this.#window = window_bytes;
+    this.#wake();
+  }
+
+  resume(from_seq: number): void {
+    for (const [seq, chunk] of this.#unacked) if (seq >= from_seq) this.#send(seq, chunk);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#unacked.clear();
+    this.#wake();
+  }
+
+  #put(data: Uint8Array, eof: boolean): void {
+    const seq = this.#next++;
+    const chunk = { data, eof };
+    if (this.#unacked.size === 0) this.#movedAt = this.#line.now();
+    this.#unacked.set(seq, chunk);
+    this.#inFlight += data.length;
+    this.#send(seq, chunk);
+  }
+
+  #send(seq: number, chunk: { data: Uint8Array; eof: boolean }): void {
+    this.#line.send({
+      data: Buffer.from(chunk.data).toString("base64"),
+      eof: chunk.eof,
+      created_at: new Date(this.#line.now()).toISOString(),
+      nonce: newNonce(),
+      seq,
+    });
+  }
+
+  #sendAgainIfStuck(): void {
+    const first = this.#unacked.get(this.#acked);
+    // The first one alone: an answer to it tells where the other side stands.
+    if (first && this.#line.now() - this.#movedAt >= SEND_AGAIN_MS) this.#send(this.#acked, first);
+  }
+
+  #moved(): Promise<void> {
+    return new Promise((resolve) => this.#waiters.push(resolve));
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiters.splice(0)) resolve();
+  }
+}

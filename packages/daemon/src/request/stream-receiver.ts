@@ -1,0 +1,141 @@
+import { createHash } from "node:crypto";
+import { decodeChunk, STREAM_ACK_BYTES, STREAM_ACK_INTERVAL_MS, type StreamChunk } from "@mx-agent/protocol";
+
+/** How much output is held for a reader that is slower than the stream, in bytes. */
+const WINDOW = 1024 * 1024;
+/** A number that is missing for so long is asked for again. */
+const ASK_AGAIN_MS = 1_000;
+
+export interface StreamSink {
+  /** Hands bytes on, in order; resolves when the reader can take more. */
+  deliver(bytes: Uint8Array): Promise<void>;
+  ack(next_seq: number, window_bytes: number): void;
+  resume(from_seq: number): void;
+}
+
+/** Puts one stream's chunks in order, each once, at the reader's pace, and asks for what is missing. */
+export class StreamReceiver {
+  readonly #sink: StreamSink;
+  readonly #waiting = new Map<number, { bytes: Uint8Array; eof: boolean }>();
+  readonly #hash = createHash("sha256");
+  readonly #timers: NodeJS.Timeout[] = [];
+  #next = 0;
+  #held = 0;
+  #bytes = 0;
+  #sinceAck = 0;
+  #ended = false;
+  #delivering = false;
+  #closed = false;
+  #progress = 0;
+  #waiters: (() => void)[] = [];
+
+  constructor(sink: StreamSink) {
+    this.#sink = sink;
+    this.#timers.push(setInterval(() => this.#ackIfMoved(), STREAM_ACK_INTERVAL_MS));
+    this.#timers.push(setInterval(() => this.#askIfMissing(), ASK_AGAIN_MS));
+    for (const timer of this.#timers) timer.unref();
+  }
+
+  /** Takes a verified chunk, in whatever order; one with a wrong digest is dropped, and asked for again later. */
+  push(chunk: StreamChunk): void {
+    if (this.#closed || chunk.seq < this.#next || this.#waiting.has(chunk.seq)) {
+      this.#ack();
+      return;
+    }
+    const bytes = chunk.eof ? new Uint8Array() : decodeChunk(chunk);
+    // A sender that overruns its window is not kept: what is dropped is asked for again.
+    if (!bytes || this.#held + bytes.length > 2 * WINDOW) return;
+    this.#held += bytes.length;
+    this.#waiting.set(chunk.seq, { bytes, eof: chunk.eof });
+    this.#drain();
+  }
+
+  /** Whether the end marker was reached and everything before it delivered. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  get nextSeq(): number {
+    return this.#next;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Grows with every chunk that was delivered. */
+  get progress(): number {
+    return this.#progress;
+  }
+
+  /** SHA-256 over all delivered bytes, standard base64. */
+  digest(): string {
+    return this.#hash.copy().digest("base64");
+  }
+
+  /** Asks for everything from the first missing number. */
+  askAgain(): void {
+    if (!this.#ended && !this.#closed) this.#sink.resume(this.#next);
+  }
+
+  /** Resolves when something was delivered, or the stream ended or was closed. */
+  changed(): Promise<void> {
+    if (this.#ended || this.#closed) return Promise.resolve();
+    return new Promise((resolve) => this.#waiters.push(resolve));
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#waiting.clear();
+    this.#wake();
+  }
+
+  #drain(): void {
+    if (this.#delivering) return;
+    this.#delivering = true;
+    this.#deliver()
+      .catch(() => this.close())
+      .finally(() => {
+        this.#delivering = false;
+      });
+  }
+
+  async #deliver(): Promise<void> {
+    for (
+      let chunk = this.#waiting.get(this.#next);
+      chunk && !this.#closed;
+      chunk = this.#waiting.get(this.#next)
+    ) {
+      this.#waiting.delete(this.#next);
+      this.#hash.update(chunk.bytes);
+      if (chunk.bytes.length > 0) await this.#sink.deliver(chunk.bytes);
+      this.#next++;
+      this.#progress++;
+      this.#bytes += chunk.bytes.length;
+      this.#held -= chunk.bytes.length;
+      this.#sinceAck += chunk.bytes.length;
+      if (chunk.eof) this.#ended = true;
+      if (this.#sinceAck >= STREAM_ACK_BYTES || chunk.eof) this.#ack();
+      this.#wake();
+    }
+  }
+
+  #askIfMissing(): void {
+    if (this.#waiting.size > 0 && !this.#waiting.has(this.#next) && !this.#delivering) this.askAgain();
+  }
+
+  #ackIfMoved(): void {
+    if (this.#sinceAck > 0) this.#ack();
+  }
+
+  #ack(): void {
+    if (this.#closed) return;
+    this.#sinceAck = 0;
+    this.#sink.ack(this.#next, Math.max(0, WINDOW - this.#held));
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiters.splice(0)) resolve();
+  }
+}

@@ -1,0 +1,104 @@
+import { EventTypes, parseContent } from "@mx-agent/protocol";
+import type { RunnerClient } from "@mx-agent/runner";
+import type { IncomingEvent } from "../matrix/api.ts";
+import { sendEvent, sendToDevice } from "../publish/answers.ts";
+import type { RunPublisher } from "../publish/run-publisher.ts";
+import { StdinReceiver } from "../publish/stdin-receiver.ts";
+import type { Execution } from "../state/executions.ts";
+import type { ExecutorWorld } from "./executor-world.ts";
+
+type Reply = { user_id: string; device_id: string };
+
+/** What the requester may tell a run of his: input, acknowledgements, requests to send again, cancel. */
+export class ControlChannel {
+  readonly execution: Execution;
+  readonly #reply: Reply | null;
+  readonly #publisher: RunPublisher;
+  readonly #world: ExecutorWorld;
+  readonly #cancel: () => Promise<void>;
+  readonly #stdin: StdinReceiver;
+
+  constructor(
+    execution: Execution,
+    reply: Reply | null,
+    publisher: RunPublisher,
+    runner: RunnerClient,
+    world: ExecutorWorld,
+    cancel: () => Promise<void>,
+  ) {
+    this.execution = execution;
+    this.#reply = reply;
+    this.#publisher = publisher;
+    this.#world = world;
+    this.#cancel = cancel;
+    this.#stdin = new StdinReceiver({
+      write: async (offset, data, eof) => {
+        await runner.stdin(execution.run_id, offset, data, eof);
+      },
+      ack: (next_seq, window_bytes) =>
+        this.#tell(EventTypes.streamAck, {
+          invocation_id: execution.invocation_id,
+          stream: "stdin",
+          next_seq,
+          window_bytes,
+        }),
+      resume: (from_seq) =>
+        this.#tell(EventTypes.streamResume, {
+          invocation_id: execution.invocation_id,
+          stream: "stdin",
+          from_seq,
+        }),
+    });
+  }
+
+  /** The requester's device, which all further messages have to come from. */
+  get device_id(): string | null {
+    return this.#reply?.device_id ?? null;
+  }
+
+  /** A message whose sender, key and signature were verified as the requester's. */
+  async take(event: IncomingEvent): Promise<void> {
+    switch (event.type) {
+      case EventTypes.execStdin: {
+        const parsed = parseContent(EventTypes.execStdin, event.content);
+        if (parsed.ok) this.#stdin.push(parsed.value);
+        return;
+      }
+      case EventTypes.streamAck: {
+        const parsed = parseContent(EventTypes.streamAck, event.content);
+        if (parsed.ok && (parsed.value.stream === "stdout" || parsed.value.stream === "stderr"))
+          this.#publisher.ack(parsed.value.stream, parsed.value.next_seq, parsed.value.window_bytes);
+        return;
+      }
+      case EventTypes.streamResume: {
+        const parsed = parseContent(EventTypes.streamResume, event.content);
+        if (parsed.ok && (parsed.value.stream === "stdout" || parsed.value.stream === "stderr"))
+          this.#publisher.resume(parsed.value.stream, parsed.value.from_seq);
+        return;
+      }
+      case EventTypes.execCancel: {
+        const parsed = parseContent(EventTypes.execCancel, event.content);
+        if (!parsed.ok || !this.#fresh(parsed.value)) return;
+        await this.#cancel();
+      }
+    }
+  }
+
+  /** A restarted daemon goes on where the child's pipe stands. Chunks cannot be matched to it, so input has ended. */
+  resumeStdin(taken: number): void {
+    if (taken > 0) this.#stdin.close();
+  }
+
+  /** Control messages carry nonces of their own, so that none works twice. */
+  #fresh(content: { nonce: string }): boolean {
+    const { nonces, now } = this.#world;
+    const expires_ts = now() + 24 * 3_600_000;
+    return nonces.admit(this.execution.key_id, content.nonce, expires_ts, now()) === "fresh";
+  }
+
+  #tell(type: string, content: object): void {
+    const { room_id } = this.execution;
+    if (this.#reply) sendToDevice({ room_id, ...this.#reply }, type, content, this.#world);
+    else if (type === EventTypes.execCancelled) sendEvent(room_id, type, content, this.#world);
+  }
+}

@@ -1,0 +1,59 @@
+import type { Machine } from "@mx-agent/policy";
+import type { Claim, World } from "../admit/world.ts";
+import type { Auditor } from "../audit-entries.ts";
+import type { Identity } from "../identity.ts";
+import type { Outbox, Rooms } from "../matrix/api.ts";
+import type { PolicyFile } from "../policy-file.ts";
+import type { EarlyRefusals } from "../receive/refusals.ts";
+import type { Database } from "../state/database.ts";
+import type { ExecutionTable } from "../state/executions.ts";
+import type { NonceTable } from "../state/nonces.ts";
+import type { OwnAgents } from "../state/own-agents.ts";
+import type { TrustTable } from "../state/trust.ts";
+
+const MINUTE_MS = 60_000;
+
+export interface ExecutorParts {
+  db: Database;
+  executions: ExecutionTable;
+  nonces: NonceTable;
+  ownAgents: OwnAgents;
+  trust: TrustTable;
+  policy: PolicyFile;
+  machine: Machine;
+  audit: Auditor;
+  early: EarlyRefusals;
+  identity: Identity;
+  rooms: Rooms;
+  outbox: Outbox;
+  now(): number;
+}
+
+/** What the executing side works with, and what it shows the checks of it. */
+export interface ExecutorWorld extends ExecutorParts {
+  forAdmission(claim: (claim: Claim) => "fresh" | "replayed" | "full"): World;
+}
+
+export function executorWorld(parts: ExecutorParts): ExecutorWorld {
+  return {
+    ...parts,
+    forAdmission: (claim) => ({
+      now: parts.now,
+      self: {
+        user_id: parts.identity.account.user_id,
+        key_id: parts.identity.key.key_id,
+        public_key: parts.identity.key.publicKey,
+      },
+      ownAgent: (room_id, agent_id) => parts.ownAgents.find(room_id, agent_id),
+      trusted: (room_id, agent_id, key_id) => parts.trust.find(room_id, agent_id, key_id),
+      isJoined: (room_id, user_id) => parts.rooms.isJoined(room_id, user_id),
+      isEncrypted: (room_id) => parts.rooms.get(room_id)?.encrypted ?? false,
+      claim,
+      policy: parts.policy.current(),
+      machine: parts.machine,
+      running: (room_id, user_id) => parts.executions.countRunning(room_id, user_id),
+      requestsInLastMinute: (room_id, user_id) =>
+        parts.executions.countSince(room_id, user_id, parts.now() - MINUTE_MS),
+    }),
+  };
+}

@@ -1,0 +1,255 @@
+import { mkdirSync } from "node:fs";
+import { failpoint } from "@mx-agent/base";
+import { EventTypes } from "@mx-agent/protocol";
+import type { RunEnd, RunnerClient, RunState, RunStream } from "@mx-agent/runner";
+import type { Logger } from "pino";
+import type { Admitted } from "../admit/admitted.ts";
+import { shape } from "../admit/checks/shape.ts";
+import { sendEvent, sendToDevice } from "../publish/answers.ts";
+import { publishOutcome, publishSpawnFailure } from "../publish/outcome.ts";
+import { RunPublisher } from "../publish/run-publisher.ts";
+import type { Execution } from "../state/executions.ts";
+import { ControlChannel } from "./control.ts";
+import { eventOf } from "./event-of.ts";
+import type { ExecutorWorld } from "./executor-world.ts";
+import { type SpecContext, specOf } from "./spec.ts";
+
+/** How long an ended run's streams stay open for a receiver that asks again. */
+const LINGER_MS = 10 * 60_000;
+
+interface LiveRun {
+  publisher: RunPublisher | null;
+  control: ControlChannel | null;
+  linger: NodeJS.Timeout | null;
+}
+
+/** The runs of this daemon: starts them, sends what they say, takes what they are told, and records their end. */
+export class Runs {
+  readonly #world: ExecutorWorld;
+  readonly #runner: RunnerClient;
+  readonly #context: SpecContext & { indexDir: string };
+  readonly #logger: Logger;
+  readonly #live = new Map<string, LiveRun>();
+  readonly #reasons = new Map<string, "cancelled">();
+
+  constructor(
+    world: ExecutorWorld,
+    runner: RunnerClient,
+    context: SpecContext & { indexDir: string },
+    logger: Logger,
+  ) {
+    this.#world = world;
+    this.#runner = runner;
+    this.#context = context;
+    this.#logger = logger;
+    mkdirSync(context.indexDir, { recursive: true, mode: 0o700 });
+    runner.on("output", (run_id, stream, bytes) => this.#live.get(run_id)?.publisher?.output(stream, bytes));
+    runner.on("ended", (run_id, end) => this.#ended(run_id, end));
+  }
+
+  /** Starts an admitted request. `starting` is durable before, so that it is never started twice. */
+  async start(admitted: Admitted): Promise<void> {
+    const { executions } = this.#world;
+    const execution = executions.byInvocation(admitted.request.content.invocation_id);
+    if (execution?.state !== "admitted") return;
+    const { run_id } = execution;
+    const spec = specOf(run_id, admitted, this.#context);
+    failpoint("run.before-starting");
+    executions.setState(run_id, "starting");
+    failpoint("run.after-starting");
+    this.#attach(execution);
+    const state = await this.#runner.start(spec);
+    failpoint("run.after-start");
+    if (state.end) return this.#ended(run_id, state.end);
+    executions.setStarted(run_id, this.#world.now());
+    failpoint("run.after-running");
+    this.#accept(execution);
+  }
+
+  /** Takes up, after a restart, what the runner still has or what ended in between. */
+  async adopt(): Promise<void> {
+    const known = new Map((await this.#runner.list()).map((state) => [state.run_id, state]));
+    for (const execution of this.#world.executions.inState("starting", "running")) {
+      const state = known.get(execution.run_id);
+      this.#attach(execution);
+      if (!state) this.#ended(execution.run_id, interrupted(this.#world.now()));
+      else if (state.end) this.#ended(execution.run_id, state.end);
+      else this.#resume(execution, state);
+    }
+    for (const execution of this.#world.executions.endedSince(this.#world.now() - LINGER_MS))
+      if (known.has(execution.run_id)) this.#linger(execution);
+  }
+
+  control(invocation_id: string): ControlChannel | undefined {
+    const execution = this.#world.executions.byInvocation(invocation_id);
+    if (!execution) return undefined;
+    const live = this.#live.get(execution.run_id);
+    if (live) return live.control ?? undefined;
+    // An ended run whose spool is still there can be read again.
+    if (execution.state !== "ended" || execution.kind !== "exec") return undefined;
+    return this.#linger(execution)?.control ?? undefined;
+  }
+
+  /** Ends a run: the outcome will say `cancelled`. */
+  async cancel(run_id: string): Promise<void> {
+    this.#reasons.set(run_id, "cancelled");
+    await this.#runner.cancel(run_id);
+  }
+
+  get running(): number {
+    return this.#world.executions.inState("starting", "running").length;
+  }
+
+  close(): void {
+    for (const live of this.#live.values()) {
+      if (live.linger) clearTimeout(live.linger);
+      live.publisher?.close();
+    }
+    this.#live.clear();
+  }
+
+  #attach(execution: Execution): LiveRun {
+    const existing = this.#live.get(execution.run_id);
+    if (existing) return existing;
+    const request = shape(eventOf(execution));
+    const reply =
+      request.kind === "exec" && request.content.reply
+        ? { user_id: execution.sender, device_id: request.content.reply.device_id }
+        : null;
+    const publisher =
+      request.kind === "exec"
+        ? new RunPublisher({
+            ...this.#world,
+            invocation_id: execution.invocation_id,
+            run_id: execution.run_id,
+            room_id: execution.room_id,
+            reply,
+            indexDir: this.#context.indexDir,
+            runner: this.#runner,
+          })
+        : null;
+    const control =
+      publisher &&
+      new ControlChannel(execution, reply, publisher, this.#runner, this.#world, () =>
+        this.cancel(execution.run_id),
+      );
+    const live: LiveRun = { publisher, control, linger: null };
+    this.#live.set(execution.run_id, live);
+    return live;
+  }
+
+  #resume(execution: Execution, state: RunState): void {
+    const live = this.#attach(execution);
+    if (execution.state === "starting") {
+      this.#world.executions.setStarted(execution.run_id, this.#world.now());
+      this.#accept(execution);
+    }
+    live.publisher?.output("stdout", state.stdout_bytes);
+    live.publisher?.output("stderr", state.stderr_bytes);
+    live.control?.resumeStdin(state.stdin_bytes);
+  }
+
+  #accept(execution: Execution): void {
+    const request = shape(eventOf(execution));
+    if (request.kind !== "exec") return;
+    const { invocation_id, room_id, sender } = execution;
+    const content = { invocation_id, device_id: this.#world.identity.account.device_id };
+    const { reply } = request.content;
+    if (reply)
+      sendToDevice({ room_id, user_id: sender, ...reply }, EventTypes.execAccepted, content, this.#world);
+    else sendEvent(room_id, EventTypes.execAccepted, content, this.#world);
+  }
+
+  /** The outcome is durable, with everything that is to be sent of it, before anything else happens. */
+  #ended(run_id: string, end: RunEnd): void {
+    const execution = this.#world.executions.byRun(run_id);
+    if (!execution || execution.state === "ended" || execution.state === "rejected") return;
+    const live = this.#attach(execution);
+    this.#finish(execution, end, live).catch((error: unknown) =>
+      this.#logger.error(
+        { err: error, invocation_id: execution.invocation_id },
+        "an outcome could not be recorded",
+      ),
+    );
+  }
+
+  async #finish(execution: Execution, end: RunEnd, live: LiveRun): Promise<void> {
+    const { db, executions, audit, now } = this.#world;
+    const outcome: RunEnd =
+      this.#reasons.delete(execution.run_id) && end.outcome === "signaled"
+        ? { ...end, outcome: "cancelled" }
+        : end;
+    const chunks = live.publisher?.end(outcome) ?? null;
+    const result = execution.kind === "call" ? await this.#output(execution.run_id, outcome) : null;
+    // Chunks that the window has room for go first, so that `finished` seldom overtakes them.
+    await live.publisher?.settled();
+    failpoint("run.before-ended");
+    db.transaction(() => {
+      executions.setEnded(execution.run_id, outcome, now());
+      audit.outcome(execution, outcome);
+      if (outcome.outcome === "spawn_failed") publishSpawnFailure(execution, outcome, this.#world);
+      else publishOutcome(execution, outcome, chunks, result, this.#world);
+    });
+    failpoint("run.after-ended");
+    this.#letGo(execution.run_id, live);
+  }
+
+  async #output(run_id: string, end: RunEnd): Promise<{ stdout: Uint8Array; stderr: Uint8Array }> {
+    const read = (stream: RunStream, bytes: number) =>
+      this.#readAll(run_id, stream, Math.min(bytes, MAX_CALL_OUTPUT));
+    return { stdout: await read("stdout", end.stdout_bytes), stderr: await read("stderr", end.stderr_bytes) };
+  }
+
+  async #readAll(run_id: string, stream: RunStream, bytes: number): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    for (let offset = 0; offset < bytes; ) {
+      const part = await this.#runner.read(run_id, stream, offset, bytes - offset);
+      if (part.length === 0) break;
+      parts.push(part);
+      offset += part.length;
+    }
+    return Buffer.concat(parts);
+  }
+
+  #linger(execution: Execution): LiveRun | undefined {
+    if (!execution.end || execution.kind !== "exec") return undefined;
+    const live = this.#attach(execution);
+    live.publisher?.end(execution.end);
+    this.#letGo(execution.run_id, live);
+    return live;
+  }
+
+  /** Keeps an ended run's streams for a receiver that is behind, for a while. */
+  #letGo(run_id: string, live: LiveRun): void {
+    if (!live.publisher) {
+      this.#live.delete(run_id);
+      return;
+    }
+    if (live.linger) clearTimeout(live.linger);
+    live.linger = setTimeout(() => {
+      live.publisher?.close();
+      this.#live.delete(run_id);
+    }, LINGER_MS);
+    live.linger.unref();
+  }
+}
+
+/** Output of a tool that fits a response; what is larger is cut, and says so. */
+const MAX_CALL_OUTPUT = 24 * 1024;
+
+function interrupted(now: number): RunEnd {
+  const empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+  return {
+    outcome: "interrupted",
+    exit_code: null,
+    signal: null,
+    error: null,
+    duration_ms: 0,
+    stdout_bytes: 0,
+    stderr_bytes: 0,
+    stdout_sha256: empty,
+    stderr_sha256: empty,
+    truncated: false,
+    ended_at: new Date(now).toISOString(),
+  };
+}

@@ -1,0 +1,229 @@
+import type { InvocationState } from "@mx-agent/ipc";
+import type { RunEnd } from "@mx-agent/runner";
+import { integer, integerOrNull, text, textOrNull } from "./columns.ts";
+import type { Database } from "./database.ts";
+
+export const executionsSchema = `
+CREATE TABLE executions (
+  run_id TEXT PRIMARY KEY, invocation_id TEXT NOT NULL UNIQUE, request_id TEXT NOT NULL,
+  kind TEXT NOT NULL, room_id TEXT NOT NULL, event_id TEXT NOT NULL, sender TEXT NOT NULL, key_id TEXT NOT NULL,
+  requesting_agent TEXT NOT NULL, target_agent TEXT NOT NULL, summary TEXT NOT NULL,
+  event TEXT NOT NULL, state TEXT NOT NULL, reason TEXT, explanation TEXT,
+  created_ts INTEGER NOT NULL, hold_expires_ts INTEGER, started_ts INTEGER, ended_ts INTEGER, end TEXT
+) STRICT;
+CREATE INDEX executions_by_state ON executions (state);
+CREATE INDEX executions_by_request ON executions (request_id);
+CREATE INDEX executions_by_time ON executions (created_ts);
+`;
+
+/**
+ * The states of a run on this side. `starting` is the commit point: before it a restart decides again, after
+ * it the command is never started again (DESIGN.md, "State, and what survives").
+ */
+export type ExecutionState = Extract<
+  InvocationState,
+  "received" | "held" | "admitted" | "starting" | "running" | "ended" | "rejected"
+>;
+
+export interface Execution {
+  /** Made here; names the spool. */
+  run_id: string;
+  invocation_id: string;
+  request_id: string;
+  kind: "exec" | "call";
+  room_id: string;
+  event_id: string;
+  sender: string;
+  key_id: string;
+  requesting_agent: string;
+  target_agent: string;
+  /** As a person would type it, secrets masked. */
+  summary: string;
+  /** The IncomingEvent as it arrived, JSON: what a restart and `policy explain` decide on again. */
+  event: string;
+  state: ExecutionState;
+  reason: string | null;
+  /** The Explanation of the decision, JSON. */
+  explanation: string | null;
+  created_ts: number;
+  hold_expires_ts: number | null;
+  started_ts: number | null;
+  ended_ts: number | null;
+  end: RunEnd | null;
+}
+
+/** What this daemon was asked to run, from the moment the request's nonce was admitted. */
+export class ExecutionTable {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  insert(
+    row: Omit<Execution, "reason" | "explanation" | "hold_expires_ts" | "started_ts" | "ended_ts" | "end">,
+  ): void {
+    this.#db.run(
+      `INSERT INTO executions (run_id, invocation_id, request_id, kind, room_id, event_id, sender, key_id,
+         requesting_agent, target_agent, summary, event, state, created_ts)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      row.run_id,
+      row.invocation_id,
+      row.request_id,
+      row.kind,
+      row.room_id,
+      row.event_id,
+      row.sender,
+      row.key_id,
+      row.requesting_agent,
+      row.target_agent,
+      row.summary,
+      row.event,
+      row.state,
+      row.created_ts,
+    );
+  }
+
+  setState(run_id: string, state: ExecutionState): void {
+    this.#db.run("UPDATE executions SET state = ? WHERE run_id = ?", state, run_id);
+  }
+
+  setDecision(run_id: string, state: ExecutionState, reason: string | null, explanation: string): void {
+    this.#db.run(
+      "UPDATE executions SET state = ?, reason = ?, explanation = ? WHERE run_id = ?",
+      state,
+      reason,
+      explanation,
+      run_id,
+    );
+  }
+
+  setHeld(run_id: string, expires_ts: number): void {
+    this.#db.run("UPDATE executions SET hold_expires_ts = ? WHERE run_id = ?", expires_ts, run_id);
+  }
+
+  setStarted(run_id: string, ts: number): void {
+    this.#db.run("UPDATE executions SET state = 'running', started_ts = ? WHERE run_id = ?", ts, run_id);
+  }
+
+  setEnded(run_id: string, end: RunEnd, ts: number): void {
+    this.#db.run(
+      "UPDATE executions SET state = 'ended', ended_ts = ?, end = ? WHERE run_id = ?",
+      ts,
+      JSON.stringify(end),
+      run_id,
+    );
+  }
+
+  byRun(run_id: string): Execution | undefined {
+    return this.#one("SELECT * FROM executions WHERE run_id = ?", run_id);
+  }
+
+  byInvocation(invocation_id: string): Execution | undefined {
+    return this.#one("SELECT * FROM executions WHERE invocation_id = ?", invocation_id);
+  }
+
+  byRequest(request_id: string): Execution | undefined {
+    return this.#one(
+      "SELECT * FROM executions WHERE request_id = ? ORDER BY created_ts DESC LIMIT 1",
+      request_id,
+    );
+  }
+
+  inState(...states: ExecutionState[]): Execution[] {
+    return this.#db
+      .all(
+        `SELECT * FROM executions WHERE state IN (${states.map(() => "?").join(", ")}) ORDER BY created_ts`,
+        ...states,
+      )
+      .map(execution);
+  }
+
+  recent(limit: number): Execution[] {
+    return this.#db.all("SELECT * FROM executions ORDER BY created_ts DESC LIMIT ?", limit).map(execution);
+  }
+
+  /** Runs that ended since, whose output may still be asked for. */
+  endedSince(ts: number): Execution[] {
+    return this.#db
+      .all("SELECT * FROM executions WHERE state = 'ended' AND ended_ts >= ?", ts)
+      .map(execution);
+  }
+
+  /** How many requests of a user in a room were let through since. */
+  countSince(room_id: string, sender: string, since_ts: number): number {
+    return this.#count(
+      "created_ts >= ? AND room_id = ? AND sender = ? AND state NOT IN ('rejected', 'received')",
+      since_ts,
+      room_id,
+      sender,
+    );
+  }
+
+  /** How many runs of a user in a room there are now. */
+  countRunning(room_id: string, sender: string): number {
+    return this.#count(
+      "state IN ('admitted', 'starting', 'running') AND room_id = ? AND sender = ?",
+      room_id,
+      sender,
+    );
+  }
+
+  /** Ended or rejected rows older than that: the ones that a prune may remove. */
+  endedBefore(ts: number): Execution[] {
+    return this.#db
+      .all("SELECT * FROM executions WHERE state IN ('ended', 'rejected') AND created_ts < ?", ts)
+      .map(execution);
+  }
+
+  delete(run_id: string): void {
+    this.#db.run("DELETE FROM executions WHERE run_id = ?", run_id);
+  }
+
+  #count(where: string, ...values: (string | number)[]): number {
+    const row = this.#db.get(`SELECT count(*) AS n FROM executions WHERE ${where}`, ...values);
+    return row ? integer(row, "n") : 0;
+  }
+
+  #one(sql: string, value: string): Execution | undefined {
+    const row = this.#db.get(sql, value);
+    return row && execution(row);
+  }
+}
+
+const states: readonly ExecutionState[] = [
+  "received",
+  "held",
+  "admitted",
+  "starting",
+  "running",
+  "ended",
+  "rejected",
+];
+
+function execution(row: Record<string, unknown>): Execution {
+  const end = textOrNull(row, "end");
+  const state = text(row, "state");
+  return {
+    run_id: text(row, "run_id"),
+    invocation_id: text(row, "invocation_id"),
+    request_id: text(row, "request_id"),
+    kind: text(row, "kind") === "call" ? "call" : "exec",
+    room_id: text(row, "room_id"),
+    event_id: text(row, "event_id"),
+    sender: text(row, "sender"),
+    key_id: text(row, "key_id"),
+    requesting_agent: text(row, "requesting_agent"),
+    target_agent: text(row, "target_agent"),
+    summary: text(row, "summary"),
+    event: text(row, "event"),
+    state: states.find((known) => known === state) ?? "rejected",
+    reason: textOrNull(row, "reason"),
+    explanation: textOrNull(row, "explanation"),
+    created_ts: integer(row, "created_ts"),
+    hold_expires_ts: integerOrNull(row, "hold_expires_ts"),
+    started_ts: integerOrNull(row, "started_ts"),
+    ended_ts: integerOrNull(row, "ended_ts"),
+    end: end === null ? null : JSON.parse(end),
+  };
+}

@@ -1,0 +1,37 @@
+import { integer } from "./columns.ts";
+import type { Database } from "./database.ts";
+
+export const noncesSchema = `
+CREATE TABLE nonces (
+  key_id TEXT NOT NULL, nonce TEXT NOT NULL, expires_ts INTEGER NOT NULL,
+  PRIMARY KEY (key_id, nonce)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX nonces_by_expiry ON nonces (expires_ts);
+`;
+
+/** How many unexpired nonces of one key are remembered; more is over_capacity, for that key alone. */
+export const MAX_NONCES_PER_KEY = 20_000;
+
+/** Which nonces each key has used. An unexpired one is never evicted (PROTOCOL.md, "What happens, in order"). */
+export class NonceTable {
+  readonly #db: Database;
+  readonly #limit: number;
+
+  constructor(db: Database, limit = MAX_NONCES_PER_KEY) {
+    this.#db = db;
+    this.#limit = limit;
+  }
+
+  /** Remembers a nonce until it expires; joins the caller's transaction. */
+  admit(key_id: string, nonce: string, expires_ts: number, now: number): "fresh" | "replayed" | "full" {
+    return this.#db.transaction(() => {
+      this.#db.run("DELETE FROM nonces WHERE expires_ts < ?", now);
+      if (this.#db.get("SELECT 1 AS hit FROM nonces WHERE key_id = ? AND nonce = ?", key_id, nonce))
+        return "replayed";
+      const row = this.#db.get("SELECT count(*) AS n FROM nonces WHERE key_id = ?", key_id);
+      if (row && integer(row, "n") >= this.#limit) return "full";
+      this.#db.run("INSERT INTO nonces VALUES (?, ?, ?)", key_id, nonce, expires_ts);
+      return "fresh";
+    });
+  }
+}

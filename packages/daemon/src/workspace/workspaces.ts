@@ -1,0 +1,110 @@
+import { mxError } from "@mx-agent/base";
+import type { MemberInfo, WorkspaceInfo } from "@mx-agent/ipc";
+import { EventTypes, parseContent, statePowerLevels, workspacePowerLevels } from "@mx-agent/protocol";
+import type { MatrixSession, RoomInfo } from "../matrix/api.ts";
+
+const POWER_LEVELS = "m.room.power_levels";
+
+/** Workspaces: rooms with our power levels. Everything here asks the homeserver; membership is never permission. */
+export class Workspaces {
+  readonly #session: MatrixSession;
+
+  constructor(session: MatrixSession) {
+    this.#session = session;
+  }
+
+  async create(options: {
+    name: string;
+    alias: string | null;
+    invite: string[];
+    encrypted: boolean;
+  }): Promise<WorkspaceInfo> {
+    const room_id = await this.#session.createRoom({
+      ...options,
+      initial_state: [],
+      power_level_content_override: workspacePowerLevels(),
+    });
+    return this.info(room_id);
+  }
+
+  async list(): Promise<WorkspaceInfo[]> {
+    const rooms = this.#session.rooms.list().filter((room) => room.membership !== "leave");
+    return Promise.all(rooms.map((room) => this.#info(room)));
+  }
+
+  async info(name: string): Promise<WorkspaceInfo> {
+    return this.#info(await this.#session.rooms.resolve(name));
+  }
+
+  async join(room: string, encrypted: boolean, via: string[]): Promise<WorkspaceInfo> {
+    const known = this.#session.rooms.get(room);
+    const room_id = await this.#session.join(room, via);
+    const joined = await this.info(room_id);
+    if (encrypted && !joined.encrypted) {
+      // Whether a room is encrypted is known for sure only from inside of it.
+      if (known?.membership !== "join") await this.#session.leave(room_id);
+      throw mxError("MX_BAD_INPUT", {
+        detail: `${joined.name ?? room_id} is not encrypted; it was not joined`,
+        hint: "join it all the same with --no-e2ee",
+      });
+    }
+    return joined;
+  }
+
+  /** Joins a room that we were invited to. MX_NOT_FOUND where there is no invitation. */
+  async accept(name: string, encrypted: boolean): Promise<WorkspaceInfo> {
+    const room = await this.#session.rooms.resolve(name);
+    if (room.membership !== "invite")
+      throw mxError("MX_NOT_FOUND", {
+        what: "invitation to",
+        name,
+        hint: "`mx-agent workspace list` shows invitations",
+      });
+    const server = room.inviter?.split(":").slice(1).join(":");
+    return this.join(room.room_id, encrypted, server ? [server] : []);
+  }
+
+  async members(name: string): Promise<MemberInfo[]> {
+    const { rooms } = this.#session;
+    const { room_id } = await rooms.resolve(name);
+    const agents = rooms.state(room_id, EventTypes.agent).flatMap((event) => {
+      const parsed = parseContent(EventTypes.agent, event.content);
+      return parsed.ok ? [parsed.value] : [];
+    });
+    return (await rooms.members(room_id)).map((member) => ({
+      ...member,
+      agents: agents
+        .filter((agent) => agent.matrix_user_id === member.user_id)
+        .map((agent) => agent.agent_id),
+    }));
+  }
+
+  /** Adds those of our state types that came after the room was made to its power levels. */
+  async upgrade(name: string): Promise<{ room_id: string; added: string[] }> {
+    const { rooms } = this.#session;
+    const { room_id } = await rooms.resolve(name);
+    const levels = rooms.stateEvent(room_id, POWER_LEVELS, "")?.content;
+    const content: { events?: unknown } = typeof levels === "object" && levels !== null ? levels : {};
+    const events: Record<string, unknown> =
+      typeof content.events === "object" && content.events !== null ? { ...content.events } : {};
+    const added = Object.entries(statePowerLevels).filter(([type]) => !Object.hasOwn(events, type));
+    if (added.length > 0)
+      await this.#session.setState(room_id, POWER_LEVELS, "", {
+        ...content,
+        events: { ...events, ...Object.fromEntries(added) },
+      });
+    return { room_id, added: added.map(([type]) => type) };
+  }
+
+  async #info(room: RoomInfo): Promise<WorkspaceInfo> {
+    const { rooms } = this.#session;
+    const state = rooms.stateEvent(room.room_id, EventTypes.workspace, "");
+    const parsed = state && parseContent(EventTypes.workspace, state.content);
+    const members = room.membership === "join" ? await rooms.members(room.room_id) : [];
+    return {
+      ...room,
+      member_count: members.filter((member) => member.membership === "join").length,
+      project_id: parsed?.ok ? parsed.value.project_id : null,
+    };
+  }
+}
