@@ -3,6 +3,7 @@ import type { RateLimiter } from "./http/limits.ts";
 import type { Logger } from "./http/server.ts";
 import type { MediaFiles } from "./media/files.ts";
 import type { Settings } from "./options.ts";
+import type { PushRules } from "./rooms/push-rules.ts";
 import type { Store } from "./store/index.ts";
 import type { Notifier } from "./sync/notifier.ts";
 import type { Presence } from "./sync/presence.ts";
@@ -12,6 +13,7 @@ import type { Typing } from "./sync/typing.ts";
 export interface App {
   readonly settings: Settings;
   readonly store: Store;
+  readonly pushRules: PushRules;
   readonly notifier: Notifier;
   readonly typing: Typing;
   readonly presence: Presence;

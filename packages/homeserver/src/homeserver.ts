@@ -19,6 +19,7 @@ import { Router } from "./http/router.ts";
 import { createHttpServer } from "./http/server.ts";
 import { MediaFiles } from "./media/files.ts";
 import { type HomeserverOptions, settingsOf } from "./options.ts";
+import { PushRules } from "./rooms/push-rules.ts";
 import { allRoutes } from "./routes.ts";
 import { openStore, type Store } from "./store/index.ts";
 import { type DataLock, lockDataDir } from "./store/lock.ts";
@@ -66,7 +67,21 @@ export async function startHomeserver(options: HomeserverOptions): Promise<Homes
   const limiter = new RateLimiter(settings.rateLimits, now);
   const uia = new UserInteractiveAuth(now);
   const presence = new Presence(now);
-  const app: App = { settings, store, notifier, typing, presence, uia, limiter, media, logger, now };
+  const pushRules = new PushRules(store.clientData);
+  store.db.onReset(() => pushRules.forget(undefined));
+  const app: App = {
+    settings,
+    store,
+    pushRules,
+    notifier,
+    typing,
+    presence,
+    uia,
+    limiter,
+    media,
+    logger,
+    now,
+  };
   const server = createHttpServer({
     router: new Router(allRoutes(app)),
     limiter,

@@ -1,10 +1,9 @@
-import type { App } from "../app.ts";
 import { notFound } from "../http/errors.ts";
 import { type Route, route } from "../http/router.ts";
 import { ROOM_VERSION } from "../rooms/auth.ts";
 
 /** What clients ask before anything else. */
-export function discoveryRoutes(app: App): Route[] {
+export function discoveryRoutes(): Route[] {
   return [
     route("GET", "/health", () => ({ status: "ok" }), { auth: "none" }),
     route(
@@ -53,7 +52,5 @@ export function discoveryRoutes(app: App): Route[] {
     route("GET", "/_matrix/client/v3/thirdparty/protocols", () => ({})),
     route("GET", "/_matrix/client/v3/pushers", () => ({ pushers: [] })),
     route("GET", "/_matrix/client/v3/account/3pid", () => ({ threepids: [] })),
-    route("GET", "/_matrix/client/v1/media/config", () => ({ "m.upload.size": app.settings.maxUploadBytes })),
-    route("GET", "/_matrix/media/v3/config", () => ({ "m.upload.size": app.settings.maxUploadBytes })),
   ];
 }

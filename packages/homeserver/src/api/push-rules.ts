@@ -1,12 +1,73 @@
 import type { App } from "../app.ts";
+import { badJson } from "../http/errors.ts";
+import { type JsonObject, optionalBoolean } from "../http/json.ts";
+import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
-import { pushRules } from "../rooms/push-rules.ts";
+import {
+  findRule,
+  parseActions,
+  parseRule,
+  pushKind,
+  withChange,
+  withoutRule,
+  withRule,
+} from "../rooms/push-rules.ts";
+import { setAccountData } from "./account-data.ts";
 
 const base = "/_matrix/client/v3/pushrules";
+const one = `${base}/global/{kind}/{ruleId}`;
 
 /** "Push Rules". */
 export function pushRuleRoutes(app: App): Route[] {
-  const all = route("GET", `${base}/`, (request) => ({ global: pushRules(app, request.userId) }));
-  const global = route("GET", `${base}/global/`, (request) => pushRules(app, request.userId));
-  return [all, { ...all, pattern: base }, global, { ...global, pattern: `${base}/global` }];
+  const all = (request: ApiRequest) => ({ global: app.pushRules.get(request.userId) });
+  const global = (request: ApiRequest) => app.pushRules.get(request.userId);
+  return [
+    route("GET", `${base}/`, all),
+    route("GET", base, all),
+    route("GET", `${base}/global/`, global),
+    route("GET", `${base}/global`, global),
+    route("GET", one, (request) => ruleOf(app, request)),
+    route("PUT", one, (request) => put(app, request)),
+    route("DELETE", one, (request) => {
+      const { kind, ruleId, rules } = target(app, request);
+      return store(app, request.userId, withoutRule(rules, kind, ruleId));
+    }),
+    route("GET", `${one}/enabled`, (request) => ({ enabled: ruleOf(app, request).enabled })),
+    route("GET", `${one}/actions`, (request) => ({ actions: ruleOf(app, request).actions })),
+    route("PUT", `${one}/enabled`, (request) => {
+      const enabled = optionalBoolean(request.body, "enabled");
+      if (enabled === undefined) throw badJson("enabled is missing");
+      return change(app, request, { enabled });
+    }),
+    route("PUT", `${one}/actions`, (request) =>
+      change(app, request, { actions: parseActions(request.body) }),
+    ),
+  ];
+}
+
+function target(app: App, request: ApiRequest) {
+  const kind = pushKind(request.param("kind"));
+  return { kind, ruleId: request.param("ruleId"), rules: app.pushRules.get(request.userId) };
+}
+
+function ruleOf(app: App, request: ApiRequest): JsonObject {
+  const { kind, ruleId, rules } = target(app, request);
+  return findRule(rules, kind, ruleId);
+}
+
+function put(app: App, request: ApiRequest): unknown {
+  const { kind, ruleId, rules } = target(app, request);
+  const place = { before: request.query.get("before"), after: request.query.get("after") };
+  return store(app, request.userId, withRule(rules, kind, parseRule(kind, ruleId, request.body), place));
+}
+
+function change(app: App, request: ApiRequest, changed: JsonObject): unknown {
+  const { kind, ruleId, rules } = target(app, request);
+  return store(app, request.userId, withChange(rules, kind, ruleId, changed));
+}
+
+function store(app: App, userId: string, rules: JsonObject): unknown {
+  setAccountData(app, userId, "", "m.push_rules", { global: rules });
+  app.pushRules.forget(userId);
+  return {};
 }

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { mkdir, mkdtemp, open, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -40,7 +41,7 @@ export class MediaFiles {
           size += chunk.length;
           if (size > max) throw tooLarge(`an upload may have ${max} bytes`);
           hash.update(chunk);
-          if (!file.write(chunk)) await new Promise<void>((resolve) => file.once("drain", resolve));
+          if (!file.write(chunk)) await Promise.race([once(file, "drain"), closed]);
         }
       } finally {
         file.end();

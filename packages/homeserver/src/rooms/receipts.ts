@@ -1,5 +1,6 @@
 import type { App } from "../app.ts";
 import { notFound } from "../http/errors.ts";
+import { recountUnread } from "./unread.ts";
 
 /** Records how far somebody has read, and counts anew what they have not. */
 export function markRead(
@@ -20,6 +21,7 @@ export function markRead(
   db.transaction(() => {
     const row = { user_id: userId, type, thread_id: threadId, event_id: eventId, ts: app.now() };
     clientData.setReceipt(roomId, row, positions.next());
+    recountUnread(app, userId, roomId, event.pos);
     const woken = type === "m.read" ? rooms.joined(roomId) : [userId];
     db.afterCommit(() => app.notifier.wake(woken));
   });

@@ -76,7 +76,7 @@ export function appendEvent(app: App, proposed: NewEvent): StoredEvent {
     }
     if (target !== undefined)
       events.redact(target, redactedContent(target.type, target.content), event.eventId);
-    countUnread(app, event, before);
+    countUnread(app, event);
     db.afterCommit(() => app.notifier.wake(before));
     return event;
   });

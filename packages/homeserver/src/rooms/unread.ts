@@ -1,5 +1,60 @@
 import type { App } from "../app.ts";
+import { isObject } from "../http/json.ts";
 import type { StoredEvent } from "./event.ts";
+import { userLevel } from "./levels.ts";
+import { evaluatePush, type PushEvent, type PushOutcome } from "./push-evaluate.ts";
+import { stateView } from "./timeline.ts";
+
+/** How many events are looked at again when somebody reads up to the middle of what is new. */
+const MAX_RECOUNT = 1_000;
 
 /** Counts a new event as unread for those members whom their push rules notify of it. */
-export function countUnread(_app: App, _event: StoredEvent, _members: ReadonlySet<string>): void {}
+export function countUnread(app: App, event: StoredEvent): void {
+  const judge = judgeOf(app, event);
+  for (const userId of app.store.rooms.joined(event.roomId)) {
+    if (userId === event.sender) continue;
+    const { notify, highlight } = judge(userId);
+    if (notify) app.store.clientData.addUnread(userId, event.roomId, highlight, event.pos);
+  }
+}
+
+/** Counts anew what comes after the place that somebody has read up to. */
+export function recountUnread(app: App, userId: string, roomId: string, readUpTo: number): void {
+  const { clientData, events } = app.store;
+  const before = clientData.unread(userId, roomId);
+  if (before.notify === 0 && before.highlight === 0) return;
+  const range = { after: readUpTo, upTo: events.lastPos(roomId) };
+  const counts = { notify: 0, highlight: 0, pos: readUpTo };
+  for (const event of events.backwards(roomId, range, MAX_RECOUNT)) {
+    if (event.sender === userId) continue;
+    const { notify, highlight } = judgeOf(app, event)(userId);
+    counts.notify += Number(notify);
+    counts.highlight += Number(highlight);
+  }
+  clientData.setUnread(userId, roomId, counts);
+}
+
+/** What each user's push rules say to an event. */
+function judgeOf(app: App, event: StoredEvent): (userId: string) => PushOutcome {
+  const view = stateView(app, event.roomId);
+  const memberCount = app.store.rooms.joined(event.roomId).size;
+  const senderLevel = userLevel(view, event.sender);
+  const notificationLevel = (key: string) => {
+    const levels = view.get("m.room.power_levels", "")?.content.notifications;
+    const level = isObject(levels) && Object.hasOwn(levels, key) ? levels[key] : undefined;
+    return typeof level === "number" ? level : 50;
+  };
+  const pushEvent: PushEvent = {
+    type: event.type,
+    sender: event.sender,
+    room_id: event.roomId,
+    ...(event.stateKey === null ? {} : { state_key: event.stateKey }),
+    content: event.content,
+  };
+  return (userId) => {
+    const name = view.get("m.room.member", userId)?.content.displayname;
+    const displayName = typeof name === "string" && name !== "" ? name : undefined;
+    const context = { displayName, memberCount, senderLevel, notificationLevel };
+    return evaluatePush(app.pushRules.get(userId), pushEvent, context);
+  };
+}

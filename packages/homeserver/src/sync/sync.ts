@@ -3,7 +3,6 @@ import { deviceListChanges } from "../e2ee/device-lists.ts";
 import { keyCounts } from "../e2ee/keys.ts";
 import type { JsonObject } from "../http/json.ts";
 import type { Viewer } from "../rooms/client-event.ts";
-import { pushRules } from "../rooms/push-rules.ts";
 import type { AccountDataRow } from "../store/client-data.ts";
 import type { MembershipRow } from "../store/rooms.ts";
 import { ephemeralEvents } from "./ephemeral.ts";
@@ -192,7 +191,7 @@ function readAccountData(
 ): JsonObject[] {
   const events = rows.filter((row) => row.room_id === "").map(parseAccountData);
   if (initial && !events.some((event) => event.type === "m.push_rules")) {
-    events.push({ type: "m.push_rules", content: { global: pushRules(app, userId) } });
+    events.push({ type: "m.push_rules", content: { global: app.pushRules.get(userId) } });
   }
   return events.filter((event) => filter.accountData.matches({ ...event, sender: "" }));
 }
