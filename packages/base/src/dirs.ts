@@ -113,7 +113,7 @@ export function ensurePrivateDir(path: string, uid: number = ownUid()): void {
     mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
     // A dangling link or a file in its place is for the check below to name.
-    if (lstatSync(path, { throwIfNoEntry: false }) === undefined)
+    if (!isThere(path))
       throw mxError(
         "MX_CANNOT_WRITE",
         {
@@ -135,6 +135,15 @@ export function ensurePrivateDir(path: string, uid: number = ownUid()): void {
     checkAbove(above, path, uid);
     if (dirname(above) === above) return;
     above = dirname(above);
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    // Not even to be looked at: a file where a directory should be, or one that we may not enter.
+    return false;
   }
 }
 

@@ -4,7 +4,7 @@ import { type LogFormat, type LogLevel, logFormats, logLevels } from "./config.t
 import type { Env } from "./dirs.ts";
 import { mxError } from "./errors.ts";
 import { humanLine } from "./log-human.ts";
-import { maskText, redact } from "./redact.ts";
+import { redact } from "./redact.ts";
 
 export type { Logger } from "pino";
 
@@ -40,19 +40,18 @@ export function createLogger(options: LogOptions): Logger {
       timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: {
         level: (label) => ({ level: label }),
-        bindings: (bindings) => plainFields(bindings),
+        // Errors, bytes and circles, before they become JSON.
         log: (fields) => plainFields(fields),
       },
-      // What is logged under these names was made plain above; pino's own serializers would see no Error.
-      serializers: {},
-      hooks: {
-        logMethod(args, method) {
-          const masked = args.map((arg: unknown) => (typeof arg === "string" ? maskText(arg) : arg));
-          Reflect.apply(method, this, masked);
-        },
+      serializers: { err: (err: unknown) => err },
+    },
+    {
+      write(line: string) {
+        // Everything passes here, whatever way it came: message, fields, a child's bindings.
+        const clean = `${JSON.stringify(redact(JSON.parse(line)))}\n`;
+        sink.write(format === "json" ? clean : humanLine(clean));
       },
     },
-    { write: (line: string) => sink.write(format === "json" ? line : humanLine(line)) },
   );
 }
 

@@ -66,25 +66,41 @@ const knownTokens =
   /(?<![\w-])(?:gh[opsru]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|sk-[\w-]{20,}|xox[abprs]-[\w-]{10,}|npm_\w{30,}|syt_[\w=]{10,}|mct_\w{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)/g;
 const privateKeyBlock = /-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?/g;
 const bearer = /\b(bearer\s{1,4})[\w+/=.~-]{8,}/gi;
-const authorization = /\b(authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:\w{1,32}\s{1,4})?)[^\s"',;]+/gi;
+const authorization = /\b(authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:\w{1,32}\s{1,4})?)([^\s"',;]+)/gi;
 const cookie = /\b(cookie["']?\s{0,4}:\s{0,4}["']?)[^\r\n"']+/gi;
 const urlUser = /\b([a-z][a-z0-9+.-]{0,31}:\/\/)([^\s/?#@'"<>]+)@/gi;
-/** `NAME=value`, `name: value` and `"name":"value"`, the value in quotes or up to a separator. */
-const assignment =
-  /(?<![\w.-])([A-Za-z_][\w.-]*)(["']?\s{0,4}[=:]\s{0,4})("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'&;|,)}\]]+)/g;
+/** What stands before a value: `NAME=`, `name: `, `"name":`, or an option of a command line and a space. */
+const label = /(?<![\w.-])(?:([A-Za-z_][\w.-]*)["']?\s{0,4}[=:]\s{0,4}|--?([A-Za-z][\w.-]*)\s{1,4})/g;
+/** A value: in quotes, or up to a separator. */
+const value = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'&;|,)}\]]+/y;
 
-/** Masks what looks like a secret inside of a text: assignments, headers, URLs, tokens, keys. */
+/** Masks what looks like a secret inside of a text: assignments, options, headers, URLs, tokens, keys. */
 export function maskText(text: string): string {
-  return text
+  const headed = text
     .replace(privateKeyBlock, "[private key]")
-    .replace(authorization, `$1${mask}`)
+    .replace(authorization, (all, head: string, secret: string) => (isHarmless(secret) ? all : head + mask))
     .replace(bearer, `$1${mask}`)
     .replace(cookie, `$1${mask}`)
-    .replace(urlUser, (_, scheme: string, user: string) => `${scheme}${maskUser(scheme, user)}@`)
-    .replace(assignment, (all, name: string, sign: string, value: string) =>
-      isSecretField(name) && !isHarmless(value) ? `${name}${sign}${requote(value)}` : all,
-    )
-    .replace(knownTokens, mask);
+    .replace(urlUser, (_, scheme: string, user: string) => `${scheme}${maskUser(scheme, user)}@`);
+  return maskLabelled(headed).replace(knownTokens, mask);
+}
+
+/** A label that is not a secret's leaves its value to be looked at: in `error: token=x` that is another label. */
+function maskLabelled(text: string): string {
+  let masked = "";
+  let done = 0;
+  for (const found of text.matchAll(label)) {
+    const start = found.index + found[0].length;
+    const [, name, flag] = found;
+    const secret = name === undefined ? takesSecret(`--${flag}`) : isSecretField(name);
+    if (!secret || found.index < done) continue;
+    value.lastIndex = start;
+    const given = value.exec(text)?.[0];
+    if (given === undefined || isHarmless(given)) continue;
+    masked += text.slice(done, start) + requote(given);
+    done = start + given.length;
+  }
+  return masked + text.slice(done);
 }
 
 /** `ssh://git@host` names a user; the user of an http URL alone is a token as often as not. */
@@ -104,6 +120,8 @@ function requote(value: string): string {
   return `${quote}${mask}${quote}`;
 }
 
+/** What comes after `-c` is a script: one argument with many words. */
+const scriptOption = /^-[a-z]*c$/i;
 /** Options that say where a secret is, and not what it is. */
 const pointsElsewhere = /[-_](?:stdin|file|path|fd|env|name|id|type|url)$/i;
 const option = /^--?([A-Za-z][\w.-]*)$/;
@@ -136,7 +154,7 @@ export function maskArgv(argv: readonly string[]): string[] {
     if (attached !== undefined && argument.startsWith(attached) && argument.length > attached.length)
       return `${attached}${mask}`;
     if (userOptions.has(before) && argument.includes(":")) return `${argument.split(":")[0]}:${mask}`;
-    return maskArgument(argument);
+    return scriptOption.test(before) ? maskText(argument) : maskArgument(argument);
   });
 }
 
