@@ -213,29 +213,26 @@ describe("text", () => {
     );
   });
 
-  test.each(
-    [
-      [
-        "a",
-        "a-",
-        "token",
-        "token=",
-        "bearer ",
-        "https://",
-        "-----BEGIN ",
-        "eyJ",
-        '"\\',
-        "cookie:",
-        "sk-",
-        "a@",
-        "A ",
-      ].map((piece) => [piece]),
-    ].flat(),
-  )("many times %j is masked in little time", (piece) => {
-    const text = piece.repeat(60_000 / piece.length);
-    const began = performance.now();
-    maskText(text);
-    expect(performance.now() - began).toBeLessThan(2000);
+  test.each([
+    "a",
+    "a-",
+    "token",
+    "token=",
+    "bearer ",
+    "https://",
+    "-----BEGIN ",
+    "eyJ",
+    '"\\',
+    "cookie:",
+    "sk-",
+    "a@",
+    "A ",
+    "--x ",
+    "token='",
+  ])("a million characters of %j take no longer than they are long", (piece) => {
+    // Quadratic work on these would run into the test's time limit.
+    const text = piece.repeat(1_000_000 / piece.length);
+    expect(maskText(text)).toBeTypeOf("string");
   });
 });
 
