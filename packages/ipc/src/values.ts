@@ -150,10 +150,8 @@ export type ExecOutput =
   | { type: "held"; summary: string; expires_at: string }
   | { type: "chunk"; stream: "stdout" | "stderr"; data: string };
 
-export type ExecInput =
-  | { type: "stdin"; data: string }
-  | { type: "eof" }
-  | { type: "signal"; signal: "cancel" };
+/** Cancelling the call cancels the run; its result then says how it ended. */
+export type ExecInput = { type: "stdin"; data: string } | { type: "eof" };
 
 /** A refusal is not an error of the transport: the CLI renders it with the machine it came from. */
 export type ExecResult =

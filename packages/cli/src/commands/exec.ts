@@ -1,0 +1,107 @@
+import { mxError } from "@mx-agent/base";
+import type { ExecResult, Target } from "@mx-agent/ipc";
+import { type Cli, type ExitCode, write } from "../cli.ts";
+import { endingOf } from "../exec/outcome.ts";
+import { collectedOutput, type OutputSink, rawOutput, streamedOutput } from "../exec/output.ts";
+import { refusalError } from "../exec/refusal.ts";
+import { runExec } from "../exec/run.ts";
+import { parseDuration } from "../parse/duration.ts";
+import { parseEnv, refuseSecrets } from "../parse/env.ts";
+import { targetOf } from "../parse/target.ts";
+import { defaults } from "../places.ts";
+import { shellWords } from "../render/command.ts";
+import { errorJson, errorLines, ownLine } from "../render/errors.ts";
+import { type Define, describe, setExit } from "../verb.ts";
+
+interface ExecFlags {
+  room?: string;
+  agent?: string;
+  cwd?: string;
+  env: string[];
+  timeout?: string;
+  stdin: string;
+  detach?: boolean;
+  json?: boolean;
+  jsonStream?: boolean;
+}
+
+export const define: Define = (command, cli) => {
+  describe(command, {
+    summary: "run a command on another agent's machine, with live output",
+    example: "exec --room build-farm --agent builder -- npm test",
+    more:
+      "The exit status is the command's own, 128 + n when a signal ended it. When it is ours, the last\n" +
+      "line of stderr is `mx-agent: MX_...`: 64 usage, 69 no daemon or no answer, 74 output incomplete,\n" +
+      "77 refused, 124 timed out, 126 could not be started, 127 not found, 130 cancelled.\n" +
+      "Ctrl-C ends the command there and waits for it; a second one leaves at once.",
+  })
+    .argument("[command...]", "program and arguments, after --")
+    .passThroughOptions()
+    .option("--room <room>", "id, alias or name of the workspace; by default default_room")
+    .option("--agent <agent>", "by default default_agent")
+    .option("--cwd <directory>", "where it runs, on that machine")
+    .option(
+      "--env <name=value>",
+      "may be given several times",
+      (pair: string, all: string[]) => [...all, pair],
+      [],
+    )
+    .option("--timeout <duration>", "ends it after 30s, 5m, 2h")
+    .option("--stdin <mode>", "auto: send ours; none: it reads nothing", "auto")
+    .option("--detach", "print the invocation id and leave it running")
+    .option("--json-stream", "one line of JSON for each piece of output, and for the end")
+    .action(async (words: string[], flags: ExecFlags) => setExit(cli, await exec(cli, words, flags)));
+};
+
+async function exec(cli: Cli, words: string[], flags: ExecFlags): Promise<ExitCode> {
+  const target = targetOf(flags, await defaults(cli.env));
+  if (words[0] === undefined || words[0] === "") throw usage("which command? give it after --");
+  if (flags.stdin !== "auto" && flags.stdin !== "none")
+    throw usage(`--stdin ${flags.stdin}: it can be auto or none`);
+  const env = parseEnv(flags.env);
+  refuseSecrets(env);
+  const detach = flags.detach === true;
+  const result = await runExec(
+    cli,
+    {
+      ...target,
+      command: words,
+      cwd: flags.cwd ?? null,
+      env,
+      timeout_ms: flags.timeout === undefined ? null : parseDuration(flags.timeout, "--timeout"),
+      stdin: flags.stdin === "auto" && !detach,
+      detach,
+    },
+    sinkOf(cli, flags),
+  );
+  return conclude(cli, result, target, words, flags);
+}
+
+/** With --json an outcome that is ours is an error object; the collected output goes only with a real end. */
+function sinkOf(cli: Cli, flags: ExecFlags): OutputSink {
+  if (flags.jsonStream) return streamedOutput(cli);
+  return flags.json ? collectedOutput(cli) : rawOutput(cli);
+}
+
+async function conclude(
+  cli: Cli,
+  result: ExecResult,
+  target: Target,
+  words: string[],
+  flags: ExecFlags,
+): Promise<ExitCode> {
+  const json = flags.json === true || flags.jsonStream === true;
+  if (result.type === "detached") {
+    if (!json) await write(cli.stdout, `${result.invocation_id}\n`);
+    return 0;
+  }
+  if (result.type === "rejected") throw refusalError(result, target, shellWords(words));
+  const { exit, error } = endingOf(result.result, result.invocation_id, words[0] ?? "", target);
+  if (error === null) return exit;
+  if (flags.jsonStream) await write(cli.stdout, errorJson(error));
+  else if (!json) await write(cli.stderr, errorLines(error));
+  await write(cli.stderr, ownLine(error));
+  return exit;
+}
+
+const usage = (detail: string) => mxError("MX_USAGE", { detail, command: "exec" });

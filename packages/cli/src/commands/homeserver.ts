@@ -1,0 +1,242 @@
+import { resolve } from "node:path";
+import { mxError } from "@mx-agent/base";
+import { answer, type JsonFlag, note } from "../answer.ts";
+import type { Cli } from "../cli.ts";
+import { parseDuration } from "../parse/duration.ts";
+import { askSecret, readLines } from "../prompt.ts";
+import { pairs, table } from "../render/table.ts";
+import { ago } from "../render/time.ts";
+import { type Define, verb } from "../verb.ts";
+
+interface StartFlags extends JsonFlag {
+  bind: string;
+  data?: string;
+  name: string;
+  ephemeral?: boolean;
+  foreground?: boolean;
+  allowRemote?: boolean;
+}
+
+interface DataFlag extends JsonFlag {
+  data: string;
+}
+
+const DATA = ["--data <directory>", "what `homeserver start` was given"] as const;
+
+export const define: Define = (noun, cli) => {
+  verb(noun, {
+    name: "start",
+    summary: "start a homeserver on this host, in the background",
+    example: "homeserver start --data ~/.local/share/mx-homeserver",
+    more:
+      "For the first run, one person's machines and tests: one host, SQLite, no federation. Any other\n" +
+      "homeserver takes over by another URL. Accounts are made by `homeserver user add`, or by whoever\n" +
+      "has a token of `homeserver token create`.",
+  })
+    .option("--bind <address:port>", "where it listens; port 0 takes a free one", "127.0.0.1:8008")
+    .option("--data <directory>", "where it keeps everything")
+    .option("--name <name>", "the part of user ids after the colon", "localhost")
+    .option("--ephemeral", "forget everything at the end; stays in this terminal")
+    .option("--foreground", "stay in this terminal")
+    .option("--allow-remote", "listen on more than loopback, in plain HTTP: put TLS in front")
+    .action((flags: StartFlags) => start(cli, flags));
+
+  verb(noun, {
+    name: "status",
+    summary: "whether the homeserver of a data directory runs",
+    example: "homeserver status --data ~/.local/share/mx-homeserver",
+    more: "Exit status 3 when it does not run.",
+  })
+    .requiredOption(...DATA)
+    .action(async (flags: DataFlag) => {
+      const { homeserverStatus } = await import("@mx-agent/homeserver");
+      const status = homeserverStatus(resolve(flags.data));
+      if (!status.running)
+        throw mxError("MX_NOT_RUNNING", {
+          what: "the homeserver",
+          hint: `start it with \`mx-agent homeserver start --data ${flags.data}\``,
+        });
+      await answer(cli, flags, status, ({ url, pid, started_at }) =>
+        pairs([
+          ["running", url],
+          ["pid", String(pid)],
+          ["since", started_at],
+        ]),
+      );
+    });
+
+  verb(noun, {
+    name: "stop",
+    summary: "stop the homeserver of a data directory",
+    example: "homeserver stop --data ~/.local/share/mx-homeserver",
+  })
+    .requiredOption(...DATA)
+    .action(async (flags: DataFlag) => {
+      const { stopHomeserver } = await import("@mx-agent/homeserver");
+      const stopped = await stopHomeserver(resolve(flags.data));
+      await answer(cli, flags, { stopped }, () =>
+        stopped ? "the homeserver was stopped" : "the homeserver was not running",
+      );
+    });
+
+  defineUsers(
+    verb(noun, { name: "user", summary: "accounts", example: "homeserver user list --data DIR" }),
+    cli,
+  );
+  defineTokens(
+    verb(noun, {
+      name: "token",
+      summary: "registration tokens",
+      example: "homeserver token create --data DIR",
+    }),
+    cli,
+  );
+};
+
+function defineUsers(user: Parameters<Define>[0], cli: Cli): void {
+  verb(user, {
+    name: "add <name>",
+    summary: "make an account",
+    example: "homeserver user add alice --data ~/.local/share/mx-homeserver",
+    more: "The password is asked for, read from stdin, or taken from MX_AGENT_PASSWORD.",
+  })
+    .requiredOption(...DATA)
+    .option("--name <name>", "the name that the homeserver was started with", "localhost")
+    .option("--password-stdin", "read the password from stdin")
+    .action(async (name: string, flags: DataFlag & { name: string; passwordStdin?: boolean }) => {
+      const { addUser } = await import("@mx-agent/homeserver");
+      const password = await passwordFor(cli, name, flags.passwordStdin === true);
+      const user_id = await addUser(resolve(flags.data), name, password, flags.name);
+      await answer(cli, flags, { user_id }, () => user_id);
+    });
+
+  verb(user, {
+    name: "list",
+    summary: "the accounts",
+    example: "homeserver user list --data ~/.local/share/mx-homeserver",
+  })
+    .requiredOption(...DATA)
+    .action(async (flags: DataFlag) => {
+      const { listUsers } = await import("@mx-agent/homeserver");
+      const users = (await listUsers(resolve(flags.data))).map((one) => ({
+        user_id: one.userId,
+        created_at: new Date(one.createdAt).toISOString(),
+        deactivated: one.deactivated,
+      }));
+      await answer(cli, flags, users, (all) =>
+        table(
+          ["USER", "MADE", "STATE"],
+          all.map((one) => [
+            one.user_id,
+            ago(Date.parse(one.created_at), Date.now()),
+            one.deactivated ? "deactivated" : "active",
+          ]),
+        ),
+      );
+    });
+}
+
+function defineTokens(token: Parameters<Define>[0], cli: Cli): void {
+  verb(token, {
+    name: "create",
+    summary: "make a token that lets somebody register; it is shown this once",
+    example: "homeserver token create --uses 1 --expires 24h --data ~/.local/share/mx-homeserver",
+  })
+    .requiredOption(...DATA)
+    .option("--uses <count>", "for how many accounts; by default any number")
+    .option("--expires <duration>", "for how long, as 24h; by default for ever")
+    .action(async (flags: DataFlag & { uses?: string; expires?: string }) => {
+      const { createRegistrationToken } = await import("@mx-agent/homeserver");
+      const uses = flags.uses === undefined ? undefined : Number(flags.uses);
+      if (uses !== undefined && !(Number.isSafeInteger(uses) && uses > 0))
+        throw usage(`--uses: ${flags.uses} is no count`, "homeserver token create");
+      const expires = flags.expires === undefined ? undefined : parseDuration(flags.expires, "--expires");
+      const made = await createRegistrationToken(resolve(flags.data), {
+        ...(uses === undefined ? {} : { uses }),
+        ...(expires === undefined ? {} : { expiresAt: Date.now() + expires }),
+      });
+      await answer(cli, flags, { token: made }, () => made);
+    });
+}
+
+async function start(cli: Cli, flags: StartFlags): Promise<void> {
+  if (flags.data === undefined && !flags.ephemeral)
+    throw usage(
+      "where shall it keep its data? give --data DIRECTORY, or --ephemeral to forget all",
+      "homeserver start",
+    );
+  const dataDir = flags.data === undefined || flags.ephemeral ? null : resolve(flags.data);
+  if (flags.foreground || dataDir === null) return runHere(cli, flags, dataDir);
+  const { startInBackground } = await import("@mx-agent/homeserver");
+  parseBind(flags.bind);
+  const running = await startInBackground({
+    dataDir,
+    command: [
+      process.execPath,
+      ...process.execArgv,
+      cli.entry,
+      ...[
+        "homeserver",
+        "start",
+        "--foreground",
+        "--data",
+        dataDir,
+        "--bind",
+        flags.bind,
+        "--name",
+        flags.name,
+      ],
+      ...(flags.allowRemote ? ["--allow-remote"] : []),
+    ],
+    env: cli.env,
+  });
+  await answer(cli, flags, running, ({ url, pid }) => `the homeserver is running at ${url} (pid ${pid})`);
+}
+
+async function runHere(cli: Cli, flags: StartFlags, dataDir: string | null): Promise<void> {
+  const { runHomeserver } = await import("@mx-agent/homeserver");
+  const ready = Promise.withResolvers<string>();
+  const running = runHomeserver(
+    {
+      bind: parseBind(flags.bind),
+      dataDir,
+      name: flags.name,
+      registration: "token",
+      allowRemote: flags.allowRemote === true,
+    },
+    ready.resolve,
+  );
+  const url = await Promise.race([ready.promise, running]);
+  if (url !== undefined) {
+    await answer(cli, flags, { url, pid: process.pid }, () => url);
+    if (dataDir === null) await note(cli, "everything is forgotten when it stops");
+  }
+  await running;
+}
+
+/** `host:port`, with an IPv6 address in brackets. */
+function parseBind(bind: string): { host: string; port: number } {
+  const at = bind.lastIndexOf(":");
+  const host = bind.slice(0, at).replace(/^\[(.*)\]$/, "$1");
+  const port = Number(bind.slice(at + 1));
+  if (at < 1 || bind.endsWith(":") || !Number.isInteger(port) || port < 0 || port > 65_535)
+    throw usage(`--bind ${bind}: write ADDRESS:PORT`, "homeserver start");
+  return { host, port };
+}
+
+async function passwordFor(cli: Cli, name: string, fromStdin: boolean): Promise<string> {
+  if (fromStdin) return (await readLines(cli))[0] ?? "";
+  const given = cli.env.MX_AGENT_PASSWORD;
+  if (given !== undefined) return given;
+  if (!cli.stdin.isTTY)
+    throw usage(
+      "no terminal to ask for the password: use --password-stdin or MX_AGENT_PASSWORD",
+      "homeserver user add",
+    );
+  const password = await askSecret(cli, `Password for ${name}: `);
+  if ((await askSecret(cli, "Once more: ")) !== password)
+    throw usage("the two passwords differ", "homeserver user add");
+  return password;
+}
+
+const usage = (detail: string, command: string) => mxError("MX_USAGE", { detail, command });

@@ -1,0 +1,103 @@
+import { mxError } from "@mx-agent/base";
+import type { ExecResult } from "@mx-agent/ipc";
+import { answer, type JsonFlag } from "../answer.ts";
+import { type Cli, write } from "../cli.ts";
+import { ask, withCall } from "../daemon.ts";
+import { rawOutput } from "../exec/output.ts";
+import { parseDuration } from "../parse/duration.ts";
+import { renderEnd, renderInvocation, renderInvocations } from "../render/invocation.ts";
+import { bytes } from "../render/time.ts";
+import { type Define, verb } from "../verb.ts";
+
+export const define: Define = (noun, cli) => {
+  verb(noun, {
+    name: "list",
+    summary: "what was asked of others and what others asked of this machine",
+    example: "invocation list --running",
+  })
+    .option("--side <side>", "caller: asked from here; executor: run here")
+    .option("--running", "what has not ended")
+    .option("--limit <count>", "the newest so many", "50")
+    .action(async (flags: JsonFlag & { side?: string; running?: boolean; limit: string }) => {
+      const found = await ask(cli, "invocation.list", {
+        side: sideOf(flags.side),
+        running: flags.running === true,
+        limit: Number(flags.limit),
+      });
+      await answer(cli, flags, found, renderInvocations);
+    });
+
+  verb(noun, {
+    name: "show <invocation>",
+    summary: "one invocation in full",
+    example: "invocation show inv_01JZ3V5Q8K9M2N4P6R7S8T9V0W",
+  }).action(async (invocation_id: string, flags: JsonFlag) =>
+    answer(cli, flags, await ask(cli, "invocation.show", { invocation_id }), renderInvocation),
+  );
+
+  verb(noun, {
+    name: "cancel <invocation>",
+    summary: "end an invocation, with everything that it started",
+    example: "invocation cancel inv_01JZ3V5Q8K9M2N4P6R7S8T9V0W",
+  }).action(async (invocation_id: string, flags: JsonFlag) => {
+    const done = await ask(cli, "invocation.cancel", { invocation_id });
+    await answer(cli, flags, done, ({ state }) => `${done.invocation_id}: ${state}`);
+  });
+
+  verb(noun, {
+    name: "wait <invocation>",
+    summary: "wait until an invocation has ended",
+    example: "invocation wait inv_01JZ3V5Q8K9M2N4P6R7S8T9V0W",
+  }).action(async (invocation_id: string, flags: JsonFlag) =>
+    answer<ExecResult>(cli, flags, await ask(cli, "invocation.wait", { invocation_id }), renderEnd),
+  );
+
+  verb(noun, {
+    name: "logs <invocation>",
+    summary: "the output of an invocation, from its beginning",
+    example: "invocation logs -f inv_01JZ3V5Q8K9M2N4P6R7S8T9V0W",
+    more: "With --json one line for each piece of output, and for the end.",
+  })
+    .option("-f, --follow", "go on until it has ended")
+    .option("--since <duration>", "only what was written in the last 5m, 2h")
+    .action((invocation_id: string, flags: JsonFlag & { follow?: boolean; since?: string }) =>
+      showLogs(cli, invocation_id, flags),
+    );
+
+  verb(noun, {
+    name: "prune",
+    summary: "forget ended invocations and their output",
+    example: "invocation prune --older-than 7d",
+  })
+    .option("--older-than <duration>", "that ended longer ago than this", "7d")
+    .action(async (flags: JsonFlag & { olderThan: string }) => {
+      const older_than_ms = parseDuration(flags.olderThan, "--older-than");
+      const done = await ask(cli, "invocation.prune", { older_than_ms });
+      await answer(cli, flags, done, ({ pruned }) => `${pruned} forgotten, ${bytes(done.bytes)} freed`);
+    });
+};
+
+async function showLogs(
+  cli: Cli,
+  invocation_id: string,
+  flags: JsonFlag & { follow?: boolean; since?: string },
+): Promise<void> {
+  const since_ms = flags.since === undefined ? null : parseDuration(flags.since, "--since");
+  const params = { invocation_id, follow: flags.follow === true, since_ms };
+  const raw = rawOutput(cli);
+  await withCall(cli, "invocation.logs", params, async (call) => {
+    for await (const item of call.output)
+      if (flags.json) await write(cli.stdout, `${JSON.stringify(item)}\n`);
+      else await raw.item(item);
+    const end = await call.result;
+    if (flags.json) await write(cli.stdout, `${JSON.stringify(end)}\n`);
+  });
+}
+
+function sideOf(side: string | undefined): "caller" | "executor" | null {
+  if (side === undefined || side === "caller" || side === "executor") return side ?? null;
+  throw mxError("MX_USAGE", {
+    detail: `--side ${side}: it can be caller or executor`,
+    command: "invocation list",
+  });
+}

@@ -1,0 +1,67 @@
+import { mxError } from "@mx-agent/base";
+import { answer, type JsonFlag } from "../answer.ts";
+import { ask } from "../daemon.ts";
+import { roomOf, targetOf } from "../parse/target.ts";
+import { defaults } from "../places.ts";
+import { renderTools } from "../render/agent.ts";
+import { pairs } from "../render/table.ts";
+import { type Define, verb } from "../verb.ts";
+
+interface Flags extends JsonFlag {
+  room?: string;
+  agent?: string;
+}
+
+const ROOM = ["--room <room>", "id, alias or name of the workspace; by default default_room"] as const;
+
+export const define: Define = (noun, cli) => {
+  verb(noun, {
+    name: "list",
+    summary: "the tools that agents of a workspace offer",
+    example: "tools list --room build-farm",
+  })
+    .option(...ROOM)
+    .option("--agent <agent>", "of this agent alone")
+    .action(async (flags: Flags) => {
+      const room = roomOf(flags, await defaults(cli.env));
+      await answer(
+        cli,
+        flags,
+        await ask(cli, "tools.list", { room, agent: flags.agent ?? null }),
+        renderTools,
+      );
+    });
+
+  verb(noun, {
+    name: "show <tool>",
+    summary: "one tool with the input that it takes",
+    example: "tools show run_tests --room build-farm --agent builder",
+  })
+    .option(...ROOM)
+    .option("--agent <agent>", "by default default_agent")
+    .action(async (name: string, flags: Flags) => {
+      const { room, agent } = targetOf(flags, await defaults(cli.env));
+      const [wanted, version] = name.split("@");
+      const found = (await ask(cli, "tools.list", { room, agent })).find(
+        (tool) =>
+          tool.name === wanted &&
+          (version === undefined || tool.version.split(".")[0] === version || tool.version === version),
+      );
+      if (found === undefined)
+        throw mxError("MX_NOT_FOUND", {
+          what: `tool of ${agent}`,
+          name,
+          hint: `\`mx-agent tools list --room ${room} --agent ${agent}\` shows them`,
+        });
+      await answer(cli, flags, found, (tool) =>
+        [
+          pairs([
+            ["tool", `${tool.name}@${tool.version}`],
+            ["agent", tool.agent_id],
+            ["description", tool.description],
+          ]),
+          `input:\n${JSON.stringify(tool.input_schema, null, 2)}`,
+        ].join("\n"),
+      );
+    });
+};

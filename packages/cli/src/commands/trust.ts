@@ -1,0 +1,121 @@
+import { mxError } from "@mx-agent/base";
+import type { Result, TrustEntry } from "@mx-agent/ipc";
+import { answer, type JsonFlag, note } from "../answer.ts";
+import type { Cli } from "../cli.ts";
+import { ask } from "../daemon.ts";
+import { parseDuration } from "../parse/duration.ts";
+import { targetOf } from "../parse/target.ts";
+import { defaults } from "../places.ts";
+import { confirm } from "../prompt.ts";
+import { visible } from "../render/style.ts";
+import { pairs } from "../render/table.ts";
+import { renderTrustEntries, renderTrustEntry } from "../render/trust.ts";
+import { type Define, verb } from "../verb.ts";
+
+interface ApproveFlags extends JsonFlag {
+  room?: string;
+  fingerprint?: string;
+  expires?: string;
+  legacy?: boolean;
+}
+
+const ROOM = ["--room <room>", "id, alias or name of the workspace; by default default_room"] as const;
+
+export const define: Define = (noun, cli) => {
+  verb(noun, {
+    name: "fingerprint",
+    summary: "the fingerprint of this machine's signing key, for others to compare",
+    example: "trust fingerprint",
+  }).action(async (flags: JsonFlag) => {
+    const own = await ask(cli, "trust.fingerprint", {});
+    await answer(cli, flags, own, ({ fingerprint }) => fingerprint);
+  });
+
+  verb(noun, {
+    name: "list",
+    summary: "keys that are or were approved on this machine",
+    example: "trust list",
+  })
+    .option("--room <room>", "for this workspace alone")
+    .action(async (flags: JsonFlag & { room?: string }) =>
+      answer(cli, flags, await ask(cli, "trust.list", { room: flags.room ?? null }), renderTrustEntries),
+    );
+
+  verb(noun, {
+    name: "approve [agent]",
+    summary: "let an agent's signature count on this machine, in one workspace",
+    example: "trust approve laptop --room build-farm",
+    more:
+      "Shows the fingerprint and asks. Compare it with what `mx-agent trust fingerprint` shows on the\n" +
+      "other machine, over a way that the homeserver has no hand in. Scripts give it with --fingerprint.\n" +
+      "What the agent may do is the policy's to say.",
+  })
+    .option(...ROOM)
+    .option("--fingerprint <fingerprint>", "approve this one without asking, and no other")
+    .option("--expires <duration>", "for how long, as 12h or 30d; by default until it is revoked")
+    .option("--legacy", "take signatures without binding, of daemons of the first protocol")
+    .action((agent: string | undefined, flags: ApproveFlags) => approve(cli, agent, flags));
+
+  verb(noun, {
+    name: "revoke [agent]",
+    summary: "end an approval; what runs for that key is ended, too",
+    example: "trust revoke laptop --room build-farm",
+  })
+    .option("--room <room>", "in this workspace alone")
+    .option("--fingerprint <fingerprint>", "of this key, whatever its agents are called")
+    .action(async (agent: string | undefined, flags: JsonFlag & { room?: string; fingerprint?: string }) => {
+      if (agent === undefined && flags.fingerprint === undefined)
+        throw mxError("MX_USAGE", {
+          detail: "whose? name an agent or a --fingerprint",
+          command: "trust revoke",
+        });
+      const done = await ask(cli, "trust.revoke", {
+        room: flags.room ?? null,
+        agent: agent ?? null,
+        fingerprint: flags.fingerprint ?? null,
+      });
+      await answer(cli, flags, done, ({ revoked }) => renderTrustEntries(revoked));
+    });
+};
+
+async function approve(cli: Cli, name: string | undefined, flags: ApproveFlags): Promise<void> {
+  const target = targetOf({ room: flags.room, agent: name }, await defaults(cli.env));
+  const expires_ms = flags.expires === undefined ? null : parseDuration(flags.expires, "--expires");
+  const fingerprint = flags.fingerprint ?? (await compareAndAsk(cli, target));
+  const entry: TrustEntry = await ask(cli, "trust.approve", {
+    ...target,
+    fingerprint,
+    expires_at: expires_ms === null ? null : new Date(Date.now() + expires_ms).toISOString(),
+    legacy: flags.legacy === true,
+  });
+  await answer(cli, flags, entry, renderTrustEntry);
+}
+
+/** Shows what the room says about the agent; the fingerprint that the person agreed to. */
+async function compareAndAsk(cli: Cli, target: { room: string; agent: string }): Promise<string> {
+  const found = await ask(cli, "trust.inspect", target);
+  await note(cli, inspection(found));
+  if (!cli.stdin.isTTY)
+    throw mxError("MX_USAGE", {
+      detail: "no terminal to ask: compare the fingerprint and give it with --fingerprint",
+      command: "trust approve",
+    });
+  if (!(await confirm(cli, "Is this what `mx-agent trust fingerprint` shows on its machine?")))
+    throw mxError("MX_DECLINED");
+  return found.agent.fingerprint;
+}
+
+function inspection({ agent, approved }: Result<"trust.inspect">): string {
+  const shown = pairs([
+    ["agent", agent.agent_id],
+    ["user", agent.user_id],
+    ["room", agent.room_id],
+    ["fingerprint", agent.fingerprint],
+    ["approved now", approved === null ? "nothing" : approved.fingerprint],
+  ]);
+  const changed =
+    approved !== null && approved.fingerprint !== agent.fingerprint
+      ? ["warning: this is another key than the one that is approved now"]
+      : [];
+  return [shown, ...changed, ...agent.warnings.map((one) => `warning: ${visible(one)}`)].join("\n");
+}

@@ -1,0 +1,35 @@
+/** How a command reaches the daemon: the agents' socket for what agents may, the operator's for the rest. */
+import { mxError } from "@mx-agent/base";
+import type { ActiveCall, MethodName, Params, Result } from "@mx-agent/ipc";
+import { connect, type IpcClient, methodRoles } from "@mx-agent/ipc/client";
+import type { Cli } from "./cli.ts";
+import { sockets } from "./places.ts";
+
+/** A connection to the socket that serves the method. */
+export async function daemonFor(cli: Cli, method: MethodName): Promise<IpcClient> {
+  const socket = methodRoles[method] === "agent" ? sockets(cli.env).agent : sockets(cli.env).daemon;
+  return connect({ socket, version: cli.version });
+}
+
+/** One question, one answer. SIGINT ends the waiting with MX_CANCELLED. */
+export async function ask<M extends MethodName>(cli: Cli, method: M, params: Params<M>): Promise<Result<M>> {
+  return withCall(cli, method, params, (call) => call.result);
+}
+
+/** A call whose streams the caller uses; the connection is closed afterwards. */
+export async function withCall<M extends MethodName, T>(
+  cli: Cli,
+  method: M,
+  params: Params<M>,
+  use: (call: ActiveCall<M>) => Promise<T>,
+): Promise<T> {
+  const daemon = await daemonFor(cli, method);
+  const interrupted = Promise.withResolvers<never>();
+  const off = cli.onSignal(() => interrupted.reject(mxError("MX_CANCELLED")));
+  try {
+    return await Promise.race([use(daemon.call(method, params)), interrupted.promise]);
+  } finally {
+    off();
+    daemon.close();
+  }
+}

@@ -1,0 +1,76 @@
+/** The end of a run as an exit status, and what is ours to say about it. */
+import { constants } from "node:os";
+import { type MxError, mxError } from "@mx-agent/base";
+import type { InvocationResult, Outcome, Target } from "@mx-agent/ipc";
+import type { ExitCode } from "../cli.ts";
+
+export interface Ending {
+  exit: ExitCode;
+  /** Where the status is ours and not the command's. */
+  error: MxError | null;
+}
+
+/** What of a result decides. */
+export type InvocationEnd = Pick<
+  InvocationResult,
+  "outcome" | "exit_code" | "signal" | "duration_ms" | "complete"
+>;
+
+const outcomes: Record<Outcome, true> = {
+  exited: true,
+  signaled: true,
+  timed_out: true,
+  cancelled: true,
+  output_limit: true,
+  spawn_failed: true,
+  interrupted: true,
+};
+
+export function isOutcome(value: unknown): value is Outcome {
+  return typeof value === "string" && Object.hasOwn(outcomes, value);
+}
+
+/** `command` names what was run. See DESIGN.md, "The command line", for the numbers. */
+export function endingOf(
+  result: InvocationEnd,
+  invocation_id: string,
+  command: string,
+  { agent }: Target,
+): Ending {
+  const ours = (error: MxError): Ending => ({ exit: error.exitCode, error });
+  const incomplete = (detail: string) =>
+    ours(mxError("MX_STREAM_INCOMPLETE", { invocation_id, detail }, remote));
+  switch (result.outcome) {
+    case "exited":
+    case "signaled":
+      if (result.complete === false) return incomplete("count or digest differ from what was sent");
+      return {
+        exit: result.signal === null ? (result.exit_code ?? 0) : signalExit(result.signal),
+        error: null,
+      };
+    case "timed_out":
+      return ours(
+        mxError("MX_TIMED_OUT", { what: command, seconds: Math.round(result.duration_ms / 1000) }, remote),
+      );
+    case "cancelled":
+      return ours(mxError("MX_CANCELLED"));
+    case "output_limit":
+      return incomplete("the run was ended because it wrote more than the policy there allows");
+    case "interrupted":
+      return incomplete(`the run was interrupted: its runner or the machine of ${agent} went down`);
+    case "spawn_failed":
+      return ours(
+        result.exit_code === 127
+          ? mxError("MX_COMMAND_NOT_FOUND", { command, agent }, remote)
+          : mxError("MX_SPAWN_FAILED", { command, agent, detail: "see its policy and log" }, remote),
+      );
+  }
+}
+
+const remote = { origin: "remote" } as const;
+
+/** 128 + n, as a shell says it; a name that this system does not know counts as 0. */
+export function signalExit(name: string): ExitCode {
+  const known: Record<string, number> = constants.signals;
+  return 128 + (known[name] ?? 0);
+}

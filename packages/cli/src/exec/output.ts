@@ -1,0 +1,94 @@
+/** Where the output of a run goes: as bytes, collected for one JSON answer, or as a line of JSON each. */
+import type { ExecOutput, ExecResult } from "@mx-agent/ipc";
+import { type Cli, write } from "../cli.ts";
+
+export interface OutputSink {
+  item(item: ExecOutput): Promise<void>;
+  /** The method's result; comes once, last. */
+  end(result: ExecResult): Promise<void>;
+}
+
+/** Bytes exact, each stream to its own. */
+export function rawOutput(cli: Cli): OutputSink {
+  return {
+    async item(item) {
+      if (item.type === "chunk")
+        await write(item.stream === "stdout" ? cli.stdout : cli.stderr, Buffer.from(item.data, "base64"));
+      else if (item.type === "held")
+        await write(cli.stderr, `waiting for approval until ${item.expires_at}: ${item.summary}\n`);
+    },
+    end: async () => {},
+  };
+}
+
+/** One object: the result, with the output as text where it is UTF-8 and as base64 where it is not. */
+export function collectedOutput(cli: Cli): OutputSink {
+  const chunks = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+  return {
+    async item(item) {
+      if (item.type === "chunk") chunks[item.stream].push(Buffer.from(item.data, "base64"));
+    },
+    async end(result) {
+      const output = { stdout: encoded(chunks.stdout), stderr: encoded(chunks.stderr) };
+      await write(cli.stdout, `${JSON.stringify({ ...result, ...output })}\n`);
+    },
+  };
+}
+
+/** Every item and the result as one line each, as they come. */
+export function streamedOutput(cli: Cli): OutputSink {
+  const line = (value: ExecOutput | ExecResult) => write(cli.stdout, `${JSON.stringify(value)}\n`);
+  return { item: line, end: line };
+}
+
+/**
+ * Passes on what is new in an output that is sent again from its beginning: after a restart of the
+ * daemon the bytes that were written before are left out.
+ */
+export class Continuation {
+  readonly #sink: OutputSink;
+  readonly #written = { stdout: 0, stderr: 0 };
+  #replayed = { stdout: 0, stderr: 0 };
+  #requested: Extract<ExecOutput, { type: "requested" }> | undefined;
+
+  constructor(sink: OutputSink) {
+    this.#sink = sink;
+  }
+
+  /** Known as soon as the request was sent. */
+  get requested(): Extract<ExecOutput, { type: "requested" }> | undefined {
+    return this.#requested;
+  }
+
+  async item(item: ExecOutput): Promise<void> {
+    if (item.type === "requested") {
+      if (this.#requested !== undefined) return;
+      this.#requested = item;
+    }
+    if (item.type !== "chunk") return this.#sink.item(item);
+    const bytes = Buffer.from(item.data, "base64");
+    const start = this.#replayed[item.stream];
+    this.#replayed[item.stream] += bytes.length;
+    const fresh = bytes.subarray(Math.max(0, this.#written[item.stream] - start));
+    if (fresh.length === 0) return;
+    this.#written[item.stream] += fresh.length;
+    await this.#sink.item(fresh.length === bytes.length ? item : { ...item, data: fresh.toString("base64") });
+  }
+
+  end(result: ExecResult): Promise<void> {
+    return this.#sink.end(result);
+  }
+
+  /** From here on the output comes from its beginning again. */
+  rewind(): void {
+    this.#replayed = { stdout: 0, stderr: 0 };
+  }
+}
+
+function encoded(chunks: Buffer[]): { encoding: "utf-8" | "base64"; data: string } {
+  const bytes = Buffer.concat(chunks);
+  const text = bytes.toString("utf8");
+  return Buffer.from(text, "utf8").equals(bytes)
+    ? { encoding: "utf-8", data: text }
+    : { encoding: "base64", data: bytes.toString("base64") };
+}

@@ -1,0 +1,101 @@
+/** One `exec.run` from the request to its end, over a restart of the daemon in between. */
+import { MxError, mxError } from "@mx-agent/base";
+import type { ActiveCall, ExecParams, ExecResult } from "@mx-agent/ipc";
+import type { IpcClient } from "@mx-agent/ipc/client";
+import { type Cli, write } from "../cli.ts";
+import { daemonFor } from "../daemon.ts";
+import { Continuation, type OutputSink } from "./output.ts";
+import { sendStdin } from "./stdin.ts";
+
+/** How long a caller whose daemon went away waits for it to come back. */
+const COMEBACK_MS = 60_000;
+const LOOK_MS = 100;
+
+/** The result of the run, after all of its output. The first signal cancels it, the second leaves. */
+export async function runExec(cli: Cli, params: ExecParams, sink: OutputSink): Promise<ExecResult> {
+  const output = new Continuation(sink);
+  const daemon = await daemonFor(cli, "exec.run");
+  const call = daemon.call("exec.run", params);
+  const stopped = cancelOnSignal(cli, call);
+  try {
+    const result = await Promise.race([follow(cli, call, params, output), stopped.twice]);
+    await output.end(result);
+    return result;
+  } catch (error) {
+    const { requested } = output;
+    if (requested === undefined || !isLost(error)) throw error;
+    const result = await Promise.race([takeUpAgain(cli, requested.invocation_id, output), stopped.twice]);
+    await output.end(result);
+    return result;
+  } finally {
+    stopped.off();
+    daemon.close();
+  }
+}
+
+async function follow(
+  cli: Cli,
+  call: ActiveCall<"exec.run">,
+  params: ExecParams,
+  output: Continuation,
+): Promise<ExecResult> {
+  // Where stdin cannot be read, and where nobody reads the output, leaving the call ends the run.
+  const stdinFailed = Promise.withResolvers<never>();
+  if (params.stdin) sendStdin(cli, call).catch(stdinFailed.reject);
+  const reading = (async () => {
+    for await (const item of call.output) await output.item(item);
+    return call.result;
+  })();
+  return Promise.race([reading, stdinFailed.promise]);
+}
+
+/** Waits for the daemon to come back and asks for the output again; what was shown is not shown twice. */
+async function takeUpAgain(cli: Cli, invocation_id: string, output: Continuation): Promise<ExecResult> {
+  await write(cli.stderr, `the daemon went away; waiting for it to go on with ${invocation_id}\n`);
+  const daemon = await comeback(cli, invocation_id);
+  try {
+    output.rewind();
+    const logs = daemon.call("invocation.logs", { invocation_id, follow: true, since_ms: null });
+    for await (const item of logs.output) await output.item(item);
+    await logs.result;
+    return await daemon.call("invocation.wait", { invocation_id }).result;
+  } finally {
+    daemon.close();
+  }
+}
+
+async function comeback(cli: Cli, invocation_id: string): Promise<IpcClient> {
+  for (let waited = 0; ; waited += LOOK_MS) {
+    try {
+      return await daemonFor(cli, "invocation.logs");
+    } catch (error) {
+      if (!isLost(error)) throw error;
+      if (waited >= COMEBACK_MS)
+        throw mxError("MX_STREAM_INCOMPLETE", {
+          invocation_id,
+          detail: `the daemon did not come back within ${COMEBACK_MS / 1000} s; the run goes on`,
+        });
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+function cancelOnSignal(cli: Cli, call: ActiveCall<"exec.run">) {
+  const twice = Promise.withResolvers<never>();
+  twice.promise.catch(() => {});
+  let signals = 0;
+  const off = cli.onSignal(() => {
+    signals++;
+    if (signals > 1) return twice.reject(mxError("MX_CANCELLED"));
+    if (cli.stderr.isTTY) cli.stderr.write("cancelling; Ctrl-C again leaves at once\n");
+    call.cancel();
+  });
+  return { twice: twice.promise, off };
+}
+
+/** It was killed, or it stopped in an orderly way. */
+function isLost(error: unknown): boolean {
+  return (
+    error instanceof MxError && (error.code === "MX_DAEMON_UNREACHABLE" || error.code === "MX_NOT_RUNNING")
+  );
+}

@@ -1,0 +1,90 @@
+/** Every noun and verb of the top level. What is not called is not loaded. */
+import type { Define } from "./verb.ts";
+
+export interface Noun {
+  name: string;
+  summary: string;
+  /** Not in the help: started by mx-agent itself. */
+  hidden?: boolean;
+  load(): Promise<Define>;
+}
+
+export const nouns: readonly Noun[] = [
+  {
+    name: "daemon",
+    summary: "start, stop and look at this machine's daemon",
+    load: async () => (await import("./commands/daemon.ts")).define,
+  },
+  {
+    name: "auth",
+    summary: "log in to a homeserver",
+    load: async () => (await import("./commands/auth.ts")).define,
+  },
+  {
+    name: "workspace",
+    summary: "rooms in which agents work together",
+    load: async () => (await import("./commands/workspace.ts")).define,
+  },
+  {
+    name: "agent",
+    summary: "agents in a workspace, this machine's and others'",
+    load: async () => (await import("./commands/agent.ts")).define,
+  },
+  {
+    name: "trust",
+    summary: "whose signature counts on this machine",
+    load: async () => (await import("./commands/trust.ts")).define,
+  },
+  {
+    name: "exec",
+    summary: "run a command on another agent's machine",
+    load: async () => (await import("./commands/exec.ts")).define,
+  },
+  {
+    name: "call",
+    summary: "call a tool of another agent",
+    load: async () => (await import("./commands/call.ts")).define,
+  },
+  {
+    name: "tools",
+    summary: "the tools that agents offer",
+    load: async () => (await import("./commands/tools.ts")).define,
+  },
+  {
+    name: "invocation",
+    summary: "what ran and what runs, here and elsewhere",
+    load: async () => (await import("./commands/invocation.ts")).define,
+  },
+  {
+    name: "policy",
+    summary: "what others may do on this machine",
+    load: async () => (await import("./commands/policy.ts")).define,
+  },
+  {
+    name: "audit",
+    summary: "the record of every decision on this machine",
+    load: async () => (await import("./commands/audit.ts")).define,
+  },
+  {
+    name: "config",
+    summary: "the configuration that is in force",
+    load: async () => (await import("./commands/config.ts")).define,
+  },
+  {
+    name: "homeserver",
+    summary: "the embedded homeserver, for one host",
+    load: async () => (await import("./commands/homeserver.ts")).define,
+  },
+  {
+    name: "runner-process",
+    summary: "the parent of all commands; started by the daemon",
+    hidden: true,
+    load: async () => (await import("./commands/runner-process.ts")).define,
+  },
+  {
+    name: "daemon-process",
+    summary: "the daemon itself; started by `daemon start`",
+    hidden: true,
+    load: async () => (await import("./commands/daemon-process.ts")).define,
+  },
+];

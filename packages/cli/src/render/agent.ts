@@ -1,0 +1,52 @@
+import type { AgentInfo, ToolInfo } from "@mx-agent/ipc";
+import { visible } from "./style.ts";
+import { pairs, table } from "./table.ts";
+import { ago } from "./time.ts";
+
+export function renderAgents(agents: readonly AgentInfo[], now = Date.now()): string {
+  if (agents.length === 0) return "no agents";
+  const rows = table(
+    ["AGENT", "KIND", "USER", "SEEN", "LIVENESS", "TRUSTED", "ROOM"],
+    agents.map((agent) => [
+      agent.mine ? `${agent.agent_id} (here)` : agent.agent_id,
+      agent.kind,
+      agent.user_id,
+      ago(agent.last_seen_ts, now),
+      agent.liveness,
+      agent.mine ? "-" : agent.trusted ? "yes" : "no",
+      agent.room_id,
+    ]),
+  );
+  const warnings = agents.flatMap((agent) =>
+    agent.warnings.map((warning) => `warning: ${visible(agent.agent_id)}: ${visible(warning)}`),
+  );
+  return [rows, ...warnings].join("\n");
+}
+
+export function renderAgent(agent: AgentInfo, now = Date.now()): string {
+  const shown = pairs([
+    ["agent", agent.mine ? `${agent.agent_id} (on this machine)` : agent.agent_id],
+    ["kind", agent.kind],
+    ["room", agent.room_id],
+    ["user", agent.user_id],
+    ["device", agent.device_id],
+    ["fingerprint", agent.fingerprint],
+    ["trusted here", agent.mine ? null : agent.trusted ? "yes" : "no"],
+    ["status", `${agent.status}, ${agent.liveness}, seen ${ago(agent.last_seen_ts, now)}`],
+    ["running", `${agent.load.running_invocations} of ${agent.load.max_invocations}`],
+    ["project", agent.workspace.project_id || null],
+    ["directory", agent.workspace.cwd || null],
+    ["commit", agent.workspace.git_commit || null],
+    ["capabilities", agent.capabilities.join(", ") || null],
+    ["tools", agent.tools.join(", ") || null],
+  ]);
+  return [shown, ...agent.warnings.map((warning) => `warning: ${visible(warning)}`)].join("\n");
+}
+
+export function renderTools(tools: readonly ToolInfo[]): string {
+  if (tools.length === 0) return "no tools";
+  return table(
+    ["TOOL", "AGENT", "DESCRIPTION"],
+    tools.map((tool) => [`${tool.name}@${tool.version}`, tool.agent_id, tool.description]),
+  );
+}

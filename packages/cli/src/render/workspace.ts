@@ -1,0 +1,53 @@
+import type { AgentInfo, MemberInfo, WorkspaceInfo } from "@mx-agent/ipc";
+import { renderAgents } from "./agent.ts";
+import { pairs, table } from "./table.ts";
+
+export function renderWorkspace(workspace: WorkspaceInfo): string {
+  return pairs([
+    ["workspace", workspace.name ?? workspace.alias ?? workspace.room_id],
+    ["room", workspace.room_id],
+    ["alias", workspace.alias],
+    ["encrypted", workspace.encrypted ? "yes" : "no: the homeserver can read it"],
+    ["membership", workspace.membership],
+    ["members", String(workspace.member_count)],
+    ["project", workspace.project_id],
+    ["invited by", workspace.inviter],
+  ]);
+}
+
+export function renderWorkspaces(workspaces: readonly WorkspaceInfo[]): string {
+  if (workspaces.length === 0) return "no workspaces";
+  return table(
+    ["NAME", "ROOM", "MEMBERSHIP", "ENCRYPTED", "MEMBERS"],
+    workspaces.map((one) => [
+      one.name ?? one.alias ?? "",
+      one.room_id,
+      one.membership === "invite" && one.inviter ? `invited by ${one.inviter}` : one.membership,
+      one.encrypted ? "yes" : "no",
+      String(one.member_count),
+    ]),
+  );
+}
+
+export function renderMembers(members: readonly MemberInfo[]): string {
+  return table(
+    ["USER", "NAME", "MEMBERSHIP", "LEVEL", "AGENTS"],
+    members.map((one) => [
+      one.user_id,
+      one.display_name ?? "",
+      one.membership,
+      String(one.power_level),
+      one.agents.join(", "),
+    ]),
+  );
+}
+
+export function renderWorkspaceStatus(status: {
+  workspace: WorkspaceInfo;
+  members: MemberInfo[];
+  agents: AgentInfo[];
+}): string {
+  return [renderWorkspace(status.workspace), renderMembers(status.members), renderAgents(status.agents)]
+    .filter((part) => part !== "")
+    .join("\n\n");
+}

@@ -1,0 +1,88 @@
+/** One command line from its words to its exit status. Everything that fails ends up here. */
+import { MxError, mxError, toMxError } from "@mx-agent/base";
+import { Command, CommanderError } from "commander";
+import { type Cli, type ExitCode, isBrokenPipe, write } from "./cli.ts";
+import { nouns } from "./nouns.ts";
+import { errorJson, errorLines, ownLine } from "./render/errors.ts";
+import { exitOf } from "./verb.ts";
+
+/** 128 + SIGPIPE: what a shell shows for a program whose reader went away. */
+const BROKEN_PIPE: ExitCode = 141;
+/** Whose exit status can be the remote command's own. */
+const carriers = new Set(["exec", "call"]);
+
+/** `argv` without node and the program file. Never throws. */
+export async function run(argv: readonly string[], cli: Cli): Promise<ExitCode> {
+  const words = argv[0] === "help" || argv.length === 0 ? [...argv.slice(1), "--help"] : [...argv];
+  const failures: string[] = [];
+  try {
+    const program = await assemble(words, cli, failures);
+    await program.parseAsync(words, { from: "user" });
+    return exitOf(cli);
+  } catch (thrown) {
+    if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
+    if (isBrokenPipe(thrown)) return BROKEN_PIPE;
+    return report(words, cli, translate(thrown, words, failures));
+  }
+}
+
+/** The top level, with the verbs of the noun that is called. */
+async function assemble(words: readonly string[], cli: Cli, failures: string[]): Promise<Command> {
+  const program = new Command("mx-agent")
+    .description("Signed commands, tools and messages between machines, through Matrix rooms")
+    .version(`mx-agent ${cli.version}`)
+    .helpCommand(false)
+    .exitOverride()
+    .enablePositionalOptions()
+    .configureOutput({
+      writeOut: (text) => cli.stdout.write(text),
+      writeErr: (text) => failures.push(text),
+      getOutHelpWidth: () => cli.stdout.columns ?? 80,
+      getErrHelpWidth: () => cli.stderr.columns ?? 80,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
+  for (const noun of nouns) {
+    const command = new Command(noun.name).copyInheritedSettings(program).description(noun.summary);
+    command.helpCommand(false);
+    program.addCommand(command, { hidden: noun.hidden === true });
+    if (noun.name === words[0]) (await noun.load())(command, cli);
+  }
+  return program;
+}
+
+function translate(thrown: unknown, words: readonly string[], failures: readonly string[]): MxError {
+  if (!(thrown instanceof CommanderError)) return toMxError(thrown);
+  // commander shows the whole help where a verb is missing.
+  const detail =
+    thrown.code === "commander.help"
+      ? `${["mx-agent", ...words].join(" ")}: which command?`
+      : failures
+          .join("")
+          .trim()
+          .replace(/^error: /, "")
+          .replaceAll("\n", " ");
+  const noun = nounOf(words);
+  const error = mxError("MX_USAGE", { detail, command: noun });
+  return noun === "" ? new MxError({ ...error.toJSON(), hint: "see `mx-agent --help`" }) : error;
+}
+
+const nounOf = (words: readonly string[]) => nouns.find(({ name }) => name === words[0])?.name ?? "";
+
+async function report(words: readonly string[], cli: Cli, error: MxError): Promise<ExitCode> {
+  try {
+    if (wantsJson(words)) await write(cli.stdout, errorJson(error));
+    else await write(cli.stderr, errorLines(error));
+    if (carriers.has(words[0] ?? "")) await write(cli.stderr, ownLine(error));
+  } catch (failure) {
+    if (!isBrokenPipe(failure)) throw failure;
+  }
+  return error.exitCode;
+}
+
+/** Of our own words: what follows -- belongs to the remote command. */
+function wantsJson(words: readonly string[]): boolean {
+  const end = words.indexOf("--");
+  const own = end === -1 ? words : words.slice(0, end);
+  return own.includes("--json") || own.includes("--json-stream");
+}
