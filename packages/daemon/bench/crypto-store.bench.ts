@@ -18,7 +18,7 @@ const directory = mkdtempSync(join(tmpdir(), "mx-crypto-store-bench-"));
 /** As large as a pickled, encrypted inbound group session. */
 const session = () => ({
   pickled_session: randomBytes(900).toString("base64"),
-  needs_backup: true,
+  needs_backup: 1,
   room: "!r",
 });
 

@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import { failpoint } from "@mx-agent/base";
@@ -19,11 +18,11 @@ export class SqliteJournal implements Journal {
   }
 
   commit(change: Change): void {
-    this.#db.exec("BEGIN IMMEDIATE");
+    this.#run("BEGIN IMMEDIATE");
     try {
       this.#apply(change);
       failpoint("crypto-store.before-commit");
-      this.#db.exec("COMMIT");
+      this.#run("COMMIT");
       failpoint("crypto-store.after-commit");
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
@@ -46,7 +45,7 @@ export class SqliteJournal implements Journal {
   #database(row: Record<string, unknown>): StoredDatabase {
     const name = String(row.name);
     const json = String(row.schema);
-    if (row.sum !== sum(name, json))
+    if (row.sum !== sum(0, name, json))
       throw damaged(this.#file, `the schema of ${name} does not match its sum`);
     const schema: DatabaseSchema = JSON.parse(json);
     return {
@@ -62,7 +61,7 @@ export class SqliteJournal implements Journal {
     for (const { id } of schema.stores) {
       const row = this.#prepared("SELECT value, sum FROM generators WHERE store = ?").get(id);
       if (!row) continue;
-      if (row.sum !== sum(String(id), String(row.value)))
+      if (row.sum !== sum(id, String(row.value)))
         throw damaged(this.#file, `the key generator of object store ${id} does not match its sum`);
       generators.set(id, Number(row.value));
     }
@@ -76,7 +75,7 @@ export class SqliteJournal implements Journal {
     for (const { key, value, sum: expected } of rows) {
       if (!(key instanceof Uint8Array && value instanceof Uint8Array))
         throw damaged(this.#file, `a record of object store ${store} is not bytes`);
-      if (expected !== sum(String(store), key, value))
+      if (expected !== sum(store, key, value))
         throw damaged(this.#file, `a record of object store ${store} does not match its sum`);
       yield { key, value };
     }
@@ -91,7 +90,7 @@ export class SqliteJournal implements Journal {
     if (change.schema === null) this.#run("DELETE FROM databases WHERE name = ?", name);
     else if (change.schema) {
       const schema = JSON.stringify(change.schema);
-      this.#run("INSERT OR REPLACE INTO databases VALUES (?, ?, ?)", name, schema, sum(name, schema));
+      this.#run("INSERT OR REPLACE INTO databases VALUES (?, ?, ?)", name, schema, sum(0, name, schema));
     }
     for (const write of change.writes) this.#write(write);
     for (const [store, value] of change.generators)
@@ -99,7 +98,7 @@ export class SqliteJournal implements Journal {
         "INSERT OR REPLACE INTO generators VALUES (?, ?, ?)",
         store,
         value,
-        sum(String(store), String(value)),
+        sum(store, String(value)),
       );
   }
 
@@ -111,7 +110,7 @@ export class SqliteJournal implements Journal {
           write.store,
           write.key,
           write.value,
-          sum(String(write.store), write.key, write.value),
+          sum(write.store, write.key, write.value),
         );
         break;
       case "delete":
@@ -151,12 +150,7 @@ export class SqliteJournal implements Journal {
   }
 }
 
-/** CRC-32 over the parts, each with its length. */
-function sum(...parts: (string | Uint8Array)[]): number {
-  let crc = 0;
-  for (const part of parts) {
-    const bytes = typeof part === "string" ? Buffer.from(part) : part;
-    crc = crc32(bytes, crc32(`${bytes.byteLength}:`, crc));
-  }
-  return crc;
+/** CRC-32 over the two parts of a row, seeded with the store that it belongs to. */
+function sum(store: number, key: string | Uint8Array, value: string | Uint8Array = ""): number {
+  return crc32(value, crc32(key, store));
 }
