@@ -7,6 +7,7 @@ import type { Native } from "./native.ts";
 import { bootId } from "./processes.ts";
 import type { Spool } from "./spool.ts";
 import { reapAdopted } from "./tree.ts";
+import { LimitWatch } from "./watch.ts";
 
 /** Between two tries to write an end record that the disk does not take. */
 const RETRY_MS = 500;
@@ -27,6 +28,7 @@ export class Machine {
   readonly boot_id = bootId();
   /** Pids that Node waits for itself. */
   readonly children = new Set<number>();
+  readonly limits = new LimitWatch();
   readonly #hidden_paths: readonly string[];
   readonly #log: (line: string) => void;
   #capabilities: Promise<MachineCapabilities> | null = null;

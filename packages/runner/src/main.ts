@@ -39,7 +39,10 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   const log = options.log ?? ((line) => process.stderr.write(`${new Date().toISOString()} ${line}\n`));
   const native = openNative();
   if (typeof native === "string") log(`working without a subreaper: ${native}`);
-  else if (!isGuarded()) becomeGuard(native);
+  else {
+    native.closeInheritedOnExec();
+    if (!isGuarded()) becomeGuard(native);
+  }
 
   const runs_dir = join(dir, "runs");
   mkdirSync(runs_dir, { recursive: true, mode: 0o700 });
@@ -55,6 +58,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   const used_brands = [...unfinished.values()].flatMap((record) => record?.brand ?? []);
   const hidden_paths = [...new Set([...(options.hidden_paths ?? []), dir, dirname(socket)])];
   const machine = new Machine({ native, spool, hidden_paths, used_brands, log });
+  machine.watch(machine.capabilities());
   await endInterrupted(machine, unfinished);
 
   let stopping: Promise<void> | null = null;
@@ -93,7 +97,9 @@ async function takeTurn(path: string, socket: string): Promise<Lock> {
     if (lock !== null) return lock;
     const pid = await answeringPid(socket);
     if (pid !== null || performance.now() > deadline)
-      throw mxError("MX_PLATFORM", { detail: `a runner has ${dirname(path)} already (pid ${pid ?? "unknown"})` });
+      throw mxError("MX_PLATFORM", {
+        detail: `a runner has ${dirname(path)} already (pid ${pid ?? "unknown"})`,
+      });
     await wait(20);
   }
 }

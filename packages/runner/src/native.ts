@@ -3,12 +3,15 @@
  * pipes, the uid behind a socket, resource limits. Linux only; elsewhere, or where the native module
  * cannot be loaded, `openNative` says why and the runner works without, as well as it can.
  */
+import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 
 const PR_SET_PDEATHSIG = 1;
 const PR_SET_CHILD_SUBREAPER = 36;
 const WNOHANG = 1;
 const O_CLOEXEC = 0o2000000;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
 const F_SETPIPE_SZ = 1031;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
@@ -27,6 +30,8 @@ export interface Native {
   signalOnParentDeath(signal: number): boolean;
   /** Takes the exit status of one child, if it has ended. True when it was there to be taken. */
   reap(pid: number): boolean;
+  /** No descriptor that this process inherited goes on to a child, standard streams excepted. */
+  closeInheritedOnExec(): void;
   /** A pipe, closed on exec, as large as the system lets us have it, up to 1 MiB. */
   pipe(): { read: number; write: number };
   /** Who is at the other end of a Unix socket; null when the kernel does not say. */
@@ -66,6 +71,10 @@ function bind(koffi: Koffi): Native {
     becomeSubreaper: () => prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) === 0,
     signalOnParentDeath: (signal) => prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) === 0,
     reap: (pid) => waitpid(pid, null, WNOHANG) === pid,
+    closeInheritedOnExec() {
+      for (const fd of readdirSync("/proc/self/fd").map(Number))
+        if (fd > 2) fcntl(fd, F_SETFD, "int", FD_CLOEXEC);
+    },
     pipe() {
       const ends = [-1, -1];
       if (pipe2(ends, O_CLOEXEC) !== 0) throw new Error(`pipe2 failed with errno ${koffi.errno()}`);

@@ -60,8 +60,15 @@ export function isAlive(pid: number, start_time: number): boolean {
 
 /** Pids of a process's children; where the kernel lists them, without a walk through the table. */
 export function childrenOf(pid: number): number[] {
-  const listed = readProc(`/proc/${pid}/task/${pid}/children`);
-  if (listed !== null) return listed.split(" ").filter(Boolean).map(Number);
+  const pids: number[] = [];
+  let listing = false;
+  // Each thread has its own; an orphan may be adopted by any of them.
+  for (const thread of entries(`/proc/${pid}/task`)) {
+    const listed = readProc(`/proc/${pid}/task/${thread}/children`);
+    listing ||= listed !== null;
+    for (const child of (listed ?? "").split(" ")) if (child !== "") pids.push(Number(child));
+  }
+  if (listing) return pids;
   return [...processTable().values()].filter((process) => process.ppid === pid).map((process) => process.pid);
 }
 

@@ -12,6 +12,7 @@ import { processInfo } from "./processes.ts";
 import type { EndedState, StreamSpool } from "./spool.ts";
 import { StdinPipe } from "./stdin.ts";
 import { ProcessTree } from "./tree.ts";
+import { hasLimit } from "./watch.ts";
 
 /** From SIGTERM to SIGKILL. */
 export const GRACE_MS = 5_000;
@@ -23,7 +24,7 @@ const LINGER_MS = 1_000;
 const DRAIN_MS = 2_000;
 
 /** Why the runner ends a run. */
-type Cause = "timed_out" | "cancelled" | "output_limit" | "interrupted";
+type Cause = "timed_out" | "cancelled" | "output_limit" | "interrupted" | "limit";
 
 export interface RunListener {
   output(run_id: string, stream: RunStream, bytes: number): void;
@@ -129,6 +130,8 @@ export class Run {
     let launched: Launched;
     try {
       await machine.spool.writeRecord(record);
+      if (hasLimit(this.#spec.limits) && machine.boot_id === "")
+        throw new StartFailure("LIMIT_UNAVAILABLE", "this system shows no processes to measure");
       failpoint("runner.spawn.before");
       launched = await launch(this.#spec, await machine.launching());
     } catch (error) {
@@ -155,6 +158,7 @@ export class Run {
   async #live(launched: Launched, status: LauncherStatus): Promise<void> {
     const { limits } = this.#spec;
     const deadline = new Deadline(limits.max_runtime_ms, () => this.stop("timed_out"));
+    const unwatch = this.#watchLimits();
     const budget = new OutputBudget(limits.max_output_bytes, () => this.stop("output_limit"));
     const streams = Promise.all([
       this.#pump(launched, "stdout", budget),
@@ -164,6 +168,7 @@ export class Run {
     this.#exited = true;
     this.#machine.children.delete(launched.pid);
     deadline.clear();
+    unwatch();
     this.#stdin.close();
     await this.#afterwards(streams, launched);
     const real = await status.exit(exit);
@@ -173,12 +178,23 @@ export class Run {
       return;
     }
     const { code, signal } = real.kind === "exited" ? real : exit;
+    if (this.#cause === "limit") {
+      await this.#finish({ outcome: "signaled", signal: "SIGKILL", error: this.#error });
+      return;
+    }
     await this.#finish({
       outcome: this.#cause ?? (signal === null ? "exited" : "signaled"),
       exit_code: code,
       signal,
       error: this.#error,
     });
+  }
+
+  /** What is over a limit gets no grace, as from the kernel. */
+  #watchLimits(): () => void {
+    const { limits } = this.#spec;
+    if (this.#tree === null) return () => undefined;
+    return this.#machine.limits.add(this.#tree, limits, (why) => this.stop("limit", 0, why));
   }
 
   /** After the exit: lets what is left write its last bytes, then ends it, then closes the pipes. */

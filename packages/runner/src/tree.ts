@@ -1,6 +1,6 @@
 /** Everything that descends from one run, and its end. */
 import type { Native } from "./native.ts";
-import { type ProcessInfo, processTable } from "./processes.ts";
+import { childrenOf, type ProcessInfo, processInfo, processTable } from "./processes.ts";
 
 /** How often a tree that is being ended is looked at, in milliseconds. */
 const LOOK_MS = 20;
@@ -98,11 +98,14 @@ export function signal(pid: number, name: NodeJS.Signals): boolean {
 }
 
 /**
- * Takes the exit status of adopted processes, so that no zombies pile up. `ours` are the children that
- * Node waits for itself.
+ * Takes the exit status of adopted processes, so that no zombies pile up. Node waits for its own
+ * children: those in `ours`, and helpers, which stay in this process's session; a run's never do.
  */
 export function reapAdopted(native: Native | string, ours: ReadonlySet<number>): void {
   if (typeof native === "string") return;
-  for (const one of processTable().values())
-    if (one.ppid === process.pid && one.state === "Z" && !ours.has(one.pid)) native.reap(one.pid);
+  const self = processInfo(process.pid);
+  for (const pid of childrenOf(process.pid)) {
+    const one = ours.has(pid) ? null : processInfo(pid);
+    if (one?.state === "Z" && one.sid !== self?.sid) native.reap(pid);
+  }
 }
