@@ -268,12 +268,12 @@ export type ErrorParams = Record<string, string | number>;
 
 /**
  * Makes an error of the catalogue. `params` fill the templates and are kept as `details`.
- * A placeholder without a parameter becomes empty.
+ * A placeholder without a parameter becomes empty. `options.hint` replaces the hint where more is known.
  */
 export function mxError(
   code: ErrorCode,
   params: ErrorParams = {},
-  options: { cause?: unknown; origin?: ErrorOrigin } = {},
+  options: { cause?: unknown; origin?: ErrorOrigin; hint?: string } = {},
 ): MxError {
   const fill = (template: string) =>
     template.replace(/\{(\w+)\}/g, (_, name: string) => String(params[name] ?? ""));
@@ -282,7 +282,7 @@ export function mxError(
     {
       code,
       message: fill(entry.message),
-      hint: fill(entry.hint),
+      hint: options.hint ?? fill(entry.hint),
       origin: options.origin ?? "local",
       details: { ...params },
     },

@@ -1,6 +1,6 @@
 /** Assembles the daemon and runs it until it is told to stop. */
 import { join } from "node:path";
-import { type Dirs, ensurePrivateDirs, version } from "@mx-agent/base";
+import { type Dirs, ensurePrivateDirs, mxError, version } from "@mx-agent/base";
 import { createLogger } from "@mx-agent/base/log";
 import { serve } from "@mx-agent/ipc/server";
 import { nodeMachine } from "@mx-agent/policy";
@@ -23,19 +23,15 @@ const STOP_WITHIN_MS = 5_000;
 export interface RunDaemonOptions {
   dirs: Dirs;
   env: NodeJS.ProcessEnv;
-  /** The command that starts the runner, without its own options. */
-  runnerCommand: string[];
-  /** 1: debug, 2: trace. */
-  verbose: number;
-  /** Called once the sockets answer. */
-  onListening(): void;
+  /** In the foreground it ends with its terminal; in the background it outlives it. */
+  foreground: boolean;
 }
 
 /** Runs until SIGTERM, SIGINT or `daemon.stop`; resolves when everything is closed. MX_ALREADY_RUNNING and others. */
 export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   const { dirs, env } = options;
   ensurePrivateDirs(dirs);
-  const logger = createLogger({ name: "daemon", env, verbose: options.verbose });
+  const logger = createLogger({ name: "daemon", env });
   const noticeFile = join(dirs.runtime, "daemon.json");
   const db = openExclusively(
     () => new Database({ file: join(dirs.data, "state.db"), migrations, version: version() }),
@@ -44,7 +40,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   const now = monotonicClock(new Settings(db));
   const tables = openTables(db, now);
   const runner = await startRunner({
-    command: options.runnerCommand,
+    command: [process.execPath, entryFile(), "runner-process"],
     dir: join(dirs.data, "runs"),
     socket: join(dirs.runtime, "runner.sock"),
   });
@@ -81,8 +77,10 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     onError: (error, where) => logger.error({ err: error, ...where }, "a method failed unexpectedly"),
   });
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopped.resolve());
+  process.on("SIGHUP", () => {
+    if (options.foreground) stopped.resolve();
+  });
   logger.info({ pid: process.pid, version: version(), home: dirs.data }, "the daemon is listening");
-  options.onListening();
   daemon
     .start()
     .catch((error: unknown) => logger.error({ err: error }, "the last login could not be taken up"));
@@ -99,4 +97,11 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   removeNotice(noticeFile);
   clearTimeout(late);
   logger.info({}, "the daemon has stopped");
+}
+
+/** The program that this process runs: the runner is started from the same. */
+function entryFile(): string {
+  const [, file] = process.argv;
+  if (file === undefined) throw mxError("MX_INTERNAL", { detail: "the entry file is not known" });
+  return file;
 }

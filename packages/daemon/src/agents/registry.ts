@@ -44,8 +44,7 @@ export class AgentRegistry {
     const known = this.#parts.ownAgents.find(agent.room_id, agent.agent_id);
     const registered = { ...agent, state_rev: known?.state_rev ?? 0 };
     this.#parts.ownAgents.put(registered, this.#parts.now());
-    this.#publish(registered, "active");
-    return registered;
+    return this.#publish(registered, "active");
   }
 
   /** Says so in its state, with its full content, and no longer answers for it. */
@@ -71,22 +70,23 @@ export class AgentRegistry {
     this.#publish(agent, "active");
   }
 
-  #publish(agent: OwnAgent, status: "active" | "offline"): void {
+  #publish(agent: OwnAgent, status: "active" | "offline"): OwnAgent {
     const { outbox, ownAgents, now } = this.#parts;
-    const state_rev = agent.state_rev + 1;
-    ownAgents.put({ ...agent, state_rev }, now());
+    const next = { ...agent, state_rev: agent.state_rev + 1 };
+    ownAgents.put(next, now());
     outbox.enqueue(
       {
         kind: "state",
         room_id: agent.room_id,
         type: EventTypes.agent,
         state_key: agent.agent_id,
-        content: this.#content({ ...agent, state_rev }, status),
+        content: this.#content(next, status),
       },
       { replace_key: `agent ${agent.room_id} ${agent.agent_id}` },
     );
     for (const tool of status === "active" ? tools(this.#parts.policy.current()) : [])
       this.#publishTool(agent, tool);
+    return next;
   }
 
   #content(agent: OwnAgent, status: "active" | "offline"): AgentState {

@@ -1,13 +1,17 @@
 import { hostname } from "node:os";
 import { mxError } from "@mx-agent/base";
 import type { AgentInfo, Handlers, MethodName } from "@mx-agent/ipc";
-import { defaultAgentId, isAgentId, PING_WAIT_MS } from "@mx-agent/protocol";
+import { AGENT_POWER_LEVEL, defaultAgentId, isAgentId, PING_WAIT_MS } from "@mx-agent/protocol";
 import { z } from "zod";
+import { agentState } from "../agents/registry.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Online } from "../online.ts";
 import { agent, duration_ms, parser, room, target } from "./params.ts";
 
 type Names = Extract<MethodName, `agent.${string}`>;
+
+const PUBLISHED_WITHIN_MS = 15_000;
+const LOOK_AGAIN_MS = 20;
 
 const registerParams = z.strictObject({
   room,
@@ -32,9 +36,15 @@ export function agentMethods(daemon: Daemon): Pick<Handlers, Names> {
             command: "agent register",
           });
         refuseTaken(online, room_id, agent_id);
-        online.registry.register({ room_id, agent_id, kind, cwd: cwd ?? "", capabilities });
-        await online.session.outbox.drained();
-        return online.directory.find(room_id, agent_id);
+        await requirePower(online, room_id);
+        const { state_rev } = online.registry.register({
+          room_id,
+          agent_id,
+          kind,
+          cwd: cwd ?? "",
+          capabilities,
+        });
+        return published(online, room_id, agent_id, state_rev);
       },
     },
     "agent.list": {
@@ -98,6 +108,41 @@ function refuseTaken(online: Online, room_id: string, agent_id: string): void {
   throw mxError("MX_BAD_INPUT", {
     detail: `the name ${agent_id} belongs to ${there.user_id} in that room`,
     hint: "choose another one: --agent NAME",
+  });
+}
+
+/** Agent states are written with power 50; without it everything else would fail later, and less clearly. */
+async function requirePower(online: Online, room_id: string): Promise<void> {
+  const { user_id } = online.identity.account;
+  const me = (await online.session.rooms.members(room_id)).find((member) => member.user_id === user_id);
+  const power = me?.power_level ?? 0;
+  if (power >= AGENT_POWER_LEVEL) return;
+  throw mxError(
+    "MX_HOMESERVER_ERROR",
+    {
+      errcode: "M_FORBIDDEN",
+      detail: `${user_id} has power ${power} in the room, an agent needs ${AGENT_POWER_LEVEL}`,
+    },
+    { hint: `whoever made the room types: mx-agent workspace grant --room '${room_id}' ${user_id}` },
+  );
+}
+
+/** The agent as the room shows it, once it shows what was just written. */
+async function published(
+  online: Online,
+  room_id: string,
+  agent_id: string,
+  state_rev: number,
+): Promise<AgentInfo> {
+  const deadline = Date.now() + PUBLISHED_WITHIN_MS;
+  while (Date.now() < deadline) {
+    const shown = agentState(online.session.rooms, room_id, agent_id);
+    if (shown && shown.state_rev >= state_rev) return online.directory.find(room_id, agent_id);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+  }
+  throw mxError("MX_HOMESERVER_UNREACHABLE", {
+    url: online.identity.account.homeserver,
+    detail: "the agent's state has not appeared in the room yet; it is sent as soon as possible",
   });
 }
 
