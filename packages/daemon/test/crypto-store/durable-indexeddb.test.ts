@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { openStoreFile } from "../../src/matrix/crypto-store/store-file.ts";
 import {
   answered,
   completed,
@@ -81,6 +82,23 @@ test("a change is on disk before the first listener of its complete event hears 
   });
   transaction.objectStore("core").put("one-time key 4711", "a");
   expect((await heard).includes("one-time key 4711")).toBe(true);
+});
+
+test("a commit waits until the disk has it, and the log does not grow without end", async () => {
+  const file = join(temporaryDirectory(), "crypto.db");
+  const db = openStoreFile({ file, version: "0.1.0", missing: "create" });
+  expect(db.prepare("PRAGMA journal_mode").get()).toEqual({ journal_mode: "wal" });
+  expect(db.prepare("PRAGMA synchronous").get()).toEqual({ synchronous: 2 });
+  db.close();
+  const store = await openStore(file);
+  const database = await openDatabase(store.indexedDB, "keys", 1, (fresh) => {
+    fresh.createObjectStore("core");
+  });
+  for (let i = 0; i < 100; i++)
+    await write(database, "core", (transaction) => {
+      transaction.objectStore("core").put(new Uint8Array(100_000).fill(i), "a");
+    });
+  expect(statSync(`${file}-wal`).size).toBeLessThan(6 * 2 ** 20);
 });
 
 test("closing waits for what runs, and nothing new is taken", async () => {
