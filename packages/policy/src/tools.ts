@@ -64,6 +64,7 @@ export function compileTool(
     );
   }
   const inputSchema = table.input ?? { type: "object", properties: {}, additionalProperties: false };
+  if (inputSchema.type !== "object") report.add([...path, "input"], 'must have type = "object"');
   const check = compileSchema(inputSchema, [...path, "input"], report);
   if (table.output_schema) compileSchema(table.output_schema, [...path, "output_schema"], report);
   const directory = resolve.directory(table.cwd, [...path, "cwd"]);
@@ -98,24 +99,27 @@ export function compileTool(
   };
 }
 
+/** One for all, because making one takes longer than a policy takes to load; it keeps no schema. */
+const ajv = new Ajv({
+  strict: true,
+  strictRequired: false,
+  useDefaults: true,
+  addUsedSchema: false,
+  code: { regExp: linear },
+});
+
 function compileSchema(
   schema: Record<string, unknown>,
   path: KeyPath,
   report: Report,
 ): ValidateFunction | null {
-  if (path.at(-1) === "input" && schema.type !== "object") report.add(path, 'must have type = "object"');
   try {
-    const ajv = new Ajv({
-      strict: true,
-      strictRequired: false,
-      useDefaults: true,
-      allErrors: false,
-      code: { regExp: linear },
-    });
     return ajv.compile(schema);
   } catch (error) {
     report.add(path, `is no usable JSON Schema: ${error instanceof Error ? error.message : String(error)}`);
     return null;
+  } finally {
+    ajv.removeSchema(schema);
   }
 }
 
