@@ -39,6 +39,7 @@ export interface TransactionLog {
  * What is stored in memory is what the stored bytes give back, so memory never holds what a restart would not.
  */
 export function observeTransaction(transaction: IDBTransaction, log: TransactionLog): void {
+  if (transaction.mode === "readonly") return;
   const seen = new WeakSet<object>();
   const objectStore = transaction.objectStore.bind(transaction);
   transaction.objectStore = (name) => once(objectStore(name), observeStore);
@@ -73,7 +74,7 @@ export function observeTransaction(transaction: IDBTransaction, log: Transaction
     };
     store.index = (name) => once(index(name), (found) => observeIndex(store, found));
     observeCursors(store, store);
-    observeIndexChanges(store);
+    if (transaction.mode === "versionchange") observeIndexChanges(store);
   }
 
   function observeIndexChanges(store: IDBObjectStore): void {
@@ -96,6 +97,7 @@ export function observeTransaction(transaction: IDBTransaction, log: Transaction
 
   function observeIndex(store: IDBObjectStore, index: IDBIndex): void {
     observeCursors(store, index);
+    if (transaction.mode !== "versionchange") return;
     onRename(index, (from, to) => {
       log.schema = withIndexRenamed(log.schema, store.name, from, to);
     });
@@ -128,8 +130,8 @@ export function observeTransaction(transaction: IDBTransaction, log: Transaction
     operation: (...args: Args) => IDBRequest<IDBValidKey>,
     args: Args,
   ): IDBRequest<IDBValidKey> {
-    // Without arguments, and in a transaction that may not write, there is nothing but an error to be had.
-    if (args.length === 0 || transaction.mode === "readonly") return operation(...args);
+    // There is nothing but an error to be had.
+    if (args.length === 0) return operation(...args);
     const bytes = encodeValue(args[0]);
     args[0] = decodeValue(bytes);
     const request = operation(...args);
