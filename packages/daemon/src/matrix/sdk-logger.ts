@@ -19,7 +19,7 @@ export function sdkLogger(logger: Logger, part = "sdk"): SdkLogger {
 
 /** The SDK has a second logger, of the whole process, that writes to the console. */
 export function silenceSdkConsole(): void {
-  const { rebuild }: { rebuild?: unknown } = { ...sdkGlobalLogger };
+  const rebuild: unknown = Reflect.get(sdkGlobalLogger, "rebuild");
   // Loggers made from this one later take the factory over; its level they would not.
   Object.assign(sdkGlobalLogger, { methodFactory: () => () => undefined });
   if (typeof rebuild === "function") rebuild.call(sdkGlobalLogger);

@@ -4,7 +4,13 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { IncomingEvent, MatrixSession } from "../../src/matrix/api.ts";
+import type {
+  CreateRoom,
+  IncomingEvent,
+  MatrixSession,
+  OutboxOptions,
+  Outgoing,
+} from "../../src/matrix/api.ts";
 import { login } from "../../src/matrix/login.ts";
 import { openSession, type SessionOptions } from "../../src/matrix/session.ts";
 import type { Credentials, Logger } from "../../src/matrix/types.ts";
@@ -143,3 +149,83 @@ export async function eventually<T>(
     await sleep(20);
   }
 }
+
+export const REQUEST = "com.mxagent.exec.request.v1";
+export const CHUNK = "com.mxagent.stream.chunk.v1";
+export const AGENT = "com.mxagent.agent.v1";
+
+export const plainRoom = {
+  name: "lab",
+  alias: null,
+  invite: [],
+  encrypted: false,
+  initial_state: [],
+  power_level_content_override: {},
+};
+
+export interface Site {
+  machine(options?: Partial<MachineOptions>): Promise<TestMachine>;
+  /** Two accounts that have joined one room, whose options may be changed. */
+  twoInARoom(
+    room?: Partial<CreateRoom>,
+    builder?: Partial<MachineOptions>,
+  ): Promise<{ laptop: TestMachine; builder: TestMachine; room_id: string }>;
+  /** A request of the Client-Server API beside the session, as that account. */
+  api(who: TestMachine, method: string, path: string, body?: object): Promise<Record<string, unknown>>;
+  closeMachines(): Promise<void>;
+}
+
+/** Makes accounts and rooms on a homeserver. */
+export function siteOn(server: {
+  url: string;
+  registerUser(name: string, password: string): Promise<void>;
+}): Site {
+  const machines: TestMachine[] = [];
+  const newMachine = async (options: Partial<MachineOptions> = {}) => {
+    const one = await machine({ url: server.url, ...(await newUser(server)), ...options });
+    machines.push(one);
+    return one;
+  };
+  return {
+    machine: newMachine,
+    async twoInARoom(room = {}, options = {}) {
+      const [laptop, builder] = await Promise.all([newMachine(), newMachine(options)]);
+      await Promise.all([laptop.session.ready(), builder.session.ready()]);
+      const invite = [builder.credentials.user_id];
+      const room_id = await laptop.session.createRoom({ ...plainRoom, invite, ...room });
+      await eventually(() => builder.session.rooms.get(room_id)?.membership === "invite");
+      await builder.session.join(room_id, []);
+      await eventually(() => laptop.session.rooms.isJoined(room_id, builder.credentials.user_id));
+      return { laptop, builder, room_id };
+    },
+    async api({ credentials }, method, path, body) {
+      const response = await fetch(`${server.url}/_matrix/client/v3${path}`, {
+        method,
+        headers: { authorization: `Bearer ${credentials.access_token}`, "content-type": "application/json" },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      const text = await response.text();
+      if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+      return JSON.parse(text);
+    },
+    async closeMachines() {
+      await Promise.all(machines.splice(0).map((one) => one.close()));
+    },
+  };
+}
+
+/** Resolves to what became of the message. */
+export function send(
+  { session }: TestMachine,
+  outgoing: Outgoing,
+  options: OutboxOptions = {},
+): Promise<Parameters<NonNullable<OutboxOptions["onSent"]>>[0]> {
+  return new Promise((resolve) => session.outbox.enqueue(outgoing, { ...options, onSent: resolve }));
+}
+
+export const request = (room_id: string, content: object): Outgoing => ({
+  kind: "event",
+  room_id,
+  type: REQUEST,
+  content,
+});
