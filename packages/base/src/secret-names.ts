@@ -42,7 +42,7 @@ export function isSecretField(name: string): boolean {
   if (joined.endsWith("publickey")) return false;
   return (
     /[-_]key$/.test(plain) ||
-    ["cookie", "setcookie", "seed", "pwd", "pickle"].includes(joined) ||
+    ["cookie", "setcookie", "seed", "pickle"].includes(joined) ||
     joinedParts.some((part) => joined.includes(part))
   );
 }
