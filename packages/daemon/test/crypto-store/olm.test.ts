@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { KeyServer, OlmDevice } from "./olm-devices.ts";
 import { temporaryDirectory } from "./support.ts";
@@ -29,6 +31,21 @@ test("devices that are killed keep their identity, their sessions, and what they
   await expect(hears(alice, bob, await say(bob, "and back"))).resolves.toBe("and back");
 });
 
+test("the files of a device tell neither its keys nor whom it talks to", async () => {
+  const root = temporaryDirectory();
+  const { server, alice, bob } = await twoDevices(root);
+  await shareKey(server, alice, bob);
+  await say(alice, "the eagle has landed");
+  await alice.kill();
+  const files = readdirSync(join(root, "alice")).map((name) => readFileSync(join(root, "alice", name)));
+  const bytes = Buffer.concat(files);
+  expect(bytes.length).toBeGreaterThan(10_000);
+  for (const text of [room, bob.user, alice.user, "megolm", "ed25519", "eagle"]) {
+    expect(bytes.includes(text), text).toBe(false);
+    expect(bytes.includes(Buffer.from(text, "utf16le")), text).toBe(false);
+  }
+});
+
 test("a device killed when its keys have just left can use every key that the server has", async () => {
   const root = temporaryDirectory();
   const server = new KeyServer();
@@ -49,8 +66,7 @@ test("a device killed when its keys have just left can use every key that the se
   await server.pump(bob);
 });
 
-async function twoDevices() {
-  const root = temporaryDirectory();
+async function twoDevices(root = temporaryDirectory()) {
   const server = new KeyServer();
   const [alice, bob] = await Promise.all([OlmDevice.start(root, "alice"), OlmDevice.start(root, "bob")]);
   await Promise.all([server.pump(alice), server.pump(bob)]);
