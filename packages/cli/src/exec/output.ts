@@ -4,7 +4,7 @@ import { type Cli, write } from "../cli.ts";
 
 export interface OutputSink {
   item(item: ExecOutput): Promise<void>;
-  /** The method's result; comes once, last. */
+  /** The method's result; comes once, last, where there was a run. */
   end(result: ExecResult): Promise<void>;
 }
 
@@ -75,8 +75,10 @@ export class Continuation {
     await this.#sink.item(fresh.length === bytes.length ? item : { ...item, data: fresh.toString("base64") });
   }
 
-  end(result: ExecResult): Promise<void> {
-    return this.#sink.end(result);
+  /** Hands the result on, and back. A refusal is an error, and is shown as one. */
+  async ended(result: ExecResult): Promise<ExecResult> {
+    if (result.type !== "rejected") await this.#sink.end(result);
+    return result;
   }
 
   /** From here on the output comes from its beginning again. */

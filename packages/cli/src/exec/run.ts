@@ -18,15 +18,12 @@ export async function runExec(cli: Cli, params: ExecParams, sink: OutputSink): P
   const call = daemon.call("exec.run", params);
   const stopped = cancelOnSignal(cli, call);
   try {
-    const result = await Promise.race([follow(cli, call, params, output), stopped.twice]);
-    await output.end(result);
-    return result;
+    return await output.ended(await Promise.race([follow(cli, call, params, output), stopped.twice]));
   } catch (error) {
     const { requested } = output;
     if (requested === undefined || !isLost(error)) throw error;
-    const result = await Promise.race([takeUpAgain(cli, requested.invocation_id, output), stopped.twice]);
-    await output.end(result);
-    return result;
+    const again = takeUpAgain(cli, requested.invocation_id, output);
+    return await output.ended(await Promise.race([again, stopped.twice]));
   } finally {
     stopped.off();
     daemon.close();

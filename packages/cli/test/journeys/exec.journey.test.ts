@@ -1,0 +1,271 @@
+import { execFile } from "node:child_process";
+import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  eventually,
+  everydayCommands,
+  policyFor,
+  type TwoDaemons,
+  twoDaemons,
+} from "../support/two-daemons.ts";
+
+let they: TwoDaemons;
+beforeAll(async () => {
+  they = await twoDaemons();
+});
+afterAll(() => they?.close());
+
+const run = promisify(execFile);
+
+describe("a command on the other machine", () => {
+  test("gives its output, each stream apart, and its exit status", async () => {
+    const ended = await they.exec(["sh", "-c", "echo out; echo err >&2; exit 5"]);
+    expect(ended).toEqual({ code: 5, stdout: "out\n", stderr: "err\n" });
+  });
+
+  test("runs in the directory that was asked for", async () => {
+    expect((await they.exec(["pwd"])).stdout.trim()).toBe(they.project);
+  });
+
+  test("gives its bytes exactly, whatever they are, up to the last one before its end", async () => {
+    const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, n) => (n * 7919) % 256));
+    await writeFile(join(they.project, "bytes"), bytes);
+    const ended = await they.exec(["cat", "bytes"], { flags: ["--json"] });
+    const { stdout, result } = JSON.parse(ended.stdout);
+    expect(stdout.encoding).toBe("base64");
+    expect(Buffer.from(stdout.data, "base64").equals(bytes)).toBe(true);
+    expect(result).toMatchObject({ stdout_bytes: 100_000, truncated: false, complete: true });
+  });
+
+  test("shows its output while it runs", async () => {
+    const fifo = join(they.project, "fifo");
+    await run("mkfifo", [fifo]);
+    const live = they.execLive(
+      ["sh", "-c", "echo first; read line < fifo; echo then $line"],
+      ["--stdin", "none"],
+    );
+    // The child goes on only when somebody here has seen its first line.
+    await live.until("first\n");
+    await writeFile(fifo, "seen\n");
+    expect(await live.ended).toEqual({ code: 0, stdout: "first\nthen seen\n", stderr: "" });
+  });
+
+  test("reads our stdin", async () => {
+    expect(await they.exec(["sort"], { stdin: "pear\napple\n" })).toMatchObject({
+      code: 0,
+      stdout: "apple\npear\n",
+    });
+  });
+
+  test("reads stdin as it comes, and answers before its end", async () => {
+    const live = they.execLive(["sh", "-c", "read a; echo got $a; read b; echo got $b"]);
+    live.child.stdin.write("one\n");
+    await live.until("got one\n");
+    live.child.stdin.write("two\n");
+    expect(await live.ended).toMatchObject({ code: 0, stdout: "got one\ngot two\n" });
+  });
+
+  test("that reads nothing is not held up by a pipe that nobody writes to", async () => {
+    const live = they.execLive(["echo", "done"]);
+    expect(await live.ended).toMatchObject({ code: 0, stdout: "done\n" });
+  });
+
+  test("reads nothing with --stdin none", async () => {
+    const ended = await they.exec(["cat"], { stdin: "not sent", flags: ["--stdin", "none"] });
+    expect(ended).toMatchObject({ code: 0, stdout: "" });
+  });
+
+  test("takes a megabyte of stdin and gives it back unchanged", async () => {
+    const text = `${"0123456789abcdef".repeat(64)}\n`.repeat(1000);
+    const ended = await they.exec(["cat"], { stdin: text });
+    expect(ended.code).toBe(0);
+    expect(ended.stdout === text).toBe(true);
+  });
+
+  test("gets the environment that policy lets through, and secrets are not even sent", async () => {
+    expect(
+      (await they.exec(["sh", "-c", "echo $GREETING"], { flags: ["--env", "GREETING=hello"] })).stdout,
+    ).toBe("hello\n");
+    const secret = await they.exec(["true"], { flags: ["--env", "MY_TOKEN=x"] });
+    expect(secret).toMatchObject({ code: 64, stdout: "" });
+    expect(secret.stderr).not.toContain("=x");
+  });
+
+  test("that a signal ends gives 128 + n", async () => {
+    expect((await they.exec(["sh", "-c", "kill -9 $$"])).code).toBe(137);
+  });
+
+  test("that takes too long is ended: 124, and stderr says whose number it is", async () => {
+    const ended = await they.exec(["sleep", "600"], { flags: ["--timeout", "1s"] });
+    expect(ended.code).toBe(124);
+    expect(ended.stderr).toMatch(/mx-agent: MX_TIMED_OUT\n$/);
+  });
+
+  test("is ended by Ctrl-C, with everything that it started", async () => {
+    const live = they.execLive(["sh", "-c", "sleep 603 & echo child $!; wait"]);
+    await live.until("child ");
+    const child = Number(/child (\d+)/.exec(live.stdout)?.[1]);
+    live.signal("SIGINT");
+    const ended = await live.ended;
+    expect(ended.code).toBe(130);
+    expect(ended.stderr).toMatch(/mx-agent: MX_CANCELLED\n$/);
+    expect(() => process.kill(child, 0)).toThrow(/ESRCH/);
+  });
+
+  test("is ended when its caller is killed", async () => {
+    const live = they.execLive(["sh", "-c", "echo pid $$; exec sleep 604"]);
+    await live.until("pid ");
+    const child = Number(/pid (\d+)/.exec(live.stdout)?.[1]);
+    live.signal("SIGKILL");
+    await eventually(async () => {
+      try {
+        process.kill(child, 0);
+        return false;
+      } catch {
+        return true;
+      }
+    });
+  });
+
+  test("is ended when the reader of its output goes away", async () => {
+    const live = they.execLive(["sh", "-c", "echo pid $$; while echo more; do :; done"]);
+    await live.until("pid ");
+    live.child.stdout.destroy();
+    expect((await live.ended).code).toBe(141);
+  });
+
+  test("can be left running, listed, followed and waited for", async () => {
+    const started = await they.exec(["sh", "-c", "echo begun; sleep 0.3; echo ended; exit 3"], {
+      flags: ["--detach"],
+    });
+    expect(started.code).toBe(0);
+    const id = started.stdout.trim();
+    const logs = await they.laptop.run(["invocation", "logs", "-f", id]);
+    expect(logs).toMatchObject({ code: 0, stdout: "begun\nended\n" });
+    const end = await they.laptop.ask<{ result: object }>(["invocation", "wait", id]);
+    expect(end.result).toMatchObject({ outcome: "exited", exit_code: 3 });
+    const listed = await they.laptop.ask<{ invocation_id: string }[]>(["invocation", "list"]);
+    expect(listed.map(({ invocation_id }) => invocation_id)).toContain(id);
+    const shown = await they.builder.ask(["invocation", "show", id]);
+    expect(shown).toMatchObject({ side: "executor", state: "ended" });
+  });
+
+  test("can be cancelled by its id", async () => {
+    const { stdout } = await they.exec(["sleep", "605"], { flags: ["--detach"] });
+    const id = stdout.trim();
+    await they.laptop.ask(["invocation", "cancel", id]);
+    const end = await they.laptop.ask<{ result: object }>(["invocation", "wait", id]);
+    expect(end.result).toMatchObject({ outcome: "cancelled" });
+  });
+
+  test("of the own machine goes through the homeserver and the same policy", async () => {
+    const { builder, room, project } = they;
+    const args = ["exec", "--room", room, "--agent", "builder", "--cwd", project, "--", "echo", "here"];
+    expect(await builder.run(args)).toMatchObject({ code: 77 });
+    await builder.setPolicy(
+      `${policyFor(room, they.laptop.user, everydayCommands, project)}${entryOf(room, builder.user, project)}`,
+    );
+    expect(await builder.run(args)).toMatchObject({ code: 0, stdout: "here\n" });
+  });
+});
+
+describe("a command that cannot be", () => {
+  test("outside of the policy is refused in three lines: what and where, why, and what to do on which machine", async () => {
+    const refused = await they.exec(["ls", "-la"]);
+    expect(refused.code).toBe(77);
+    const lines = refused.stderr.trimEnd().split("\n");
+    expect(lines).toHaveLength(4);
+    expect(lines[0]).toMatch(/builder in !.* refused: ls -la/);
+    expect(lines[1]).toContain("policy_denied");
+    expect(lines[2]).toMatch(/on builder's machine: `mx-agent policy explain req_\w+`/);
+    expect(lines[3]).toBe("mx-agent: MX_REFUSED");
+    const request = /req_\w+/.exec(lines[2] ?? "")?.[0] ?? "";
+    const explained = await they.builder.ask(["policy", "explain", request]);
+    expect(explained).toMatchObject({ decision: "deny", reason: "policy_denied" });
+  });
+
+  test("in another directory is refused", async () => {
+    const args = ["exec", "--room", they.room, "--agent", "builder", "--cwd", "/", "--", "echo", "x"];
+    expect(await they.laptop.run(args)).toMatchObject({ code: 77, stdout: "" });
+  });
+
+  test("that is allowed and missing is 127", async () => {
+    const script = join(they.project, "tool");
+    await writeFile(script, "#!/bin/sh\necho tool\n");
+    await chmod(script, 0o755);
+    await they.builder.setPolicy(
+      policyFor(they.room, they.laptop.user, [...everydayCommands, script], they.project),
+    );
+    expect(await they.exec([script])).toMatchObject({ code: 0, stdout: "tool\n" });
+    await writeFile(script, "#!/no/such/interpreter\n");
+    const missing = await they.exec([script]);
+    expect([126, 127]).toContain(missing.code);
+    expect(missing.stderr).toMatch(/mx-agent: MX_(COMMAND_NOT_FOUND|SPAWN_FAILED)\n$/);
+  });
+
+  test("that is a directory, or not executable, is refused or 126", async () => {
+    const directory = join(they.project, "directory");
+    await mkdir(directory);
+    expect([77, 126]).toContain((await they.exec([directory])).code);
+    const plain = join(they.project, "plain");
+    await writeFile(plain, "no program");
+    expect([77, 126]).toContain((await they.exec([plain])).code);
+  });
+
+  test.each([
+    ["no command at all", []],
+    ["an empty command", [""]],
+  ])("%s is a mistake of usage", async (_, words) => {
+    const ended = await they.exec(words);
+    expect(ended).toMatchObject({ code: 64, stdout: "" });
+    expect(ended.stderr).toMatch(/mx-agent: MX_USAGE\n$/);
+  });
+
+  test("half a target runs nowhere", async () => {
+    for (const half of [
+      ["--room", they.room],
+      ["--agent", "builder"],
+    ]) {
+      const ended = await they.laptop.run(["exec", ...half, "--", "touch", join(they.project, "half")]);
+      expect(ended).toMatchObject({ code: 64, stdout: "" });
+      expect(ended.stderr).toMatch(/mx-agent: MX_HALF_TARGET\n$/);
+    }
+    await expect(readFile(join(they.project, "half"))).rejects.toThrow(/ENOENT/);
+  });
+
+  test("in an unknown room, for an unknown agent, is 3 and says which", async () => {
+    const room = await they.laptop.run(["exec", "--room", "nowhere", "--agent", "builder", "--", "true"]);
+    expect(room.code).toBe(3);
+    expect(room.stderr).toContain("no such room: nowhere");
+    const agent = await they.laptop.run(["exec", "--room", they.room, "--agent", "nobody", "--", "true"]);
+    expect(agent.code).toBe(3);
+    expect(agent.stderr).toContain("nobody");
+  });
+
+  test("with --json fails with one object on stdout", async () => {
+    const refused = await they.exec(["ls"], { flags: ["--json"] });
+    expect(JSON.parse(refused.stdout)).toMatchObject({
+      error: { code: "MX_REFUSED", origin: "remote", details: { reason: "policy_denied" } },
+    });
+    expect(refused.code).toBe(77);
+  });
+});
+
+test("everything that was decided is on record, and the record verifies", async () => {
+  const verdict = await they.builder.ask<{ ok: boolean; lines: number }>(["audit", "verify"]);
+  expect(verdict.ok).toBe(true);
+  expect(verdict.lines).toBeGreaterThan(10);
+  const tail = await they.builder.run(["audit", "tail", "-n", "5"]);
+  expect(tail.stdout.trimEnd().split("\n")).toHaveLength(5);
+});
+
+function entryOf(room: string, user: string, directory: string): string {
+  return `[rooms."${room}".agents."${user}"]
+allow_exec = true
+allow_unsandboxed = true
+allow_commands = ["echo"]
+allow_cwd = ["${directory}"]
+`;
+}

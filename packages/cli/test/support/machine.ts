@@ -1,0 +1,199 @@
+/** A machine of a story: a home of its own, and the built mx-agent in it. */
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { TestHomeserver } from "../../../../scripts/homeservers.ts";
+
+export const mxAgent = fileURLToPath(new URL("../../../../dist/mx-agent.js", import.meta.url));
+
+export interface Ran {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface RunOptions {
+  stdin?: string | Uint8Array;
+  env?: Record<string, string>;
+}
+
+export interface Machine {
+  readonly name: string;
+  readonly home: string;
+  readonly user: string;
+  readonly password: string;
+  /** What its processes see. */
+  readonly env: NodeJS.ProcessEnv;
+  /** Runs one command to its end. Without `stdin` it reads nothing. */
+  run(args: string[], options?: RunOptions): Promise<Ran>;
+  /** As `run`, and what it wrote with --json; an error when its status is not 0. */
+  ask<T = Record<string, unknown>>(args: string[], options?: RunOptions): Promise<T>;
+  /** Starts one command and leaves it running. */
+  spawn(args: string[], options?: { env?: Record<string, string> }): RunningCommand;
+  startDaemon(): Promise<void>;
+  /** Of the daemon that runs now. */
+  daemonPid(): Promise<number>;
+  login(): Promise<void>;
+  setPolicy(text: string): Promise<void>;
+  /** Ends the daemon and its runner, and removes the home. */
+  close(): Promise<void>;
+}
+
+export class RunningCommand {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly #ended: Promise<Ran>;
+  #stdout = "";
+  #stderr = "";
+  #news = Promise.withResolvers<void>();
+
+  constructor(args: string[], env: NodeJS.ProcessEnv) {
+    this.child = spawn(process.execPath, [mxAgent, ...args], { env });
+    this.child.stdin.on("error", () => {});
+    this.child.stdout.on("data", (chunk) => {
+      this.#stdout += chunk;
+      this.#wake();
+    });
+    this.child.stderr.on("data", (chunk) => {
+      this.#stderr += chunk;
+      this.#wake();
+    });
+    this.#ended = once(this.child, "close").then(([code]) => {
+      this.#wake();
+      return { code, stdout: this.#stdout, stderr: this.#stderr };
+    });
+  }
+
+  get stdout(): string {
+    return this.#stdout;
+  }
+
+  get stderr(): string {
+    return this.#stderr;
+  }
+
+  get ended(): Promise<Ran> {
+    return this.#ended;
+  }
+
+  /** Resolves when the text was seen on stdout or stderr; an error when the command ends before. */
+  async until(text: string): Promise<void> {
+    const over = this.#ended.then(() => true);
+    while (!this.#stdout.includes(text) && !this.#stderr.includes(text)) {
+      if ((await Promise.race([over, this.#news.promise])) === true && !this.#stdout.includes(text))
+        throw new Error(`it ended before ${JSON.stringify(text)}: ${this.#stdout}${this.#stderr}`);
+    }
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  #wake(): void {
+    this.#news.resolve();
+    this.#news = Promise.withResolvers();
+  }
+}
+
+interface MachineOptions {
+  name: string;
+  homeserver: TestHomeserver;
+}
+
+/** A machine with an account on the homeserver; its daemon is not started yet. */
+export async function newMachine({ name, homeserver }: MachineOptions): Promise<Machine> {
+  const home = await mkdtemp(join(tmpdir(), `mx-${name}-`));
+  const account = `${name}-${home.slice(-6).toLowerCase()}`;
+  const password = `pass-${account}`;
+  await homeserver.registerUser(account, password);
+  const config = join(home, "config");
+  await mkdir(config, { mode: 0o700 });
+  const env: NodeJS.ProcessEnv = {
+    PATH: process.env.PATH,
+    HOME: home,
+    MX_AGENT_HOME: home,
+    LANG: "C.UTF-8",
+    ...(process.env.NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE } : {}),
+  };
+  const machine: Machine = {
+    name,
+    home,
+    user: `@${account}:${homeserver.name}`,
+    password,
+    env,
+    async run(args, options = {}) {
+      const running = new RunningCommand(args, { ...env, ...options.env });
+      running.child.stdin.end(options.stdin ?? "");
+      return running.ended;
+    },
+    async ask(args, options) {
+      const end = args.indexOf("--");
+      const words = end === -1 ? [...args, "--json"] : [...args.slice(0, end), "--json", ...args.slice(end)];
+      const { code, stdout, stderr } = await machine.run(words, options);
+      if (code !== 0) throw new Error(`${name}: mx-agent ${args.join(" ")}: ${code}\n${stdout}${stderr}`);
+      return JSON.parse(stdout);
+    },
+    spawn: (args, options = {}) => new RunningCommand(args, { ...env, ...options.env }),
+    async startDaemon() {
+      await machine.ask(["daemon", "start"]);
+    },
+    async daemonPid() {
+      const { pid } = await machine.ask<{ pid: number }>(["daemon", "status"]);
+      return pid;
+    },
+    async login() {
+      await machine.ask(
+        ["auth", "login", "--homeserver", homeserver.url, "--user", account, "--password-stdin"],
+        {
+          stdin: `${password}\n`,
+        },
+      );
+    },
+    async setPolicy(text) {
+      const file = join(config, "policy.toml");
+      await writeFile(file, text, { mode: 0o600 });
+      await chmod(file, 0o600);
+      const { policy } = await machine.ask<{ policy: { state: string; detail: string } }>([
+        "daemon",
+        "reload",
+      ]);
+      if (policy.state !== "ok") throw new Error(`policy: ${policy.state} ${policy.detail}`);
+    },
+    async close() {
+      const { stdout } = await machine.run(["daemon", "status", "--json"]);
+      const status: { runner?: { pid: number | null } } = stdout === "" ? {} : JSON.parse(stdout);
+      await machine.run(["daemon", "stop"]);
+      const pid = status.runner?.pid;
+      if (typeof pid === "number") await endProcess(pid);
+      await rm(home, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+  return machine;
+}
+
+/** A machine whose daemon runs and is logged in. */
+export async function startMachine(options: MachineOptions): Promise<Machine> {
+  const machine = await newMachine(options);
+  await machine.startDaemon();
+  await machine.login();
+  return machine;
+}
+
+/** SIGTERM, and waits until it is gone. */
+export async function endProcess(pid: number): Promise<void> {
+  for (let tries = 0; isAlive(pid) && tries < 1000; tries++) {
+    if (tries === 0) process.kill(pid, "SIGTERM");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
