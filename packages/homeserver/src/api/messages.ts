@@ -1,12 +1,12 @@
 import type { App } from "../app.ts";
-import { badJson, invalidParam, missingParam, notFound } from "../http/errors.ts";
+import { badJson, invalidParam, missingParam, notFound, notJson } from "../http/errors.ts";
 import { isObject, type JsonObject, queryInteger } from "../http/json.ts";
 import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
 import { viewLimit } from "../rooms/access.ts";
-import { clientEvent } from "../rooms/client-event.ts";
+import { clientEvent, stateEvent } from "../rooms/client-event.ts";
 import type { StoredEvent } from "../rooms/event.ts";
-import { visibleTo } from "../rooms/visibility.ts";
+import { type RoomView, viewOf } from "../rooms/visibility.ts";
 import { parseRoomEventFilter, type RoomEventFilter } from "../sync/filter.ts";
 import { pageToken, parseToken } from "../sync/token.ts";
 
@@ -47,20 +47,21 @@ function messages(app: App, request: ApiRequest): unknown {
     direction === "b"
       ? { after: to ?? 0, upTo: Math.min(from, limit) }
       : { after: from, upTo: Math.min(to ?? limit, limit) };
-  const page = readPage(app, request.userId, roomId, direction, range, count, filter);
+  const view = viewOf(app, request.userId, roomId);
+  const page = readPage(app, view, roomId, direction, range, count, filter);
   const state = filter.lazyLoadMembers ? membersOf(app, roomId, page.events) : [];
   return {
     start: pageToken(from),
     ...(page.end === undefined ? {} : { end: pageToken(page.end) }),
-    chunk: page.events.map((event) => clientEvent(app, event, request.session)),
-    ...(state.length === 0 ? {} : { state: state.map((event) => clientEvent(app, event, request.session)) }),
+    chunk: page.events.map((event) => clientEvent(app, event, request.session, view)),
+    ...(state.length === 0 ? {} : { state: state.map(stateEvent) }),
   };
 }
 
 /** Reads events in one direction until `count` passed the filter and the user's view of the room. */
 function readPage(
   app: App,
-  userId: string,
+  view: RoomView,
   roomId: string,
   direction: "b" | "f",
   range: { after: number; upTo: number },
@@ -69,7 +70,6 @@ function readPage(
 ): Page {
   const found: StoredEvent[] = [];
   if (!filter.matchesRoom(roomId)) return { events: found, end: undefined };
-  const visible = visibleTo(app, userId, roomId);
   const { events } = app.store;
   let { after, upTo } = range;
   const place = () => (direction === "b" ? upTo : after);
@@ -83,7 +83,7 @@ function readPage(
       if (found.length === count) return { events: found, end: place() };
       if (direction === "b") upTo = event.pos - 1;
       else after = event.pos;
-      if (filter.matches(event) && visible(event)) found.push(event);
+      if (filter.matches(event) && view.sees(event)) found.push(event);
     }
     if (chunk.length < size) return { events: found, end: undefined };
     scanned += chunk.length;
@@ -101,7 +101,7 @@ function parseJson(text: string): JsonObject {
   try {
     value = JSON.parse(text);
   } catch {
-    throw invalidParam("filter is not JSON");
+    throw notJson("filter is not JSON");
   }
   if (!isObject(value)) throw badJson("filter must be an object");
   return value;
@@ -115,48 +115,42 @@ function membersOf(app: App, roomId: string, events: readonly StoredEvent[]): St
 }
 
 /** An event of the room that the user may see; M_NOT_FOUND otherwise, so that nobody learns of others. */
-export function visibleEvent(app: App, userId: string, roomId: string, eventId: string): StoredEvent {
-  viewLimit(app, userId, roomId);
+export function visibleEvent(app: App, view: RoomView, roomId: string, eventId: string): StoredEvent {
   const event = app.store.events.byId(eventId);
-  if (event === undefined || event.roomId !== roomId || !visibleTo(app, userId, roomId)(event)) {
+  if (event === undefined || event.roomId !== roomId || !view.sees(event)) {
     throw notFound("there is no such event, or you may not see it");
   }
   return event;
 }
 
 function oneEvent(app: App, request: ApiRequest): unknown {
-  const event = visibleEvent(app, request.userId, request.param("roomId"), request.param("eventId"));
-  return clientEvent(app, event, request.session);
+  const roomId = request.param("roomId");
+  const view = viewOf(app, request.userId, roomId);
+  const event = visibleEvent(app, view, roomId, request.param("eventId"));
+  return clientEvent(app, event, request.session, view);
 }
 
 function context(app: App, request: ApiRequest): unknown {
   const roomId = request.param("roomId");
-  const event = visibleEvent(app, request.userId, roomId, request.param("eventId"));
+  const end = viewLimit(app, request.userId, roomId);
+  const view = viewOf(app, request.userId, roomId);
+  const event = visibleEvent(app, view, roomId, request.param("eventId"));
   const filter = filterOf(request);
   const limit = queryInteger(request.query, "limit", filter.limit ?? 10, 0, MAX_LIMIT);
-  const end = viewLimit(app, request.userId, roomId);
   const half = Math.floor(limit / 2);
-  const before = readPage(app, request.userId, roomId, "b", { after: 0, upTo: event.pos - 1 }, half, filter);
-  const after = readPage(
-    app,
-    request.userId,
-    roomId,
-    "f",
-    { after: event.pos, upTo: end },
-    limit - half,
-    filter,
-  );
+  const before = readPage(app, view, roomId, "b", { after: 0, upTo: event.pos - 1 }, half, filter);
+  const after = readPage(app, view, roomId, "f", { after: event.pos, upTo: end }, limit - half, filter);
   const shown = [...before.events, event, ...after.events];
   const state = filter.lazyLoadMembers
     ? membersOf(app, roomId, shown)
     : app.store.events.stateAt(roomId, after.events.at(-1)?.pos ?? event.pos);
-  const json = (item: StoredEvent) => clientEvent(app, item, request.session);
+  const json = (item: StoredEvent) => clientEvent(app, item, request.session, view);
   return {
     start: pageToken((before.events.at(-1)?.pos ?? event.pos) - 1),
     end: pageToken(after.events.at(-1)?.pos ?? event.pos),
     event: json(event),
     events_before: before.events.map(json),
     events_after: after.events.map(json),
-    state: state.map(json),
+    state: state.map(stateEvent),
   };
 }

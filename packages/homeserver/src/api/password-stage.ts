@@ -13,7 +13,9 @@ export function passwordCheck(app: App, userId: string): StageCheck {
     const localpart = userId.slice(1, userId.indexOf(":"));
     if (name !== undefined && name !== userId && name !== localpart) throw forbidden("that is another user");
     const user = app.store.accounts.user(userId);
-    if (!(await verifyPassword(string(auth, "password"), user?.password_hash)))
-      throw forbidden("wrong password");
+    if (!(await verifyPassword(string(auth, "password"), user?.password_hash))) {
+      return forbidden("wrong password");
+    }
+    return undefined;
   };
 }

@@ -1,5 +1,5 @@
 import type { App } from "../app.ts";
-import { forbidden, MatrixError, missingParam, notFound } from "../http/errors.ts";
+import { forbidden, invalidParam, MatrixError, missingParam, notFound } from "../http/errors.ts";
 import { own } from "../http/json.ts";
 import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
@@ -7,7 +7,8 @@ import { memberContent } from "../rooms/membership.ts";
 import { appendEvent } from "../rooms/timeline.ts";
 
 const base = "/_matrix/client/v3/profile/{userId}";
-const MAX_VALUE_BYTES = 2_000;
+/** The longest values that other homeservers take; characters. */
+const maxLength: Readonly<Record<string, number>> = { displayname: 256, avatar_url: 1_000 };
 
 /** "Profiles": display name and avatar, which follow the user into their rooms. */
 export function profileRoutes(app: App): Route[] {
@@ -46,12 +47,10 @@ function setKey(app: App, request: ApiRequest, value: unknown): unknown {
     throw new MatrixError(400, "M_UNRECOGNIZED", "profiles here have a displayname and an avatar_url");
   }
   if (value === undefined) throw missingParam(key);
-  if (value !== null && typeof value !== "string")
-    throw new MatrixError(400, "M_BAD_JSON", `${key} must be a string`);
+  if (value !== null && typeof value !== "string") throw invalidParam(`${key} must be a string`);
   const kept = value === null || value === "" ? undefined : value;
-  if (kept !== undefined && Buffer.byteLength(kept) > MAX_VALUE_BYTES) {
-    throw new MatrixError(400, "M_TOO_LARGE", `${key} may have ${MAX_VALUE_BYTES} bytes`);
-  }
+  const max = maxLength[key] ?? 0;
+  if (kept !== undefined && kept.length > max) throw invalidParam(`${key} may have ${max} characters`);
   const { accounts, db, rooms } = app.store;
   db.transaction(() => {
     if (kept === undefined) accounts.deleteProfile(userId, key);

@@ -76,15 +76,16 @@ function search(app: App, request: ApiRequest): unknown {
 function publicRooms(app: App, wanted: Search): unknown {
   const start = wanted.since === null ? 0 : Number(/^p(\d{1,9})$/.exec(wanted.since)?.[1] ?? Number.NaN);
   if (Number.isNaN(start)) throw invalidParam("since is not a position of this list");
-  const all = app.store.rooms
-    .publishedRooms()
+  const published = app.store.rooms.publishedRooms();
+  const total = published.length;
+  const all = published
     .map(({ roomId, joined }) => describe(app, roomId, joined))
     .filter((room) => matches(room, wanted));
   const chunk = all.slice(start, start + wanted.limit);
   const end = start + chunk.length;
   return {
     chunk,
-    total_room_count_estimate: all.length,
+    total_room_count_estimate: total,
     ...(end < all.length && chunk.length > 0 ? { next_batch: `p${end}` } : {}),
     ...(start > 0 ? { prev_batch: `p${Math.max(0, start - wanted.limit)}` } : {}),
   };
@@ -122,8 +123,7 @@ function describe(app: App, roomId: string, joined: number): JsonObject {
 function publish(app: App, request: ApiRequest): unknown {
   const roomId = request.param("roomId");
   const visibility = optionalString(request.body, "visibility") ?? "public";
-  if (visibility !== "public" && visibility !== "private")
-    throw invalidParam("visibility is public or private");
+  if (visibility !== "public" && visibility !== "private") throw badJson("visibility is public or private");
   const { db, rooms } = app.store;
   if (rooms.room(roomId) === undefined) throw notFound("no such room on this homeserver");
   requireJoined(app, request.userId, roomId);

@@ -2,7 +2,7 @@ import { hashPassword } from "../accounts/password.ts";
 import { hashSecret, logIn } from "../accounts/tokens.ts";
 import type { Stage, StageCheck } from "../accounts/uia.ts";
 import type { App } from "../app.ts";
-import { forbidden, invalidParam, MatrixError, missingParam } from "../http/errors.ts";
+import { forbidden, invalidParam, MatrixError, missingParam, unrecognized } from "../http/errors.ts";
 import { optionalBoolean, optionalString, string } from "../http/json.ts";
 import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
@@ -29,13 +29,15 @@ export function registerRoutes(app: App): Route[] {
 
 const flows: Readonly<Record<"token" | "open", readonly (readonly Stage[])[]>> = {
   token: [["m.login.registration_token"]],
-  open: [["m.login.dummy"], ["m.login.registration_token"]],
+  open: [["m.login.dummy"]],
 };
 
 async function register(app: App, request: ApiRequest): Promise<unknown> {
   const { body } = request;
   const { registration } = app.settings;
-  if (request.query.get("kind") === "guest") {
+  const kind = request.query.get("kind") ?? "user";
+  if (kind !== "user" && kind !== "guest") throw unrecognized(400, `${kind} is not a kind of account`);
+  if (kind === "guest") {
     throw new MatrixError(403, "M_GUEST_ACCESS_FORBIDDEN", "this homeserver has no guests");
   }
   if (registration === "closed") throw forbidden("registration is closed; ask the operator for an account");
@@ -45,12 +47,13 @@ async function register(app: App, request: ApiRequest): Promise<unknown> {
   let token: string | undefined;
   const tokenStage: StageCheck = (auth) => {
     token = string(auth, "token");
-    if (!tokenWorks(app, token))
-      throw new MatrixError(401, "M_UNAUTHORIZED", "that registration token does not work");
+    return tokenWorks(app, token)
+      ? undefined
+      : new MatrixError(401, "M_UNAUTHORIZED", "that registration token does not work");
   };
-  await app.uia.require(`register ${wanted ?? ""}`, body, flows[registration], {
+  await app.uia.require("register", body, flows[registration], {
     "m.login.registration_token": tokenStage,
-    "m.login.dummy": () => {},
+    "m.login.dummy": () => undefined,
   });
   if (password === undefined) throw missingParam("password");
   const userId = `@${(wanted ?? letters(12)).toLowerCase()}:${app.settings.serverName}`;

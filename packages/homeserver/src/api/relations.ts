@@ -6,7 +6,7 @@ import { type Route, route } from "../http/router.ts";
 import { viewLimit } from "../rooms/access.ts";
 import { clientEvent } from "../rooms/client-event.ts";
 import type { StoredEvent } from "../rooms/event.ts";
-import { visibleTo } from "../rooms/visibility.ts";
+import { viewOf } from "../rooms/visibility.ts";
 import { pageToken, parseToken } from "../sync/token.ts";
 import { visibleEvent } from "./messages.ts";
 
@@ -29,7 +29,8 @@ export function relationRoutes(app: App): Route[] {
 
 function relations(app: App, request: ApiRequest, wanted: { relType?: string; type?: string }): unknown {
   const roomId = request.param("roomId");
-  const parent = visibleEvent(app, request.userId, roomId, request.param("eventId"));
+  const view = viewOf(app, request.userId, roomId);
+  const parent = visibleEvent(app, view, roomId, request.param("eventId"));
   const direction = request.query.get("dir") ?? "b";
   if (direction !== "b" && direction !== "f") throw invalidParam("dir is b or f");
   const limit = queryInteger(request.query, "limit", 50, 1, MAX_LIMIT);
@@ -45,7 +46,6 @@ function relations(app: App, request: ApiRequest, wanted: { relType?: string; ty
       ? { after: to ?? 0, upTo: Math.min(from ?? end, end) }
       : { after: from ?? 0, upTo: Math.min(to ?? end, end) };
   const recurse = request.query.get("recurse") === "true";
-  const visible = visibleTo(app, request.userId, roomId);
   const found = descendants(
     app,
     parent.eventId,
@@ -59,7 +59,7 @@ function relations(app: App, request: ApiRequest, wanted: { relType?: string; ty
   const lastShown = page.at(-1);
   const next = lastShown === undefined ? 0 : direction === "b" ? lastShown.pos - 1 : lastShown.pos;
   return {
-    chunk: page.filter(visible).map((event) => clientEvent(app, event, request.session)),
+    chunk: page.filter(view.sees).map((event) => clientEvent(app, event, request.session, view)),
     ...(found.length > limit ? { next_batch: pageToken(next) } : {}),
     ...(from === undefined ? {} : { prev_batch: pageToken(from) }),
     ...(recurse ? { recursion_depth: MAX_DEPTH } : {}),

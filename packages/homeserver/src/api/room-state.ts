@@ -4,7 +4,7 @@ import type { JsonObject } from "../http/json.ts";
 import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
 import { requireJoined, viewLimit } from "../rooms/access.ts";
-import { clientEvent } from "../rooms/client-event.ts";
+import { stateEvent } from "../rooms/client-event.ts";
 import { checkStateContent } from "../rooms/state-checks.ts";
 import { appendEvent } from "../rooms/timeline.ts";
 import { parseToken } from "../sync/token.ts";
@@ -33,7 +33,7 @@ function allState(app: App, request: ApiRequest): unknown {
   const upTo = viewLimit(app, request.userId, roomId);
   const { events } = app.store;
   const state = upTo >= events.lastPos(roomId) ? events.currentState(roomId) : events.stateAt(roomId, upTo);
-  return state.map((event) => clientEvent(app, event, request.session));
+  return state.map(stateEvent);
 }
 
 function oneState(app: App, request: ApiRequest, stateKey: string): unknown {
@@ -42,7 +42,7 @@ function oneState(app: App, request: ApiRequest, stateKey: string): unknown {
   const type = request.param("eventType");
   const event = app.store.events.stateEventAt(roomId, type, stateKey, upTo);
   if (event === undefined) throw notFound(`the room has no state ${type} with the key "${stateKey}"`);
-  return request.query.get("format") === "event" ? clientEvent(app, event, request.session) : event.content;
+  return request.query.get("format") === "event" ? stateEvent(event) : event.content;
 }
 
 function sendState(app: App, request: ApiRequest): unknown {
@@ -50,7 +50,7 @@ function sendState(app: App, request: ApiRequest): unknown {
   const type = request.param("eventType");
   const stateKey = request.path.split("/").length > 8 ? request.param("stateKey") : "";
   requireKnownRoom(app, request, roomId);
-  checkStateContent(app, roomId, type, request.body);
+  checkStateContent(app, roomId, type, stateKey, request.body);
   const current = app.store.events.state(roomId, type, stateKey);
   // Sending the same state again changes nothing, as on other homeservers.
   if (current !== undefined && current.sender === request.userId && sameJson(current.content, request.body)) {
@@ -83,7 +83,7 @@ function members(app: App, request: ApiRequest): unknown {
     .filter((event) => event.type === "m.room.member")
     .filter((event) => membership === null || event.content.membership === membership)
     .filter((event) => notMembership === null || event.content.membership !== notMembership);
-  return { chunk: chunk.map((event) => clientEvent(app, event, request.session)) };
+  return { chunk: chunk.map(stateEvent) };
 }
 
 function joinedMembers(app: App, request: ApiRequest): unknown {

@@ -93,7 +93,8 @@ function unban(app: App, request: ApiRequest): unknown {
   const target = string(request.body, "user_id");
   const roomId = request.param("roomId");
   const current = app.store.events.state(roomId, "m.room.member", target);
-  if (current?.content.membership !== "ban") throw forbidden(`${target} is not banned from the room`);
+  if (current?.content.membership !== "ban")
+    throw new MatrixError(403, "M_BAD_STATE", `${target} is not banned from the room`);
   const reason = optionalString(request.body, "reason");
   changeMembership(app, { roomId, sender: request.userId, target, membership: "leave", reason });
   return {};
@@ -104,6 +105,8 @@ function leave(app: App, request: ApiRequest): unknown {
   const { userId } = request;
   const reason = optionalString(request.body, "reason");
   const current = app.store.rooms.membership(userId, roomId);
+  if (current === undefined && app.store.rooms.room(roomId) === undefined)
+    throw notFound("no such room on this homeserver");
   // Leaving twice is no mistake: the client may not have heard of the first time.
   if (current?.membership === "leave") return {};
   changeMembership(app, { roomId, sender: userId, target: userId, membership: "leave", reason });

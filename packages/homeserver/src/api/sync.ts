@@ -34,6 +34,9 @@ async function sync(app: App, request: ApiRequest): Promise<unknown> {
   const fullState = request.query.get("full_state") === "true";
   const filter = filterOf(app, request);
   const presence = request.query.get("set_presence");
+  if (presence !== null && !["online", "offline", "unavailable"].includes(presence)) {
+    throw invalidParam(`${presence} is not a presence`);
+  }
   if (presence !== "offline") app.presence.set(userId, presence ?? "online", undefined);
   if (since !== undefined) acknowledge(app, userId, deviceId, since);
   let closed = false;
@@ -67,7 +70,9 @@ function acknowledge(app: App, userId: string, deviceId: string, since: Token): 
 function filterOf(app: App, request: ApiRequest): SyncFilter {
   const text = request.query.get("filter");
   if (text === null || text === "") return parseFilter({});
-  return parseFilter(parseDefinition(text.startsWith("{") ? text : storedFilter(app, request.userId, text)));
+  if (text.startsWith("{")) return parseFilter(parseDefinition(text));
+  if (!/^\d{1,9}$/.test(text)) throw invalidParam("filter is neither JSON nor the id of a filter");
+  return parseFilter(parseDefinition(storedFilter(app, request.userId, text)));
 }
 
 function parseDefinition(text: string): JsonObject {

@@ -31,7 +31,7 @@ export function deviceListChanges(
     const joined = membershipOf(event) === "join";
     if (joined === (membershipOf(before) === "join")) continue;
     if (other === userId) {
-      const members = joined ? rooms.joined(event.roomId) : formerMembers(app, event.roomId);
+      const members = joined ? rooms.joined(event.roomId) : membersSince(app, event.roomId, range.after);
       for (const member of members) if (member !== userId) (joined ? changed : maybeLeft).add(member);
     } else if (rooms.joined(event.roomId).has(userId)) {
       (joined ? changed : maybeLeft).add(other);
@@ -43,8 +43,12 @@ export function deviceListChanges(
   };
 }
 
-/** Those that somebody who left could have shared the room with. */
-function formerMembers(app: App, roomId: string): string[] {
+/** Those that somebody who left shared the room with after a position: still there, or gone since. */
+function membersSince(app: App, roomId: string, after: number): string[] {
   const { rooms } = app.store;
-  return [...rooms.joined(roomId), ...rooms.members(roomId, "leave"), ...rooms.members(roomId, "ban")];
+  const gone = (["leave", "ban"] as const).flatMap((membership) => rooms.members(roomId, membership));
+  return [
+    ...rooms.joined(roomId),
+    ...gone.filter((userId) => (rooms.membership(userId, roomId)?.pos ?? 0) > after),
+  ];
 }

@@ -41,7 +41,7 @@ export function uploadKeys(app: App, userId: string, deviceId: string, body: Jso
 
 function uploadDeviceKeys(app: App, userId: string, deviceId: string, keys: JsonObject): void {
   if (keys.user_id !== userId || keys.device_id !== deviceId) {
-    throw invalidParam("device_keys must name the user and the device of the access token");
+    throw badJson("device_keys must name the user and the device of the access token");
   }
   for (const name of ["keys", "signatures"])
     if (!isObject(own(keys, name))) throw badJson(`${name} must be an object`);

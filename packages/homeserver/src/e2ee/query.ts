@@ -1,18 +1,19 @@
 import type { App } from "../app.ts";
 import { badJson } from "../http/errors.ts";
-import { isObject, type JsonObject, object } from "../http/json.ts";
+import { isObject, type JsonObject, optionalObject } from "../http/json.ts";
 import type { CrossSigningUsage } from "../store/crypto.ts";
 
 /** POST /keys/query: device keys and cross-signing keys, with the signatures that were added to them. */
 export function queryKeys(app: App, asker: string, body: JsonObject): JsonObject {
-  const wanted = Object.entries(object(body, "device_keys"));
+  const named = optionalObject(body, "device_keys");
+  if (named === undefined) throw badJson("device_keys is missing");
+  const wanted = Object.entries(named);
   const devices: [string, JsonObject][] = [];
   const master: [string, JsonObject][] = [];
   const selfSigning: [string, JsonObject][] = [];
   const userSigning: [string, JsonObject][] = [];
   for (const [userId, deviceIds] of wanted) {
     if (!Array.isArray(deviceIds)) throw badJson("device_keys must map users to arrays of devices");
-    if (app.store.accounts.user(userId) === undefined) continue;
     devices.push([userId, Object.fromEntries(devicesOf(app, asker, userId, deviceIds))]);
     pushKey(app, asker, userId, "master", master);
     pushKey(app, asker, userId, "self_signing", selfSigning);

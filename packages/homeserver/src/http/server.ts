@@ -93,7 +93,7 @@ async function answerTo(
     path,
   );
   const ip = request.socket.remoteAddress ?? "";
-  const session = sessionOf(parts, route, request, query, ip);
+  const session = sessionOf(parts, route, request, ip);
   if (route.limit !== undefined) parts.limiter.take(route.limit, session?.userId ?? ip);
   const body = await bodyOf(route, request);
   return await route.handler(
@@ -117,13 +117,12 @@ function sessionOf(
   parts: HttpParts,
   route: Route,
   request: IncomingMessage,
-  query: URLSearchParams,
   ip: string,
 ): Session | undefined {
   if (route.auth === "none") return undefined;
   const header = request.headers.authorization;
-  const token = header?.startsWith("Bearer ") ? header.slice(7) : query.get("access_token");
-  if (token === null || token === undefined || token === "") {
+  const token = header?.startsWith("Bearer ") ? header.slice(7) : undefined;
+  if (token === undefined || token === "") {
     if (route.auth === "optional") return undefined;
     throw new MatrixError(401, "M_MISSING_TOKEN", "an access token is needed");
   }

@@ -31,7 +31,7 @@ const inlineTypes: ReadonlySet<string> = new Set([
 /** The type to serve bytes as: what the uploader said, unless a browser would run it. */
 export function safeContentType(declared: string): string {
   const type = declared.split(";")[0]?.trim().toLowerCase() ?? "";
-  if (inlineTypes.has(type)) return type === "text/plain" ? "text/plain; charset=utf-8" : type;
+  if (inlineTypes.has(type)) return type === "text/plain" ? "text/plain; charset=UTF-8" : type;
   const active = /html|xml|svg|script|pdf|flash|java|wasm|xsl|mhtml|multipart/.test(type);
   return !active && /^[a-z0-9!#$&^_.+-]{1,60}\/[a-z0-9!#$&^_.+-]{1,80}$/.test(type)
     ? type

@@ -34,7 +34,7 @@ export function authorisePowerLevels(event: ProposedEvent, state: StateView): Ve
 }
 
 /** Rules 10.1 to 10.3: levels are integers, tables are objects of integers, users are user ids. */
-function checkShape(content: JsonObject): Verdict | undefined {
+export function checkShape(content: JsonObject): Verdict | undefined {
   for (const name of levelNames) {
     const value = own(content, name);
     if (value !== undefined && !Number.isSafeInteger(value))

@@ -1,6 +1,8 @@
 import type { App } from "../app.ts";
 import type { JsonObject } from "../http/json.ts";
+import { bundledRelations } from "./bundle.ts";
 import type { StoredEvent } from "./event.ts";
+import type { RoomView } from "./visibility.ts";
 
 /** Who will read an event: transaction ids are for the device that used them. */
 export interface Viewer {
@@ -9,23 +11,34 @@ export interface Viewer {
 }
 
 /** The event as clients get it from /sync, where the room is known ("ClientEventWithoutRoomID"). */
-export function syncEvent(app: App, event: StoredEvent, viewer: Viewer): JsonObject {
-  const unsigned: JsonObject = { age: Math.max(0, app.now() - event.ts) };
-  if (event.replacesState !== null) {
-    unsigned.replaces_state = event.replacesState;
-    const replaced = app.store.events.byId(event.replacesState);
-    if (replaced !== undefined) {
-      unsigned.prev_content = replaced.content;
-      unsigned.prev_sender = replaced.sender;
-    }
-  }
-  if (event.redactedBy !== null) {
-    const redaction = app.store.events.byId(event.redactedBy);
-    if (redaction !== undefined) unsigned.redacted_because = clientEvent(app, redaction, viewer);
-  }
+export function syncEvent(app: App, event: StoredEvent, viewer: Viewer, view: RoomView): JsonObject {
+  const unsigned: JsonObject = { ...unsignedOf(app, event), membership: view.membershipAt(event) };
   if (event.txnId !== null && event.sender === viewer.userId && event.deviceId === viewer.deviceId) {
     unsigned.transaction_id = event.txnId;
   }
+  if (event.redactedBy === null) {
+    const relations = bundledRelations(app, event, viewer, view);
+    if (relations !== undefined) unsigned["m.relations"] = relations;
+  }
+  return { ...bare(event), unsigned };
+}
+
+/** The event with its room id, as all other endpoints answer ("ClientEvent"). */
+export function clientEvent(app: App, event: StoredEvent, viewer: Viewer, view: RoomView): JsonObject {
+  return { ...syncEvent(app, event, viewer, view), room_id: event.roomId };
+}
+
+/** A state event as it stands, without what came before it. */
+export function stateEvent(event: StoredEvent): JsonObject {
+  return { ...bare(event), room_id: event.roomId };
+}
+
+/** What somebody outside of the room may know about it ("Stripped state"). */
+export function strippedEvent(event: StoredEvent): JsonObject {
+  return { type: event.type, state_key: event.stateKey, sender: event.sender, content: event.content };
+}
+
+function bare(event: StoredEvent): JsonObject {
   return {
     type: event.type,
     ...(event.stateKey === null ? {} : { state_key: event.stateKey }),
@@ -35,16 +48,24 @@ export function syncEvent(app: App, event: StoredEvent, viewer: Viewer): JsonObj
     origin_server_ts: event.ts,
     // Older clients look for the target outside of the content, where room version 11 put it.
     ...(event.redacts === null ? {} : { redacts: event.redacts }),
-    unsigned,
   };
 }
 
-/** The event with its room id, as all other endpoints answer ("ClientEvent"). */
-export function clientEvent(app: App, event: StoredEvent, viewer: Viewer): JsonObject {
-  return { ...syncEvent(app, event, viewer), room_id: event.roomId };
-}
-
-/** What somebody outside of the room may know about it ("Stripped state"). */
-export function strippedEvent(event: StoredEvent): JsonObject {
-  return { type: event.type, state_key: event.stateKey, sender: event.sender, content: event.content };
+function unsignedOf(app: App, event: StoredEvent): JsonObject {
+  const { events } = app.store;
+  const unsigned: JsonObject = { age: Math.max(0, app.now() - event.ts) };
+  const replaced = event.replacesState === null ? undefined : events.byId(event.replacesState);
+  if (replaced !== undefined) {
+    unsigned.replaces_state = replaced.eventId;
+    unsigned.prev_content = replaced.content;
+    unsigned.prev_sender = replaced.sender;
+  }
+  const redaction = event.redactedBy === null ? undefined : events.byId(event.redactedBy);
+  if (redaction !== undefined) {
+    unsigned.redacted_because = {
+      ...stateEvent(redaction),
+      unsigned: { age: Math.max(0, app.now() - redaction.ts) },
+    };
+  }
+  return unsigned;
 }

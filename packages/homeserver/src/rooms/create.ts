@@ -18,7 +18,7 @@ import { appendEvent } from "./timeline.ts";
 const presets = {
   private_chat: { join_rule: "invite", history_visibility: "shared", guest_access: "can_join" },
   trusted_private_chat: { join_rule: "invite", history_visibility: "shared", guest_access: "can_join" },
-  public_chat: { join_rule: "public", history_visibility: "shared", guest_access: "forbidden" },
+  public_chat: { join_rule: "public", history_visibility: "shared", guest_access: undefined },
 } as const;
 
 type Preset = keyof typeof presets;
@@ -146,6 +146,7 @@ function powerLevels(
       "m.room.tombstone": 100,
       "m.room.server_acl": 100,
       "m.room.encryption": 100,
+      ...(preset === "public_chat" ? { "m.call.invite": 50 } : {}),
     },
     events_default: 0,
     state_default: 50,
@@ -167,7 +168,10 @@ function presetState(preset: Preset, initialState: readonly StateSpec[]): StateS
       stateKey: "",
       content: { history_visibility: rules.history_visibility },
     },
-    { type: "m.room.guest_access", stateKey: "", content: { guest_access: rules.guest_access } },
+    // Without the event, guests are forbidden.
+    ...(rules.guest_access === undefined
+      ? []
+      : [{ type: "m.room.guest_access", stateKey: "", content: { guest_access: rules.guest_access } }]),
   ].filter(
     (preset) =>
       !initialState.some((event) => event.type === preset.type && event.stateKey === preset.stateKey),

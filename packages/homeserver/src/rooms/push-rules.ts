@@ -121,6 +121,6 @@ export function withChange(
 
 export function withoutRule(rules: JsonObject, kind: PushKind, ruleId: string): JsonObject {
   const rule = findRule(rules, kind, ruleId);
-  if (rule.default === true) throw invalidParam("the server's own rules can be disabled, not deleted");
+  if (rule.default === true) throw notFound("the server's own rules can be disabled, not deleted");
   return { ...rules, [kind]: rulesOfKind(rules, kind).filter((known) => known !== rule) };
 }

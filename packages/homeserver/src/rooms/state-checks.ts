@@ -1,12 +1,26 @@
 import type { App } from "../app.ts";
-import { badJson, MatrixError } from "../http/errors.ts";
+import { badJson, invalidParam, MatrixError } from "../http/errors.ts";
 import type { JsonObject } from "../http/json.ts";
-import { isRoomAlias } from "./ids.ts";
+import { checkShape } from "./auth-power-levels.ts";
+import { isRoomAlias, isUserId } from "./ids.ts";
+
+const memberships: ReadonlySet<unknown> = new Set(["join", "invite", "knock", "leave", "ban"]);
 
 /** What a state event's content must be beyond the authorisation rules (M_BAD_JSON, M_BAD_ALIAS). */
-export function checkStateContent(app: App, roomId: string, type: string, content: JsonObject): void {
-  if (type === "m.room.member" && typeof content.membership !== "string") {
-    throw badJson("m.room.member needs a membership");
+export function checkStateContent(
+  app: App,
+  roomId: string,
+  type: string,
+  stateKey: string,
+  content: JsonObject,
+): void {
+  if (type === "m.room.member") {
+    if (!isUserId(stateKey)) throw invalidParam(`${stateKey} is not a user id`);
+    if (!memberships.has(content.membership)) throw badJson("m.room.member needs a membership");
+  }
+  if (type === "m.room.power_levels") {
+    const malformed = checkShape(content);
+    if (malformed?.allowed === false) throw badJson(malformed.reason);
   }
   if (type === "m.room.canonical_alias") checkCanonicalAlias(app, roomId, content);
 }

@@ -71,6 +71,7 @@ export function appendEvent(app: App, proposed: NewEvent): StoredEvent {
       before.add(stateKey);
     }
     const relation = relationOf(event.content);
+    if (relation?.relType === "m.annotation") refuseDuplicate(app, event, relation.eventId);
     if (relation !== undefined && events.byId(relation.eventId)?.roomId === event.roomId) {
       events.relate(relation.eventId, event, relation.relType);
     }
@@ -95,6 +96,18 @@ function checkSize(event: NewEvent): void {
   if (event.type === "") throw invalidParam("an event needs a type");
   const bytes = Buffer.byteLength(JSON.stringify(event)) + ENVELOPE_BYTES;
   if (bytes > MAX_EVENT_BYTES) throw tooLarge(`an event may have ${MAX_EVENT_BYTES} bytes`);
+}
+
+/** "Avoiding duplicate annotations": a reaction counts once (M_DUPLICATE_ANNOTATION). */
+function refuseDuplicate(app: App, event: StoredEvent, parentId: string): void {
+  const { key } = event.content["m.relates_to"] as JsonObject;
+  if (typeof key === "string" && app.store.events.hasAnnotation(parentId, event.type, event.sender, key)) {
+    throw new MatrixError(
+      400,
+      "M_DUPLICATE_ANNOTATION",
+      "you have annotated that event with the same key already",
+    );
+  }
 }
 
 /** Room version 11, "Handling redactions": one's own events, or with the redact level anybody's. */

@@ -20,6 +20,8 @@ export interface TokenRow {
   device_id: string;
   expires_ts: number | null;
   soft_logout: number;
+  /** The refresh token that it was had for, until it is used for the first time. */
+  replaces: string | null;
 }
 
 export interface RefreshRow {
@@ -130,28 +132,43 @@ export class AccountStore {
 
   token(hash: string): TokenRow | undefined {
     return this.#db.get<TokenRow>(
-      "SELECT user_id, device_id, expires_ts, soft_logout FROM access_tokens WHERE hash = ?",
+      "SELECT user_id, device_id, expires_ts, soft_logout, replaces FROM access_tokens WHERE hash = ?",
       hash,
     );
   }
 
-  addToken(hash: string, userId: string, deviceId: string, expiresTs: number | null): void {
+  addToken(token: {
+    hash: string;
+    userId: string;
+    deviceId: string;
+    expiresTs: number | null;
+    replaces: string | null;
+  }): void {
     this.#db.run(
-      "INSERT INTO access_tokens (hash, user_id, device_id, expires_ts) VALUES (?, ?, ?, ?)",
-      hash,
-      userId,
-      deviceId,
-      expiresTs,
+      "INSERT INTO access_tokens (hash, user_id, device_id, expires_ts, replaces) VALUES (?, ?, ?, ?, ?)",
+      token.hash,
+      token.userId,
+      token.deviceId,
+      token.expiresTs,
+      token.replaces,
     );
+  }
+
+  /** The first use of a token that was refreshed: its predecessors, of both kinds, end. */
+  replacePredecessors(hash: string, row: TokenRow): void {
+    this.#db.run("UPDATE access_tokens SET replaces = NULL WHERE hash = ?", hash);
+    this.#db.run(
+      "DELETE FROM access_tokens WHERE user_id = ? AND device_id = ? AND hash <> ?",
+      row.user_id,
+      row.device_id,
+      hash,
+    );
+    this.deleteSupersededRefreshTokens(row.user_id, row.device_id);
   }
 
   deleteTokens(userId: string, deviceId: string): void {
     this.#db.run("DELETE FROM access_tokens WHERE user_id = ? AND device_id = ?", userId, deviceId);
     this.#db.run("DELETE FROM refresh_tokens WHERE user_id = ? AND device_id = ?", userId, deviceId);
-  }
-
-  deleteAccessTokens(userId: string, deviceId: string): void {
-    this.#db.run("DELETE FROM access_tokens WHERE user_id = ? AND device_id = ?", userId, deviceId);
   }
 
   /** Ends the access tokens of a user's devices, but keeps the devices: a soft logout. */

@@ -1,4 +1,4 @@
-import type { JsonObject } from "../http/json.ts";
+import { isObject, type JsonObject } from "../http/json.ts";
 import type { Database } from "./database.ts";
 
 export interface AccountDataRow {
@@ -109,6 +109,11 @@ export class ClientDataStore {
       JSON.stringify(content),
       pos,
     );
+  }
+
+  ignoredUsers(userId: string): ReadonlySet<string> {
+    const list = this.accountData(userId, "", "m.ignored_user_list")?.ignored_users;
+    return new Set(isObject(list) ? Object.keys(list) : []);
   }
 
   accountDataSince(userId: string, after: number, upTo: number): AccountDataRow[] {

@@ -269,6 +269,37 @@ export class EventStore {
       .map(toEvent);
   }
 
+  hasRelations(parentId: string): boolean {
+    return this.#db.get("SELECT 1 FROM relations WHERE parent_id = ? LIMIT 1", parentId) !== undefined;
+  }
+
+  hasRelationBy(parentId: string, relType: string, sender: string): boolean {
+    return (
+      this.#db.get(
+        `SELECT 1 FROM relations r JOIN events e ON e.pos = r.pos
+         WHERE r.parent_id = ? AND r.rel_type = ? AND e.sender = ? LIMIT 1`,
+        parentId,
+        relType,
+        sender,
+      ) !== undefined
+    );
+  }
+
+  /** Whether the sender has annotated the event with this key already, by an event of this type. */
+  hasAnnotation(parentId: string, type: string, sender: string, key: string): boolean {
+    return (
+      this.#db.get(
+        `SELECT 1 FROM relations r JOIN events e ON e.pos = r.pos
+         WHERE r.parent_id = ? AND r.rel_type = 'm.annotation' AND r.type = ? AND e.sender = ?
+         AND json_extract(e.content, '$."m.relates_to".key') = ? LIMIT 1`,
+        parentId,
+        type,
+        sender,
+        key,
+      ) !== undefined
+    );
+  }
+
   relationCount(parentId: string, relType: string): number {
     return (
       this.#db.get<{ n: number }>(

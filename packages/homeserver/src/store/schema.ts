@@ -16,7 +16,8 @@ CREATE TABLE devices (
   PRIMARY KEY (user_id, device_id)
 ) WITHOUT ROWID;
 CREATE TABLE access_tokens (
-  hash TEXT PRIMARY KEY, user_id TEXT NOT NULL, device_id TEXT NOT NULL, expires_ts INTEGER, soft_logout INTEGER NOT NULL DEFAULT 0
+  hash TEXT PRIMARY KEY, user_id TEXT NOT NULL, device_id TEXT NOT NULL, expires_ts INTEGER, soft_logout INTEGER NOT NULL DEFAULT 0,
+  replaces TEXT
 ) WITHOUT ROWID;
 CREATE INDEX access_tokens_device ON access_tokens (user_id, device_id);
 CREATE TABLE refresh_tokens (

@@ -28,8 +28,7 @@ export function ephemeralEvents(app: App, userId: string, roomId: string, range:
     events.push({ type: "m.receipt", content });
   }
   const typing = app.typing.since(roomId, range.after);
-  // A first look at a room need not hear that nobody types.
-  if (typing !== undefined && (typing.length > 0 || range.after > 0)) {
+  if (typing !== undefined) {
     events.push({ type: "m.typing", content: { user_ids: typing } });
   }
   return events;

@@ -2,10 +2,10 @@ import type { App } from "../app.ts";
 import type { JsonObject } from "../http/json.ts";
 import { strippedEvent, syncEvent, type Viewer } from "../rooms/client-event.ts";
 import type { StoredEvent } from "../rooms/event.ts";
-import { visibleTo } from "../rooms/visibility.ts";
+import { type RoomView, viewOf } from "../rooms/visibility.ts";
 import type { Range } from "../store/events.ts";
 import type { SyncFilter } from "./filter.ts";
-import { roomSummary } from "./summary.ts";
+import { roomHeroes, roomSummary } from "./summary.ts";
 import { pageToken } from "./token.ts";
 
 const DEFAULT_LIMIT = 10;
@@ -40,7 +40,8 @@ export function roomHistory(
 ): JsonObject | undefined {
   const { range, roomId, fullState } = window;
   if (!fullState && app.store.events.lastPos(roomId) <= range.after) return undefined;
-  const timeline = readTimeline(app, viewer, window, filter);
+  const view = viewOf(app, viewer.userId, roomId);
+  const timeline = readTimeline(app, view, window, filter);
   const state = readState(app, viewer, window, timeline, filter);
   if (!fullState && timeline.events.length === 0 && state.length === 0 && !timeline.limited) return undefined;
   const summary =
@@ -49,26 +50,25 @@ export function roomHistory(
       : {};
   return {
     timeline: {
-      events: timeline.events.map((event) => syncEvent(app, event, viewer)),
+      events: timeline.events.map((event) => syncEvent(app, event, viewer, view)),
       limited: timeline.limited,
       prev_batch: pageToken(timeline.start),
     },
-    state: { events: state.map((event) => syncEvent(app, event, viewer)) },
+    state: { events: state.map((event) => syncEvent(app, event, viewer, view)) },
     summary,
   };
 }
 
-function readTimeline(app: App, viewer: Viewer, window: RoomWindow, filter: SyncFilter): Timeline {
+function readTimeline(app: App, view: RoomView, window: RoomWindow, filter: SyncFilter): Timeline {
   const { roomId, range } = window;
-  const limit = Math.min(filter.timeline.limit ?? DEFAULT_LIMIT, MAX_LIMIT);
+  const limit = Math.max(1, Math.min(filter.timeline.limit ?? DEFAULT_LIMIT, MAX_LIMIT));
   if (!filter.timeline.matchesRoom(roomId)) return { events: [], limited: false, start: range.upTo };
-  const visible = visibleTo(app, viewer.userId, roomId);
   const found: StoredEvent[] = [];
   let upTo = range.upTo;
   for (let scanned = 0; scanned < MAX_SCAN; ) {
     const chunk = app.store.events.backwards(roomId, { after: range.after, upTo }, limit + 1);
     for (const event of chunk) {
-      if (!filter.timeline.matches(event) || !visible(event)) continue;
+      if (!filter.timeline.matches(event) || !view.sees(event)) continue;
       if (found.length === limit) return { events: found.reverse(), limited: true, start: event.pos };
       found.push(event);
     }
@@ -93,6 +93,8 @@ function readState(
 ): StoredEvent[] {
   const { events } = app.store;
   const { roomId, range, fullState } = window;
+  // Within a whole timeline, what a filter took out of it is what the client does not want to hear of.
+  const whole = !fullState && !timeline.limited;
   const after = fullState ? 0 : range.after;
   const shown = new Set(timeline.events.map((event) => event.eventId));
   const byKey = new Map<string, StoredEvent>();
@@ -100,10 +102,11 @@ function readState(
     if (!shown.has(event.eventId)) byKey.set(`${event.type}\u0000${event.stateKey}`, event);
   };
   if (timeline.start > after) events.stateChanges(roomId, { after, upTo: timeline.start }).forEach(add);
-  events.stateChanges(roomId, { after: timeline.start, upTo: range.upTo }).forEach(add);
+  if (!whole) events.stateChanges(roomId, { after: timeline.start, upTo: range.upTo }).forEach(add);
   const state = [...byKey.values()];
   if (!filter.state.lazyLoadMembers) return state.filter((event) => keeps(filter, event));
-  const senders = new Set([...timeline.events.map((event) => event.sender), viewer.userId]);
+  const heroes = fullState ? roomHeroes(app, viewer.userId, roomId) : [];
+  const senders = new Set([...timeline.events.map((event) => event.sender), ...heroes, viewer.userId]);
   const known = new Set(
     [...state, ...timeline.events].map((event) => `${event.type}\u0000${event.stateKey}`),
   );

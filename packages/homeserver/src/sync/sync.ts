@@ -30,24 +30,25 @@ export function buildSync(app: App, query: SyncQuery): { body: JsonObject; empty
   const accountData = app.store.clientData.accountDataSince(viewer.userId, after, upTo);
   const rooms = readRooms(app, query, upTo, accountData);
   const globalData = readAccountData(app, viewer.userId, accountData, filter, since === undefined);
-  const lists = since === undefined ? undefined : deviceListChanges(app, viewer.userId, { after, upTo });
-  const empty =
-    toDevice.events.length === 0 &&
-    globalData.length === 0 &&
-    Object.values(rooms).every((section) => section.size === 0) &&
-    (lists === undefined || (lists.changed.length === 0 && lists.left.length === 0));
+  const lists =
+    since === undefined ? { changed: [], left: [] } : deviceListChanges(app, viewer.userId, { after, upTo });
+  const sections = Object.entries(rooms).filter(([, section]) => section.size > 0);
+  const parts: JsonObject = {
+    ...(globalData.length === 0 ? {} : { account_data: { events: globalData } }),
+    ...(toDevice.events.length === 0 ? {} : { to_device: { events: toDevice.events } }),
+    ...(lists.changed.length + lists.left.length === 0 ? {} : { device_lists: lists }),
+    ...(sections.length === 0
+      ? {}
+      : {
+          rooms: Object.fromEntries(sections.map(([name, section]) => [name, Object.fromEntries(section)])),
+        }),
+  };
   return {
-    empty,
+    empty: Object.keys(parts).length === 0,
     body: {
       next_batch: formatToken({ pos: upTo, toDevice: toDevice.upTo }),
-      account_data: { events: globalData },
-      presence: { events: [] },
-      to_device: { events: toDevice.events },
-      ...(lists === undefined ? {} : { device_lists: lists }),
+      ...parts,
       ...keyCounts(app, viewer.userId, viewer.deviceId),
-      rooms: Object.fromEntries(
-        Object.entries(rooms).map(([section, entries]) => [section, Object.fromEntries(entries)]),
-      ),
     },
   };
 }
@@ -63,7 +64,7 @@ function readRooms(
   const { viewer, since, filter } = query;
   const after = since?.pos ?? 0;
   const sections = { join: new Map(), invite: new Map(), knock: new Map(), leave: new Map() };
-  const ignored = ignoredUsers(app, viewer.userId);
+  const ignored = app.store.clientData.ignoredUsers(viewer.userId);
   for (const membership of app.store.rooms.memberships(viewer.userId)) {
     const { room_id: roomId } = membership;
     if (!filter.matchesRoom(roomId)) continue;
@@ -198,9 +199,4 @@ function readAccountData(
 
 function parseAccountData(row: AccountDataRow): { type: string; content: JsonObject } {
   return { type: row.type, content: JSON.parse(row.content) as JsonObject };
-}
-
-function ignoredUsers(app: App, userId: string): ReadonlySet<string> {
-  const list = app.store.clientData.accountData(userId, "", "m.ignored_user_list")?.ignored_users;
-  return new Set(typeof list === "object" && list !== null ? Object.keys(list) : []);
 }
