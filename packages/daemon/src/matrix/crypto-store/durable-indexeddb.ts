@@ -40,8 +40,9 @@ export interface StoreStats {
  * An IndexedDB for Node whose transactions are on disk, in a SQLite file, before their `complete` event
  * reaches anybody. It holds everything in memory (fake-indexeddb), and one process owns the file for life.
  *
- * Values are what structuredClone takes, but for host objects (CryptoKey, SharedArrayBuffer) that no file can
- * keep. Writes must be made by methods called on the objects, not by those of the classes' prototypes.
+ * Values are what structuredClone takes, but for host objects: a CryptoKey or SharedArrayBuffer is refused
+ * (DataCloneError), of a Blob nothing is kept, in memory as on disk. Writes must be made by methods called on
+ * the objects, not by those of the classes' prototypes. Stop the SDK's client before `close`.
  *
  * MX_STORE_LOCKED, MX_STORE_NEWER, MX_STORE_DAMAGED, MX_STORE_MISSING, MX_CANNOT_WRITE.
  */
