@@ -8,10 +8,15 @@ import type { Request } from "./wire.ts";
 
 type Fields = Record<string, unknown>;
 
+/** What the answer to a message must carry, whatever else is wrong with it. */
+export function requestId(message: unknown): number {
+  return count(fields(message, "message").id, "id");
+}
+
 /** Throws MX_PROTOCOL with the name of the field that is wrong. */
 export function parseRequest(message: unknown): Request {
   const request = fields(message, "message");
-  const id = count(request.id, "id");
+  const id = requestId(message);
   const params = fields(request.params, "params");
   switch (request.method) {
     case "hello": {

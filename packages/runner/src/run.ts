@@ -3,7 +3,7 @@ import { failpoint } from "@mx-agent/base";
 import type { RunEnd, RunSpec, RunState, RunStream } from "./api.ts";
 import { brandOf } from "./brand.ts";
 import { Deadline } from "./deadline.ts";
-import { StartFailure } from "./identity.ts";
+import { StartFailure, systemCode } from "./identity.ts";
 import { type Launched, launch } from "./launch.ts";
 import { LauncherStatus } from "./launcher-status.ts";
 import type { Machine } from "./machine.ts";
@@ -264,7 +264,7 @@ function failure(error: unknown): Pick<RunEnd, "outcome" | "error"> {
   if (error instanceof StartFailure)
     return { outcome: "spawn_failed", error: { code: error.code, message: error.message } };
   const message = error instanceof Error ? error.message : String(error);
-  return { outcome: "spawn_failed", error: { code: "EIO", message } };
+  return { outcome: "spawn_failed", error: { code: systemCode(error), message } };
 }
 
 function after(milliseconds: number): Promise<void> {

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { FrameDecoder, failpoint, MxError, mxError, toMxError } from "@mx-agent/base";
 import { RUNNER_VERSION, type RunEnd, type RunStream } from "./api.ts";
 import type { Native } from "./native.ts";
-import { parseRequest } from "./request.ts";
+import { parseRequest, requestId } from "./request.ts";
 import type { RunListener } from "./run.ts";
 import type { Runs } from "./runs.ts";
 import { compatible, decodeMessage, encodeMessage, type Request, type RunnerVersion } from "./wire.ts";
@@ -163,8 +163,8 @@ class Connection {
     let id = 0;
     try {
       const { message, payload } = decodeMessage(body);
+      id = requestId(message);
       const request = parseRequest(message);
-      id = request.id;
       if (!this.#greeted && request.method !== "hello")
         throw mxError("MX_PROTOCOL", { detail: `${request.method} before a matching hello`, hint: "" });
       const { result, payload: bytes } = await this.#answer(request, payload, this);

@@ -43,7 +43,7 @@ export interface EnvironmentSources {
   requested: Readonly<Record<string, string>>;
   /** HOME of the child. */
   home: string;
-  /** The secret list; names on it never reach a child, listed or not. */
+  /** The secret list (base has it); names on it never reach a child, listed or not. */
   isSecretName: (name: string) => boolean;
 }
 
