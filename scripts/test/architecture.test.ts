@@ -66,6 +66,7 @@ export { g } from "eight";
 const h = await import("nine");
 let i: typeof import("ten");
 const j = createRequire(import.meta.url)("eleven");
+limits.require("comment");
 `;
   const kinds = (kind: string) =>
     importsOf("x.ts", text)

@@ -22,7 +22,7 @@ export interface SourceFile {
 
 const statement = /^(?:import|export)\s+(type\s+)?(?:[\w*{][^;"']*?\sfrom\s+)?["']([^"']+)["']/gm;
 const call = /(typeof\s+)?\bimport\(\s*["']([^"']+)["']/g;
-const required = /\b(?:require|createRequire\([^()]*\))\(\s*["']([^"']+)["']/g;
+const required = /(?<![.\w])(?:require|createRequire\([^()]*\))\(\s*["']([^"']+)["']/g;
 
 /** Every import of a source as our formatter writes it; `import type`, and `import("…")` as a type, are types. */
 export function importsOf(file: string, text: string): Import[] {
