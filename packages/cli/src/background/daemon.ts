@@ -9,6 +9,8 @@ import { connect } from "@mx-agent/ipc/client";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
 import { logFile, sockets } from "../places.ts";
+import { isAlive } from "./alive.ts";
+import { closeInherited } from "./descriptors.ts";
 import { sizeOf, textFrom } from "./log-file.ts";
 
 const START_MS = 30_000;
@@ -30,6 +32,7 @@ export async function startDaemon(cli: Cli): Promise<DaemonStatus> {
   const log = await open(file, constants.O_APPEND | constants.O_CREAT | constants.O_WRONLY, 0o600);
   try {
     const from = (await sizeOf(file)) ?? 0;
+    closeInherited();
     const child = spawn(process.execPath, [...process.execArgv, cli.entry, "daemon-process"], {
       detached: true,
       stdio: ["ignore", log.fd, log.fd],
@@ -125,15 +128,6 @@ function lastWords(line: string): MxError | undefined {
 function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const { MX_AGENT_PASSWORD: _, ...rest } = env;
   return rest;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

@@ -169,6 +169,8 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
   if (flags.foreground || dataDir === null) return runHere(cli, flags, dataDir);
   const { startInBackground } = await import("@mx-agent/homeserver");
   parseBind(flags.bind);
+  const { closeInherited } = await import("../background/descriptors.ts");
+  closeInherited();
   const running = await startInBackground({
     dataDir,
     command: [

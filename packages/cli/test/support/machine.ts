@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { isAlive } from "../../src/background/alive.ts";
 
 export const mxAgent = fileURLToPath(new URL("../../../../dist/mx-agent.js", import.meta.url));
 
@@ -25,6 +26,8 @@ export interface Machine {
   readonly home: string;
   readonly user: string;
   readonly password: string;
+  /** How mx-agent is called. */
+  readonly command: string[];
   /** What its processes see. */
   readonly env: NodeJS.ProcessEnv;
   /** Runs one command to its end. Without `stdin` it reads nothing. */
@@ -122,6 +125,7 @@ export async function newMachine({ name, homeserver }: MachineOptions): Promise<
     home,
     user: `@${account}:${homeserver.name}`,
     password,
+    command: [process.execPath, mxAgent],
     env,
     async run(args, options = {}) {
       const running = new RunningCommand(args, { ...env, ...options.env });
@@ -186,14 +190,5 @@ export async function endProcess(pid: number): Promise<void> {
   for (let tries = 0; isAlive(pid) && tries < 1000; tries++) {
     if (tries === 0) process.kill(pid, "SIGTERM");
     await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }
