@@ -1,6 +1,7 @@
 /** `policy check`: what a policy may say, and an operator should know that it says. */
 
-import { isSecretName, isSteeringName } from "./environment.ts";
+import { isSecretName } from "@mx-agent/base";
+import { isSteeringName } from "./environment.ts";
 import type { Machine } from "./machine.ts";
 import type { Entry, LoadedPolicy, Policy, Room } from "./model.ts";
 import { isInside } from "./paths.ts";
@@ -28,12 +29,6 @@ export function checkPolicy(loaded: LoadedPolicy, machine: Machine, capabilities
       [],
       "has no `version`, and is read as a file of the first implementation: `deny_args_regex` denies where it matches anywhere; commands are compared by their real path and not by their last name; a run has limits even where none is written. Add `version = 1` once its patterns match whole arguments",
     );
-  }
-  for (const name of policy.groups.keys()) {
-    const named = [...policy.rooms.values()].some((room) =>
-      room.entries.some((entry) => entry.subject === `group:${name}`),
-    );
-    if (!named) warn("unused", ["groups", name], "no entry is for this group");
   }
   for (const room of policy.rooms.values()) {
     for (const entry of room.entries) checkEntry(entry, room, policy, warn);

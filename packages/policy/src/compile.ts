@@ -46,6 +46,7 @@ class Compiler {
   readonly #report: Report;
   readonly #machine: Machine;
   readonly #groups = new Map<string, Set<string>>();
+  readonly #usedGroups = new Set<string>();
   readonly #tools = new Map<string, Tool>();
   readonly #show: ShowPaths = (list, path) =>
     this.#list(list, path, (written, at) => this.#shown(written, at));
@@ -70,6 +71,10 @@ class Compiler {
     }
     const rooms = new Map<string, Room>();
     for (const [id, table] of Object.entries(document.rooms ?? {})) rooms.set(id, this.#room(id, table));
+    for (const name of this.#groups.keys()) {
+      if (!this.#usedGroups.has(name))
+        this.#report.warn("unused", ["groups", name], "nothing names this group");
+    }
     const required = document.execution?.require_sandbox === true;
     return {
       file: this.#report.file,
@@ -150,6 +155,7 @@ class Compiler {
   #groupNamed(who: string, path: KeyPath): ReadonlySet<string> | null {
     const name = who.startsWith("group:") ? who.slice("group:".length) : null;
     const members = name === null ? undefined : this.#groups.get(name);
+    if (name !== null) this.#usedGroups.add(name);
     if (members) return members;
     this.#report.add(
       path,

@@ -1,3 +1,4 @@
+export { type Allowance, allowAgent } from "./allow.ts";
 export { assumedMachine } from "./assumed-machine.ts";
 export { type Capabilities, checkPolicy } from "./check.ts";
 export { type DenyCode, type DenyReason, denyCodes, isDenyCode } from "./codes.ts";
@@ -13,9 +14,10 @@ export type {
   PolicyRequest,
   PolicyStep,
 } from "./decision.ts";
-export { isSecretName, isSteeringName } from "./environment.ts";
+export { isSteeringName } from "./environment.ts";
 export { type Machine, nodeMachine, type ResolvedCommand } from "./machine.ts";
 export type { LoadedPolicy, Policy, ToolDefinition } from "./model.ts";
 export { type Problem, showProblem, type Warning } from "./problems.ts";
+export { policyReference } from "./reference.ts";
 export { type TestResult, testPolicy } from "./self-test.ts";
 export { tools } from "./tools.ts";

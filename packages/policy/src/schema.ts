@@ -12,9 +12,9 @@ export const network = z
   .describe(
     '`"deny"` or `"allow"`. Without a sandbox nothing can be denied, so `none` with `"deny"` is refused.',
   );
-/** All that were ever spelled; those that this version cannot do are refused with a message of their own. */
+/** Spellings that this version cannot do are refused in settings.ts, with a message of their own. */
 export const sandbox = z
-  .enum(["none", "bubblewrap", "container", "seatbelt", "docker", "podman", "firejail", "chroot"])
+  .enum(["bubblewrap", "none", "container", "seatbelt", "docker", "podman", "firejail", "chroot"])
   .describe(
     '`"bubblewrap"` or `"none"`. `"none"` is no confinement at all: such a command is the operator, and needs `allow_unsandboxed = true` in the entry.',
   );

@@ -1,5 +1,6 @@
+import { isSecretName } from "@mx-agent/base";
 import { expect, test } from "vitest";
-import { decide, isSecretName, isSteeringName, loadPolicy } from "../src/index.ts";
+import { decide, isSteeringName, loadPolicy } from "../src/index.ts";
 import { machine } from "./support/machine.ts";
 
 const secrets =
@@ -9,7 +10,7 @@ RECOVERY_X PASSPHRASE DEPLOY_KEY aws_profile`.split(/\s+/);
 const steering =
   `LD_PRELOAD LD_LIBRARY_PATH DYLD_INSERT_LIBRARIES PATH NODE_OPTIONS BASH_ENV ENV PYTHONPATH PERL5LIB
 PERL5OPT RUBYOPT GIT_SSH_COMMAND GIT_CONFIG_COUNT GIT_EXTERNAL_DIFF JAVA_TOOL_OPTIONS npm_config_script_shell
-NPM_CONFIG_PREFIX RUSTC_WRAPPER GLIBC_TUNABLES HOME TMPDIR SHELLOPTS PS4 IFS PAGER EDITOR BASH_FUNC_x ld_preload`.split(
+NPM_CONFIG_PREFIX RUSTC_WRAPPER GLIBC_TUNABLES HOME TMPDIR SHELLOPTS PS4 IFS PAGER EDITOR BASH_FUNC_x ld_preload HTTPS_PROXY http_proxy GOFLAGS MAKEFLAGS LESSOPEN SSH_ASKPASS PYTHONSTARTUP NODE_PATH CC XDG_CONFIG_HOME`.split(
     /\s+/,
   );
 
@@ -62,7 +63,19 @@ test.each([
 });
 
 test("ordinary names are neither secret nor steering", () => {
-  for (const name of ["CI", "NODE_ENV", "LANG", "LC_ALL", "TERM", "DEBUG", "KEYBOARD", "MONKEY"]) {
+  for (const name of [
+    "CI",
+    "NODE_ENV",
+    "LANG",
+    "LC_ALL",
+    "TERM",
+    "DEBUG",
+    "KEYBOARD",
+    "MONKEY",
+    "RUST_BACKTRACE",
+    "GIT_AUTHOR_NAME",
+    "CCX",
+  ]) {
     expect([name, isSecretName(name), isSteeringName(name)]).toEqual([name, false, false]);
   }
 });
