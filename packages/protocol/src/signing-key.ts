@@ -51,10 +51,28 @@ export function encodePublicKey(publicKey: Uint8Array): string {
   return encodeBase64Unpadded(publicKey);
 }
 
-/** The raw 32 bytes; undefined when it is not a public key. */
+/** The raw 32 bytes; undefined when it is not a public key, or one whose signatures anybody can make. */
 export function decodePublicKey(text: string): Uint8Array | undefined {
   const bytes = decodeBase64Unpadded(text);
-  return bytes?.length === 32 ? bytes : undefined;
+  return bytes?.length === 32 && !isSmallOrder(bytes) ? bytes : undefined;
+}
+
+/** The encodings of the curve's points of order 1, 2, 4 and 8, their sign bit cleared; the last two are not reduced. */
+const smallOrder: ReadonlySet<string> = new Set([
+  "0000000000000000000000000000000000000000000000000000000000000000",
+  "0100000000000000000000000000000000000000000000000000000000000000",
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+  "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+  "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+  "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+]);
+
+/** A point of small order is a key without a secret: one signature of it fits many messages. */
+export function isSmallOrder(publicKey: Uint8Array): boolean {
+  const point = Buffer.from(publicKey);
+  point.writeUInt8(point.readUInt8(31) & 0x7f, 31);
+  return smallOrder.has(point.toString("hex"));
 }
 
 /** Ready for node:crypto. Making one costs half a verification, so the latest are kept. */

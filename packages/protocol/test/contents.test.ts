@@ -1,4 +1,13 @@
-import { type EventType, EventTypes, parseContent, schemas } from "@mx-agent/protocol";
+import {
+  type EventType,
+  EventTypes,
+  generateSigningKey,
+  parseContent,
+  schemas,
+  signContent,
+  verifySignature,
+} from "@mx-agent/protocol";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { examples } from "./examples.ts";
 
@@ -60,6 +69,33 @@ describe.each(types)("%s", (type) => {
 
 test("every event type has a schema and nothing else has", () => {
   expect(Object.keys(schemas).sort()).toEqual([...types].sort());
+});
+
+describe("whatever a stranger sends", () => {
+  test("is judged without an exception, and what is taken can be signed and verified", () => {
+    const key = generateSigningKey();
+    const binding = { room_id: "!r:x", type: "t", sender: "@a:x", device_id: "D" };
+    const change = fc.tuple(
+      fc.constantFrom(...types),
+      fc.nat(),
+      fc.oneof(fc.jsonValue(), fc.constant(undefined)),
+    );
+    fc.assert(
+      fc.property(
+        change,
+        fc.dictionary(fc.string(), fc.jsonValue(), { maxKeys: 2 }),
+        ([type, at, value], extra) => {
+          const names = Object.keys(examples[type].content);
+          const content = { ...extra, ...changed(type, names[at % names.length] ?? "", value) };
+          const parsed = parseContent(type, content);
+          if (!parsed.ok) return parsed.problem !== "";
+          const signed = signContent(parsed.value, key, binding);
+          return verifySignature(JSON.parse(JSON.stringify(signed)), key.publicKey) === "ok";
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
 });
 
 describe("nested objects take no fields that the protocol does not name", () => {

@@ -3,7 +3,9 @@ import {
   type Binding,
   canonicalBytes,
   claimedKeyId,
+  decodePublicKey,
   EventTypes,
+  encodePublicKey,
   exportSeed,
   fingerprintOf,
   generateSigningKey,
@@ -238,6 +240,39 @@ describe("keys", () => {
     const digest = "Zmh6rfhivXdsj8GLjp+OIAiXFIVu4jOzkCpZHQ1fKSU";
     expect(keyIdOf(new Uint8Array(32))).toBe(`mxagent-ed25519:${digest}`);
     expect(fingerprintOf(new Uint8Array(32))).toBe(`SHA256:${digest}`);
+  });
+});
+
+describe("a public key without a secret", () => {
+  const points = [
+    "00".repeat(32),
+    `01${"00".repeat(31)}`,
+    `01${"00".repeat(30)}80`,
+    `${"00".repeat(31)}80`,
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    `ec${"ff".repeat(30)}7f`,
+    `ed${"ff".repeat(30)}7f`,
+    `ee${"ff".repeat(30)}7f`,
+  ].map((hex) => Buffer.from(hex, "hex"));
+  /** R is the neutral point and S is 0: it fits whenever the key drops out of the equation. */
+  const forged = Buffer.concat([Buffer.from([1]), Buffer.alloc(63)]);
+  const messages = Array.from({ length: 64 }, (_, n) => Buffer.from(`message ${n}`));
+
+  test.each(points.map((point) => ({ point })))(
+    "number %# is no key to approve, and verifies nothing",
+    ({ point }) => {
+      expect(decodePublicKey(encodePublicKey(point))).toBeUndefined();
+      for (const message of messages)
+        expect(verifyRaw(message, forged.toString("base64"), point)).toBe(false);
+    },
+  );
+
+  test("though another implementation takes such a signature for many a message", () => {
+    for (const point of points)
+      expect(messages.some((message) => nacl.sign.detached.verify(message, forged, point))).toBe(true);
   });
 });
 
