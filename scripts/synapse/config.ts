@@ -93,6 +93,8 @@ export function writeConfig(
     enable_registration_without_verification: true,
     // A password hash of the usual cost takes a quarter of a second of a small machine, for every user.
     bcrypt_rounds: 4,
+    // By default a sync that is asked for again with the same position gets the same answer for two minutes.
+    caches: { sync_response_cache_duration: 0 },
     report_stats: false,
     trusted_key_servers: [],
     suppress_key_server_warning: true,

@@ -18,6 +18,9 @@ const opaque: Record<string, string> = {
   end: "position",
   filter_id: "filter",
   etag: "etag",
+  // Synapse repeats the version that was asked for.
+  current_version: "version",
+  total_room_count_estimate: "estimate",
 };
 
 /** Fields that are not compared: made up by the server, or Synapse's own from before the specification. */
@@ -37,13 +40,13 @@ const ignored = new Set([
 /** Fields that Synapse copies to an event's top level, as they were before the first release of the specification. */
 const legacy = new Set(["user_id", "prev_content", "redacted_because"]);
 
-const vendor = /^(org\.matrix\.|io\.element\.|uk\.|fi\.|com\.)/;
+const vendor = /^(org\.matrix|io\.element|uk|fi|im|us|dev)\./;
 const eventId = /^\$[A-Za-z0-9_+/-]{20,}(:.+)?$/;
 const roomId = /^![A-Za-z0-9_-]{10,}(:.+)?$/;
 const mxc = /^mxc:\/\/[^/]+\/.+$/;
 
 /** Lists whose order means something; every other list is sorted. */
-const ordered = new Set(["timeline.events", "events_before", "events_after", "actions"]);
+const ordered = new Set(["timeline.events", "events_before", "events_after", "override", "underride"]);
 /** Answers whose `chunk` is a stretch of a timeline. */
 const timelineAnswer = /\/(messages|relations|context)\b/;
 
@@ -52,7 +55,7 @@ type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 /** Names that are given out as ids appear; one for each scenario, so that an id keeps its name in it. */
 export class Names {
   readonly #given = new Map<string, string>();
-  #next = { $: 1, "!": 1, "mxc:": 1 };
+  readonly #next = new Map<string, number>();
 
   /** Names an id in advance: a device, say. */
   give(id: string, name: string): void {
@@ -64,10 +67,25 @@ export class Names {
     if (given !== undefined) return given;
     const kind = kindOf(text);
     if (!kind) return text;
-    const name = `${kind}${this.#next[kind]++}`;
+    const name = this.#numbered(kind);
     this.#given.set(text, name);
     if (kind === "mxc:") this.#given.set(text.replace(/.*\//, ""), name);
     return name;
+  }
+
+  /**
+   * Names an event after what it is, where it was not sent by the scenario itself: so an event that one
+   * server shows and the other does not changes no other's name.
+   */
+  ofEvent(id: string, what: string): void {
+    if (kindOf(id) !== "$" || this.#given.has(id)) return;
+    this.#given.set(id, this.#numbered(`$${what}#`));
+  }
+
+  #numbered(kind: string): string {
+    const number = this.#next.get(kind) ?? 1;
+    this.#next.set(kind, number + 1);
+    return `${kind}${number}`;
   }
 
   /** Replaces the ids and positions in a path, which may be encoded, and hold JSON. */
@@ -101,7 +119,23 @@ function decode(part: string): string {
 /** The answer to a request for `path`, as it is compared. `names` learns the ids that are new in it. */
 export function normalise(path: string, body: unknown, names: Names): Json {
   const chunk = timelineAnswer.test(path) ? "timeline.events" : "chunk";
-  return named(pruned(body as Json, ""), names, "", chunk);
+  const whole = pruned(body as Json, "");
+  // Every part of a sync may be left out when it is empty.
+  const kept = path.includes("/sync") && !path.includes("/sync/") ? withoutEmpty(whole) : whole;
+  nameEvents(kept, names, /!\w{10,}(:[a-z]+)?/.exec(decode(path))?.[0] ?? "");
+  return named(kept, names, "", chunk);
+}
+
+function withoutEmpty(value: Json, key = ""): Json {
+  // What an event says is taken as it is.
+  if (typeof value !== "object" || value === null || Array.isArray(value) || key === "content") return value;
+  const kept: Record<string, Json> = {};
+  for (const [name, item] of Object.entries(value)) {
+    const inner = name === "events" && Array.isArray(item) ? item : withoutEmpty(item, name);
+    if (typeof inner === "object" && inner !== null && Object.keys(inner).length === 0) continue;
+    kept[name] = inner;
+  }
+  return kept;
 }
 
 function pruned(value: Json, key: string): Json {
@@ -114,12 +148,27 @@ function pruned(value: Json, key: string): Json {
     if (isEvent && legacy.has(name)) continue;
     const kind = opaque[name];
     if (kind !== undefined && typeof inner !== "object") kept[name] = `<${kind}>`;
-    else kept[name] = pruned(inner, key === "timeline" ? `timeline.${name}` : name);
+    else kept[name] = pruned(inner, name);
   }
   // An empty `unsigned` and none are the same.
   if (typeof kept.unsigned === "object" && kept.unsigned !== null && Object.keys(kept.unsigned).length === 0)
     delete kept.unsigned;
   return kept;
+}
+
+/** `room` is the one whose events these are, where the events do not say it. */
+function nameEvents(value: Json, names: Names, room: string): void {
+  if (typeof value !== "object" || value === null) return;
+  if (Array.isArray(value)) {
+    for (const item of value) nameEvents(item, names, room);
+    return;
+  }
+  const { event_id: id, type, state_key: key, room_id: own } = value;
+  const where = typeof own === "string" ? own : room;
+  if (typeof id === "string" && typeof type === "string")
+    names.ofEvent(id, `${type}${typeof key === "string" ? `/${key}` : ""}@${names.of(where)}`);
+  for (const [name, inner] of Object.entries(value))
+    nameEvents(inner, names, kindOf(name) === "!" ? name : where);
 }
 
 function named(value: Json, names: Names, key: string, chunk: string): Json {

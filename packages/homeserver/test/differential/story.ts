@@ -149,6 +149,8 @@ export const enc = encodeURIComponent;
 /** One scenario being played on one server: who is in it, and what was said. */
 export class Story {
   readonly calls: Call[] = [];
+  /** The bodies sent, beside `calls`. */
+  readonly sent: unknown[] = [];
   /** What contradicts the specification, each with its call. */
   readonly problems: string[] = [];
   readonly names = new Names();
@@ -232,6 +234,7 @@ export class Story {
     const { method, path } = exchange.request;
     const short = path.startsWith(`${client}/v3`) ? path.slice(`${client}/v3`.length) : path;
     const call = `${person.name} ${method} ${this.names.inPath(short)}`;
+    this.sent.push(exchange.request.body);
     this.calls.push({
       call,
       ...(shows !== undefined && { shows }),
@@ -248,9 +251,13 @@ export class Story {
 
 export const passwordOf = (name: string) => `the password of ${name}`;
 
+/** What may be shown inline ("Serving inline content"); of everything else the type does not matter. */
+const inlineTypes = /^(text\/(css|plain|csv)|application\/(json|ld\+json)|image\/|video\/|audio\/)/;
+
 function contentOf(exchange: Exchange): Record<string, string | number | null> {
+  const type = exchange.headers.get("content-type")?.toLowerCase() ?? "";
   return {
-    type: exchange.headers.get("content-type"),
+    type: inlineTypes.test(type) ? type : "<never inline>",
     disposition: exchange.headers.get("content-disposition"),
     bytes: exchange.bytes.length,
   };

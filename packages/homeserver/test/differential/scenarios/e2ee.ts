@@ -55,7 +55,7 @@ function oneTimeKey(person: Person, seed: number, n: number, fallback = false): 
 
 const sync = (person: Person, since?: string) =>
   person.get(
-    `/sync?timeout=0&filter=${enc('{"room":{"rooms":[]},"presence":{"types":[]},"account_data":{"types":[]}}')}${
+    `/sync?timeout=0&filter=${enc('{"room":{"timeline":{"limit":1}},"presence":{"types":[]},"account_data":{"types":[]}}')}${
       since === undefined ? "" : `&since=${enc(since)}`
     }`,
   );

@@ -55,7 +55,9 @@ function transitions(before: Before, rule: Rule): Scenario {
     name: `from ${before} with join rule ${rule}`,
     async play(story) {
       const [alice, bob, carol] = await story.people("alice", "bob", "carol");
-      for (const attempt of Object.values(attempts)) {
+      for (const [what, attempt] of Object.entries(attempts)) {
+        // Whether somebody who never was there can be unbanned is left open; Synapse writes a leave event.
+        if (before === "nothing" && what === "alice unbans bob") continue;
         const room = await alice.room({
           preset: "private_chat",
           initial_state: [{ type: "m.room.join_rules", content: { join_rule: rule } }],

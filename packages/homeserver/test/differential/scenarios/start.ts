@@ -16,7 +16,6 @@ export const start: Scenario[] = [
       await alice.get("/thirdparty/protocols");
       await alice.get("/_matrix/client/v1/media/config");
       await alice.get("/joined_rooms");
-      await alice.get("/notifications");
       await alice.get("/register/available?username=free.name");
       await alice.get(`/register/available?username=${story.localpart("alice")}`, "a taken name");
       await alice.get("/register/available?username=No%20Spaces", "a name that is none");

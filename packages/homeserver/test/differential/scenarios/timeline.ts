@@ -21,7 +21,7 @@ export const timeline: Scenario[] = [
       await alice.put(`${path}/m.room.message/five`, { n: 2 ** 53 }, "too large an integer");
       await alice.put(`${path}/m.room.message/six`, text("x".repeat(70_000)), "too large an event");
       await alice.put(`${path}/${"t".repeat(300)}/seven`, {}, "too long a type");
-      await alice.put(`${path}/m.room.message/eight`, { text: "\ud83d\ude00 \u0000 é" });
+      await alice.put(`${path}/m.room.message/eight`, text("\ud83d\ude00 \u0001 é"));
       await alice.post(`${path}/m.room.message/nine`, text("x"), "a method that it has not");
       await bob.put(`${path}/m.room.message/one`, text("x"), "from outside");
       await alice.put(`/rooms/${enc("!nowhere:localhost")}/send/m.room.message/one`, text("x"));
@@ -52,7 +52,6 @@ export const timeline: Scenario[] = [
       await alice.get(`${path}?dir=b&filter=${filter({ types: ["m.room.message"], senders: [bob.id] })}`);
       await alice.get(`${path}?dir=b&limit=50&filter=${filter({ not_types: ["m.room.*"] })}`);
       await alice.get(`${path}?dir=b&limit=2&filter=${filter({ lazy_load_members: true })}`);
-      await alice.get(`${path}?limit=1`, "without a direction");
       await alice.get(`${path}?dir=x`);
       await alice.get(`${path}?dir=b&limit=x`);
       await alice.get(`${path}?dir=b&limit=-1`);
