@@ -1,24 +1,14 @@
-/** From the document to the policy in force: names found on the machine, patterns compiled, mistakes told. */
-import { denyCodes, isDenyCode } from "./codes.ts";
+import { Lookup } from "./lookup.ts";
 import type { Machine } from "./machine.ts";
-import type {
-  AllowedCommand,
-  AllowedDirectory,
-  ApprovalRule,
-  Entry,
-  LoadedPolicy,
-  Room,
-  Tool,
-  ToolSelector,
-} from "./model.ts";
+import type { ApprovalRule, Entry, LoadedPolicy, Room, Tool, ToolSelector } from "./model.ts";
 import { parseDocument } from "./parse.ts";
-import { absolutePath, isInside } from "./paths.ts";
 import { compilePattern, type Pattern } from "./patterns.ts";
 import type { KeyPath } from "./positions.ts";
 import type { Report } from "./problems.ts";
-import type { AgentTable, Document, RoomTable, TestTable } from "./schema.ts";
+import type { AgentTable, Document, RoomTable } from "./schema.ts";
 import { compileExecution, compileSettings, type Execution, type ShowPaths } from "./settings.ts";
 import { didYouMean } from "./suggest.ts";
+import { compileTest } from "./test-block.ts";
 import { compileTool, parseSelector } from "./tools.ts";
 
 /**
@@ -44,18 +34,18 @@ const groupName = /^[A-Za-z0-9_.-]{1,64}$/;
 class Compiler {
   readonly #document: Document;
   readonly #report: Report;
-  readonly #machine: Machine;
+  readonly #lookup: Lookup;
   readonly #groups = new Map<string, Set<string>>();
   readonly #usedGroups = new Set<string>();
   readonly #tools = new Map<string, Tool>();
   readonly #show: ShowPaths = (list, path) =>
-    this.#list(list, path, (written, at) => this.#shown(written, at));
+    this.#list(list, path, (written, at) => this.#lookup.shown(written, at));
   readonly #execution: Execution;
 
   constructor(document: Document, report: Report, machine: Machine) {
     this.#document = document;
     this.#report = report;
-    this.#machine = machine;
+    this.#lookup = new Lookup(report, machine);
     this.#execution = compileExecution(document.execution ?? {}, report, this.#show);
   }
 
@@ -64,8 +54,8 @@ class Compiler {
     for (const [name, members] of Object.entries(document.groups ?? {})) this.#group(name, members);
     for (const [name, table] of Object.entries(document.tools ?? {})) {
       const tool = compileTool(name, table, ["tools", name], this.#report, {
-        command: (written, path) => this.#command(written, path),
-        directory: (written, path) => this.#directory(written, path),
+        command: (written, path) => this.#lookup.command(written, path),
+        directory: (written, path) => this.#lookup.shownDirectory(written, path),
       });
       if (tool) this.#tools.set(name, tool);
     }
@@ -83,32 +73,10 @@ class Compiler {
       rooms,
       groups: this.#groups,
       tools: this.#tools,
-      tests: (document.test ?? []).map((table, index) => this.#test(table, ["test", index])),
+      tests: (document.test ?? []).map((table, index) => compileTest(table, ["test", index], this.#report)),
       warnings: this.#report.warnings,
       place: (path: KeyPath) => this.#report.place(path),
     };
-  }
-
-  #test(table: TestTable, path: KeyPath) {
-    const { command, tool, args } = table.request;
-    if ((command === undefined) === (tool === undefined)) {
-      this.#report.add([...path, "request"], "must have a command or a tool, and not both");
-    }
-    if (args !== undefined && tool === undefined)
-      this.#report.add([...path, "request", "args"], "args are for a tool");
-    const code = table.expect.startsWith("deny:") ? table.expect.slice("deny:".length) : null;
-    const known = code === null ? ["allow", "hold", "deny"].includes(table.expect) : isDenyCode(code);
-    if (!known) {
-      const hint =
-        code === null
-          ? didYouMean(table.expect, ["allow", "hold", "deny"])
-          : didYouMean(code, Object.keys(denyCodes));
-      this.#report.add(
-        [...path, "expect"],
-        `must be allow, hold, deny or deny:CODE, and is ${JSON.stringify(table.expect)}${hint}`,
-      );
-    }
-    return { table, place: this.#report.place(path) };
   }
 
   #group(name: string, members: string[]): void {
@@ -177,10 +145,12 @@ class Compiler {
       rank,
       allowExec: table.allow_exec ?? room.raw_exec_default === "allow",
       commands: this.#list(table.allow_commands, [...path, "allow_commands"], (written, at) =>
-        this.#command(written, at),
+        this.#lookup.command(written, at),
       ),
       directories: this.#list(table.allow_cwd, [...path, "allow_cwd"], (written, at) =>
-        settings.sandbox === "none" ? this.#directory(written, at) : this.#shownDirectory(written, at),
+        settings.sandbox === "none"
+          ? this.#lookup.directory(written, at)
+          : this.#lookup.shownDirectory(written, at),
       ),
       denyArguments: this.#list(table.deny_args_regex, [...path, "deny_args_regex"], (source, at) =>
         this.#pattern(source, at),
@@ -226,7 +196,7 @@ class Compiler {
         return [];
       }
       if (rule.command === undefined) return [{ kind: "arguments", args }];
-      const command = this.#command(rule.command, [...at, "command"]);
+      const command = this.#lookup.command(rule.command, [...at, "command"]);
       return command ? [{ kind: "command", command, args }] : [];
     });
   }
@@ -246,84 +216,4 @@ class Compiler {
       return null;
     }
   }
-
-  #command(written: string, path: KeyPath): AllowedCommand | null {
-    const name = written.includes("/") ? absolutePath(written, this.#machine.home) : written;
-    if (
-      name === null ||
-      /[\0*?]/.test(written) ||
-      written.trim() !== written ||
-      written === "." ||
-      written === ".."
-    ) {
-      this.#report.add(
-        path,
-        `${JSON.stringify(written)} must be a bare name or an absolute path; there are no wildcards, and arguments go elsewhere`,
-      );
-      return null;
-    }
-    const found = this.#machine.resolveCommand(name, null);
-    if (!found)
-      this.#report.warn(
-        "not_found",
-        path,
-        `${JSON.stringify(written)} is not there, and allows nothing until the policy is loaded again`,
-      );
-    return { written, found };
-  }
-
-  #directory(written: string, path: KeyPath): AllowedDirectory | null {
-    const absolute = absolutePath(written, this.#machine.home);
-    if (absolute === null) {
-      this.#report.add(path, notAbsolute(written));
-      return null;
-    }
-    const found = this.#machine.resolveDirectory(absolute);
-    if (!found)
-      this.#report.warn("not_found", path, `${JSON.stringify(written)} is no directory that can be entered`);
-    return { written, path: found?.path ?? absolute, found };
-  }
-
-  /** A directory that a sandbox will show. */
-  #shownDirectory(written: string, path: KeyPath): AllowedDirectory | null {
-    const directory = this.#directory(written, path);
-    if (directory) this.#refusePrivate(directory.path, written, path);
-    return directory;
-  }
-
-  /** A path that is not there is left out: a sandbox can show only what is. */
-  #shown(written: string, path: KeyPath): string | null {
-    const absolute = absolutePath(written, this.#machine.home);
-    if (absolute === null) {
-      this.#report.add(path, notAbsolute(written));
-      return null;
-    }
-    const { resolvePath } = this.#machine;
-    const real = resolvePath
-      ? resolvePath(absolute)
-      : (this.#machine.resolveDirectory(absolute)?.path ?? null);
-    this.#refusePrivate(real ?? absolute, written, path);
-    if (real === null)
-      this.#report.warn(
-        "not_found",
-        path,
-        `${JSON.stringify(written)} is not there, and is not shown until the policy is loaded again`,
-      );
-    return real;
-  }
-
-  #refusePrivate(real: string, written: string, path: KeyPath): void {
-    const found = this.#machine.private_paths?.find(
-      (hidden) => isInside(real, hidden) || isInside(hidden, real),
-    );
-    if (found === undefined) return;
-    this.#report.add(
-      path,
-      `${JSON.stringify(written)} ${isInside(real, found) ? "lies in" : "holds"} ${found}, which no run may see: name a deeper directory`,
-    );
-  }
-}
-
-function notAbsolute(written: string): string {
-  return `${JSON.stringify(written)} must be an absolute path without . and ..`;
 }

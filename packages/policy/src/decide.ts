@@ -8,11 +8,12 @@
  */
 import { type DenyCode, denyCodes } from "./codes.ts";
 import type { Decision, Denial, Permission, PolicyRequest, PolicyStep } from "./decision.ts";
-import { askEntry, entryChecks, type Outcome, type Refusal } from "./entry.ts";
+import { askEntry, type Outcome } from "./entry.ts";
 import { combine } from "./grant.ts";
 import type { Machine } from "./machine.ts";
 import type { Entry, LoadedPolicy, Policy, Room } from "./model.ts";
 import { showProblem } from "./problems.ts";
+import { entryChecks, type Refusal } from "./program.ts";
 
 /** Whether what is asked is denied, held or allowed, with which limits, and why. */
 export function decide(loaded: LoadedPolicy, request: PolicyRequest, machine: Machine): Decision {

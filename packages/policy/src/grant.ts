@@ -1,8 +1,8 @@
 /** What several entries allow, combined: the widest of each, then the tighter of that and what was asked. */
 import type { Grant, GrantedSandbox, PolicyRequest } from "./decision.ts";
-import type { Program } from "./entry.ts";
 import { inheritable } from "./environment.ts";
 import type { Entry, Settings } from "./model.ts";
+import type { Program } from "./program.ts";
 
 export interface Allowed {
   entry: Entry;

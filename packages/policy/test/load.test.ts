@@ -285,6 +285,16 @@ test.each([
   expect(problems(`${entry}${key} = ["${path}"]\n`, own)[0]?.message).toMatch(/no run may see/);
 });
 
+test("a tool in our own directories is a problem, also where a link leads there", () => {
+  const linked = paperMachine({
+    directories: ["/home/operator/.config/mx-agent"],
+    links: { "/srv/tool": "/home/operator/.config/mx-agent", "/cfg": "/home/operator/.config" },
+    private_paths: ["/cfg/mx-agent"],
+  });
+  const text = '[tools.t]\nversion = "1.0.0"\ncommand = ["git"]\ncwd = "/srv/tool"\n';
+  expect(problems(text, linked)).toMatchObject([{ line: 4, key: "tools.t.cwd" }]);
+});
+
 test("a directory beside our own ones is no problem, and ~ is the home", () => {
   expect(problems(`${entry}allow_cwd = ["~/code"]\n`, own)).toEqual([]);
 });
