@@ -10,7 +10,10 @@ export interface Peer {
 
 export interface CallContext<M extends MethodName> {
   peer: Peer;
-  /** Aborted when the client cancels the call or goes away. */
+  /**
+   * Aborted with MX_CANCELLED when the client cancels the call or goes away, and with MX_NOT_RUNNING
+   * when this server closes: its client may come back and ask again.
+   */
   signal: AbortSignal;
   /** Sends one output item; resolves when the reader's window has room for the next. */
   send(item: Output<M>): Promise<void>;

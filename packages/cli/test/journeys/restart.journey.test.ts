@@ -1,0 +1,141 @@
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isAlive } from "../../src/background/alive.ts";
+import {
+  eventually,
+  everydayCommands,
+  policyFor,
+  type TwoDaemons,
+  twoDaemons,
+} from "../support/two-daemons.ts";
+
+let they: TwoDaemons;
+beforeAll(async () => {
+  they = await twoDaemons();
+});
+afterAll(() => they?.close());
+
+/** A command that says `first`, waits for a line in a FIFO, says it, and notes each start in a file. */
+async function held(
+  name: string,
+): Promise<{ words: string[]; release(line: string): Promise<void>; starts(): Promise<number> }> {
+  const fifo = join(they.project, `${name}.fifo`);
+  const starts = join(they.project, `${name}.starts`);
+  await promisify(execFile)("mkfifo", [fifo]);
+  return {
+    words: [
+      "sh",
+      "-c",
+      `echo started >> ${starts}; echo first; read line < ${fifo}; echo then $line; exit 4`,
+    ],
+    release: (line) => writeFile(fifo, `${line}\n`),
+    starts: async () => (await readFile(starts, "utf8")).trim().split("\n").length,
+  };
+}
+
+const outcome = { code: 4, stdout: "first\nthen go\n" };
+
+describe("a caller who waits gets output and outcome, and the command runs once", () => {
+  test("when the caller's daemon is restarted in between", async () => {
+    const command = await held("caller-restart");
+    const live = they.execLive(command.words, ["--stdin", "none"]);
+    await live.until("first\n");
+    await they.laptop.ask(["daemon", "restart"]);
+    await command.release("go");
+    expect(await live.ended).toMatchObject(outcome);
+    expect(await command.starts()).toBe(1);
+  });
+
+  test("when the caller's daemon is killed in between", async () => {
+    const command = await held("caller-kill");
+    const live = they.execLive(command.words, ["--stdin", "none"]);
+    await live.until("first\n");
+    const pid = await they.laptop.daemonPid();
+    process.kill(pid, "SIGKILL");
+    await eventually(async () => !isAlive(pid));
+    await they.laptop.startDaemon();
+    await command.release("go");
+    expect(await live.ended).toMatchObject(outcome);
+    expect(await command.starts()).toBe(1);
+  });
+
+  test("when the executing daemon is restarted in between", async () => {
+    const command = await held("executor-restart");
+    const live = they.execLive(command.words, ["--stdin", "none"]);
+    await live.until("first\n");
+    await they.builder.ask(["daemon", "restart"]);
+    await command.release("go");
+    expect(await live.ended).toMatchObject(outcome);
+    expect(await command.starts()).toBe(1);
+  });
+
+  test("when the executing daemon is killed in between", async () => {
+    const command = await held("executor-kill");
+    const live = they.execLive(command.words, ["--stdin", "none"]);
+    await live.until("first\n");
+    const pid = await they.builder.daemonPid();
+    process.kill(pid, "SIGKILL");
+    await eventually(async () => !isAlive(pid));
+    await command.release("go");
+    await they.builder.startDaemon();
+    expect(await live.ended).toMatchObject(outcome);
+    expect(await command.starts()).toBe(1);
+  });
+
+  test("when the homeserver is killed in between", async () => {
+    const command = await held("homeserver-kill");
+    const live = they.execLive(command.words, ["--stdin", "none"]);
+    await live.until("first\n");
+    await they.homeserver.kill("SIGKILL");
+    await command.release("go");
+    await they.homeserver.restart();
+    expect(await live.ended).toMatchObject(outcome);
+    expect(await command.starts()).toBe(1);
+  });
+});
+
+test("a request for a daemon that is down is run when it is back", async () => {
+  await they.builder.run(["daemon", "stop"]);
+  const live = they.execLive(["echo", "late"]);
+  await eventually(async () => {
+    const list = await they.laptop.ask<{ state: string }[]>(["invocation", "list", "--running"]);
+    return list.length === 1;
+  });
+  await they.builder.startDaemon();
+  expect(await live.ended).toMatchObject({ code: 0, stdout: "late\n" });
+});
+
+describe("a command that mx-agent started", () => {
+  const operator = "policy explain req_00000000000000000000000000 --json";
+  const asChild = (line: string) => {
+    const mx = `MX_AGENT_HOME=${they.builder.home} ${they.builder.command.join(" ")}`;
+    return they.exec(["sh", "-c", line.replaceAll("MX", mx)], { flags: ["--stdin", "none"] });
+  };
+
+  test("may ask the daemon what agents may", async () => {
+    expect(await asChild("MX agent list --json")).toMatchObject({ code: 0 });
+  });
+
+  test("may not act as the operator", async () => {
+    const ended = await asChild(`MX ${operator}`);
+    expect(ended.stdout).toContain("MX_PEER_STARTED_HERE");
+    expect(ended.code).toBe(77);
+  });
+
+  test("may not act as the operator from a session of its own, either", async () => {
+    const out = join(they.project, "escaped");
+    await asChild(`setsid sh -c '(MX ${operator} > ${out} 2>&1; echo done >> ${out}) & sleep 3'`);
+    await eventually(async () => (await readFile(out, "utf8")).includes("done"));
+    expect(await readFile(out, "utf8")).toContain("MX_PEER_STARTED_HERE");
+  });
+
+  test("sees nothing of the daemon's environment that is a secret", async () => {
+    await they.builder.setPolicy(policyFor(they.room, they.laptop.user, everydayCommands, they.project));
+    const ended = await they.exec(["env"]);
+    expect(ended.code).toBe(0);
+    expect(ended.stdout).not.toMatch(/MX_AGENT|TOKEN|PASSWORD|SECRET/i);
+  });
+});

@@ -1,0 +1,251 @@
+import { execFile } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { connect } from "@mx-agent/ipc/client";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { type Machine, startMachine } from "../support/machine.ts";
+import { approve, eventually, shareWorkspace } from "../support/two-daemons.ts";
+
+let homeserver: TestHomeserver;
+let alice: Machine;
+let bob: Machine;
+beforeAll(async () => {
+  homeserver = await startHomeserverForTests();
+  [alice, bob] = await Promise.all([
+    startMachine({ name: "alice", homeserver }),
+    startMachine({ name: "bob", homeserver }),
+  ]);
+});
+afterAll(async () => {
+  await Promise.all([alice?.close(), bob?.close()]);
+  await homeserver?.close();
+});
+
+interface Workspace {
+  room_id: string;
+  name: string;
+  alias: string | null;
+  membership: string;
+  encrypted: boolean;
+  member_count: number;
+  inviter: string | null;
+}
+const workspaces = (machine: Machine) => machine.ask<Workspace[]>(["workspace", "list"]);
+const create = (machine: Machine, ...args: string[]) =>
+  machine.ask<Workspace>(["workspace", "create", ...args, "--no-e2ee"]);
+
+describe("a workspace", () => {
+  test("is made, invited to, accepted, listed and left", async () => {
+    const made = await create(alice, "garden", "--invite", bob.user);
+    expect(made).toMatchObject({ name: "garden", encrypted: false, membership: "join" });
+    const invited = async () => (await workspaces(bob)).find(({ room_id }) => room_id === made.room_id);
+    await eventually(async () => (await invited())?.membership === "invite");
+    expect((await invited())?.inviter).toBe(alice.user);
+    expect(await bob.ask(["workspace", "accept", made.room_id, "--no-e2ee"])).toMatchObject({
+      membership: "join",
+    });
+    await eventually(async () => {
+      const members = await alice.ask<{ user_id: string; membership: string }[]>([
+        ...["workspace", "members", "--room", "garden"],
+      ]);
+      return members.some(({ user_id, membership }) => user_id === bob.user && membership === "join");
+    });
+    expect(await bob.ask(["workspace", "leave", made.room_id])).toEqual({ room_id: made.room_id });
+    await eventually(async () => (await invited())?.membership !== "join");
+  });
+
+  test("is accepted by the name that the list of invitations shows", async () => {
+    await create(alice, "orchard", "--invite", bob.user);
+    await eventually(async () => (await workspaces(bob)).some(({ name }) => name === "orchard"));
+    expect(await bob.ask(["workspace", "accept", "orchard", "--no-e2ee"])).toMatchObject({ name: "orchard" });
+  });
+
+  test("is joined by its alias by whoever was invited", async () => {
+    const alias = `meadow-${alice.home.slice(-6).toLowerCase()}`;
+    const made = await create(alice, "meadow", "--alias", alias);
+    expect(made.alias).toBe(`#${alias}:${homeserver.name}`);
+    await alice.ask(["workspace", "invite", bob.user, "--room", made.room_id]);
+    const joined = await bob.ask<Workspace>(["workspace", "join", made.alias ?? "", "--no-e2ee"]);
+    expect(joined.room_id).toBe(made.room_id);
+  });
+
+  test("is not joined by who was not invited, and the server's refusal is told", async () => {
+    const made = await create(alice, "cellar");
+    const refused = await bob.run(["workspace", "join", made.room_id, "--no-e2ee"]);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toMatch(/M_FORBIDDEN/);
+  });
+
+  test("that is not encrypted is not joined without saying so", async () => {
+    const made = await create(alice, "kitchen", "--invite", bob.user);
+    await eventually(async () => (await workspaces(bob)).some(({ room_id }) => room_id === made.room_id));
+    const refused = await bob.run(["workspace", "accept", made.room_id]);
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toContain("--no-e2ee");
+  });
+
+  test("gives power to whom it is granted", async () => {
+    const made = await create(alice, "tower");
+    await alice.ask(["workspace", "invite", bob.user, "--room", made.room_id]);
+    await bob.ask(["workspace", "join", made.room_id, "--no-e2ee"]);
+    expect((await bob.run(["agent", "register", "--room", made.room_id])).code).not.toBe(0);
+    expect(await alice.ask(["workspace", "grant", bob.user, "--room", made.room_id])).toMatchObject({
+      power_level: 50,
+    });
+    await bob.ask(["agent", "register", "--room", made.room_id, "--agent", "bob"]);
+    expect(
+      (await alice.run(["workspace", "grant", bob.user, "--level", "many", "--room", "tower"])).code,
+    ).toBe(64);
+  });
+
+  test("says which project it is about", async () => {
+    const made = await create(alice, "project");
+    const repository = join(alice.home, "repository");
+    await mkdir(repository);
+    const git = (...args: string[]) => promisify(execFile)("git", ["-C", repository, ...args]);
+    await git("init", "-q");
+    await git("remote", "add", "origin", "https://user:secret@example.org/thing.git");
+    await alice.ask(["workspace", "attach", repository, "--room", made.room_id]);
+    const status = await alice.run(["workspace", "status", "--room", made.room_id, "--json"]);
+    expect(status.code).toBe(0);
+    expect(status.stdout).not.toContain("secret");
+  });
+
+  test("that nobody knows is 3", async () => {
+    const ended = await alice.run(["workspace", "members", "--room", "atlantis"]);
+    expect(ended.code).toBe(3);
+    expect(ended.stderr).toContain("atlantis");
+  });
+});
+
+describe("agents", () => {
+  test("see each other, answer each other, and go", async () => {
+    const room = await shareWorkspace(alice, bob);
+    const listed = await alice.ask<{ agent_id: string; mine: boolean; trusted: boolean }[]>([
+      ...["agent", "list", "--room", room],
+    ]);
+    expect(listed.map(({ agent_id }) => agent_id).sort()).toEqual(["alice", "bob"]);
+    expect(listed.find(({ agent_id }) => agent_id === "bob")).toMatchObject({ mine: false, trusted: true });
+    const pong = await alice.ask<{ round_trip_ms: number }>([
+      "agent",
+      "ping",
+      "--room",
+      room,
+      "--agent",
+      "bob",
+    ]);
+    expect(pong.round_trip_ms).toBeGreaterThanOrEqual(0);
+    expect(await alice.ask(["agent", "show", "--room", room, "--agent", "bob"])).toMatchObject({
+      user_id: bob.user,
+      liveness: "active",
+    });
+    await bob.ask(["agent", "unregister", "--room", room, "--agent", "bob"]);
+    await eventually(async () => {
+      const shown = await alice.run(["agent", "show", "--room", room, "--agent", "bob", "--json"]);
+      return shown.code !== 0 || JSON.parse(shown.stdout).status === "offline";
+    });
+  });
+
+  test("that does not answer is told as such: 69", async () => {
+    const room = await shareWorkspace(alice, bob);
+    await bob.run(["daemon", "stop"]);
+    const ended = await alice.run(["agent", "ping", "--room", room, "--agent", "bob", "--timeout", "1s"]);
+    expect(ended.code).toBe(69);
+    expect(ended.stderr).toContain("MX_NO_ANSWER");
+    await bob.startDaemon();
+  });
+
+  test("with a name that cannot be one are refused", async () => {
+    const made = await create(alice, "names");
+    for (const name of ["", "@alice", "a/b", "a|b", "x".repeat(200)]) {
+      const ended = await alice.run(["agent", "register", "--room", made.room_id, "--agent", name]);
+      expect([name, ended.code]).toEqual([name, 64]);
+    }
+  });
+
+  test("are watched as they come", async () => {
+    const made = await create(alice, "watched");
+    const watching = alice.spawn(["workspace", "status", "--room", made.room_id, "--watch", "--json"]);
+    await watching.until("\n");
+    await alice.ask(["agent", "register", "--room", made.room_id, "--agent", "newcomer"]);
+    await watching.until("newcomer");
+    watching.signal("SIGINT");
+    expect((await watching.ended).code).toBe(130);
+  });
+});
+
+describe("trust", () => {
+  test("is by fingerprint: another one than the agent's is refused", async () => {
+    const room = await shareWorkspace(alice, bob);
+    const wrong = `SHA256:${"A".repeat(43)}`;
+    const ended = await alice.run(["trust", "approve", "bob", "--room", room, "--fingerprint", wrong]);
+    expect(ended.code).not.toBe(0);
+    expect(ended.stderr).not.toContain("MX_INTERNAL");
+  });
+
+  test("asks a person, and without a terminal says how a script does it", async () => {
+    const room = await shareWorkspace(alice, bob);
+    const ended = await alice.run(["trust", "approve", "bob", "--room", room]);
+    expect(ended.code).toBe(64);
+    expect(ended.stderr).toContain("--fingerprint");
+    const { fingerprint } = await bob.ask<{ fingerprint: string }>(["trust", "fingerprint"]);
+    expect(ended.stderr).toContain(fingerprint);
+  });
+
+  test("is listed, and ends when it is revoked: then nothing of that key runs here", async () => {
+    const room = await shareWorkspace(alice, bob);
+    const listed = async () =>
+      (await bob.ask<{ agent_id: string; status: string; room_id: string }[]>(["trust", "list"])).filter(
+        ({ room_id }) => room_id === room,
+      );
+    expect(await listed()).toMatchObject([{ agent_id: "alice", status: "trusted" }]);
+    expect(await bob.ask(["trust", "revoke", "alice", "--room", room])).toMatchObject({
+      revoked: [{ agent_id: "alice", status: "revoked" }],
+    });
+    const refused = await alice.run(["exec", "--room", room, "--agent", "bob", "--", "true"]);
+    expect(refused.code).toBe(77);
+    expect(refused.stderr).toMatch(/revoked_key|untrusted_key/);
+    expect(refused.stderr).toMatch(/on bob's machine: `mx-agent trust approve/);
+    await approve(bob, alice, room);
+    expect(await listed()).toMatchObject([{ agent_id: "alice", status: "trusted" }]);
+  });
+
+  test("ends by itself when it was given for a time", async () => {
+    const room = await shareWorkspace(alice, bob);
+    const { fingerprint } = await alice.ask<{ fingerprint: string }>(["trust", "fingerprint"]);
+    await bob.ask([
+      "trust",
+      "approve",
+      "alice",
+      "--room",
+      room,
+      "--fingerprint",
+      fingerprint,
+      "--expires",
+      "1s",
+    ]);
+    await eventually(async () => {
+      const entries = await bob.ask<{ room_id: string; status: string }[]>(["trust", "list"]);
+      return entries.some((entry) => entry.room_id === room && entry.status === "expired");
+    });
+  });
+
+  test("of an agent that is not approved here: the request is not even sent", async () => {
+    const room = await shareWorkspace(alice, bob);
+    await alice.ask(["trust", "revoke", "bob", "--room", room]);
+    const ended = await alice.run(["exec", "--room", room, "--agent", "bob", "--", "true"]);
+    expect(ended.code).toBe(77);
+    expect(ended.stderr).toContain("MX_UNTRUSTED");
+  });
+
+  test("is the operator's to give: the agents' socket does not serve it", async () => {
+    const client = await connect({ socket: join(alice.home, "runtime", "agent.sock"), version: "0" });
+    const call = client.call("trust.approve", {
+      ...{ room: "!r", agent: "bob", fingerprint: "SHA256:x", expires_at: null, legacy: false },
+    });
+    await expect(call.result).rejects.toMatchObject({ code: "MX_ROLE" });
+    client.close();
+  });
+});
