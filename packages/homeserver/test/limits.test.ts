@@ -1,0 +1,170 @@
+import { connect } from "node:net";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { RateLimiter } from "../src/http/limits.ts";
+import { type Homeserver, startHomeserver } from "../src/index.ts";
+import { testServer } from "./support/server.ts";
+import { newUser, nobody, type User } from "./support/users.ts";
+
+let server: Homeserver;
+let alice: User;
+
+beforeAll(async () => {
+  server = await testServer({ maxUploadBytes: 1_000 });
+  alice = await newUser(server, "alice");
+});
+afterAll(() => server.close());
+
+describe("rate limits", () => {
+  it("answer M_LIMIT_EXCEEDED with the time to wait, and nothing was sent", async () => {
+    const strict = await testServer({ rateLimits: { message: { burst: 2, perSecond: 0.001 } } });
+    try {
+      const user = await newUser(strict, "alice");
+      const room = await user.room();
+      const send = (n: number) => user.put(`/rooms/${room}/send/m.room.message/${n}`, { body: `${n}` });
+      expect([(await send(1)).status, (await send(2)).status]).toEqual([200, 200]);
+      const refused = await send(3);
+      expect(refused).toMatchObject({ status: 429, body: { errcode: "M_LIMIT_EXCEEDED" } });
+      expect(refused.body.retry_after_ms).toBeGreaterThan(0);
+      expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+      const { body } = await user.get(`/rooms/${room}/messages?dir=b&limit=1`);
+      expect(JSON.stringify(body.chunk)).toContain('"body":"2"');
+    } finally {
+      await strict.close();
+    }
+  });
+
+  it("waiting as long as they say is enough", () => {
+    let now = 0;
+    const limits = { burst: 1, perSecond: 2 };
+    const all = { login: limits, registration: limits, message: limits, room: limits, upload: limits };
+    const limiter = new RateLimiter(all, () => now);
+    limiter.take("message", "alice");
+    let wait = 0;
+    try {
+      limiter.take("message", "alice");
+    } catch (error) {
+      wait = (error as { extra: { retry_after_ms: number } }).extra.retry_after_ms;
+    }
+    expect(wait).toBe(500);
+    limiter.take("message", "bob");
+    now += wait;
+    limiter.take("message", "alice");
+  });
+
+  it("count wrong passwords", async () => {
+    const strict = await testServer({ rateLimits: { login: { burst: 3, perSecond: 0.001 } } });
+    try {
+      const wrong = { type: "m.login.password", identifier: { type: "m.id.user", user: "x" }, password: "y" };
+      const statuses: number[] = [];
+      for (let i = 0; i < 4; i++) statuses.push((await nobody(strict).post("/login", wrong)).status);
+      expect(statuses).toEqual([403, 403, 403, 429]);
+    } finally {
+      await strict.close();
+    }
+  });
+});
+
+describe("sizes", () => {
+  it("strangers may send 64 KiB, users a megabyte", async () => {
+    expect((await nobody(server).post("/login", { x: "x".repeat(70_000) })).status).toBe(413);
+    const data = { x: "x".repeat(900_000) };
+    expect((await alice.put(`/user/${alice.id}/account_data/big`, data)).status).toBe(200);
+    expect((await alice.put(`/user/${alice.id}/account_data/big`, { x: "x".repeat(1_100_000) })).status).toBe(
+      413,
+    );
+  });
+
+  it("a body that grows past its limit is cut off without being kept", async () => {
+    const socket = connect(server.port, "127.0.0.1");
+    socket.write("POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    const chunk = `8000\r\n${"x".repeat(0x8000)}\r\n`;
+    let answer = "";
+    socket.on("data", (bytes) => {
+      answer += bytes.toString();
+    });
+    const closed = new Promise<void>((resolve) =>
+      socket.on("close", () => resolve()).on("error", () => resolve()),
+    );
+    for (let i = 0; i < 10 && !socket.destroyed; i++) socket.write(chunk);
+    await closed;
+    expect(answer).toContain("413");
+  });
+
+  it("a to-device message may have 64 KiB", async () => {
+    const send = (size: number) =>
+      alice.put(`/sendToDevice/x/${size}`, { messages: { [alice.id]: { "*": { x: "x".repeat(size) } } } });
+    expect((await send(65_000)).status).toBe(200);
+    expect((await send(66_000)).status).toBe(413);
+  });
+
+  it("an upload may be as large as the configuration says", async () => {
+    const upload = (size: number) => alice.call("POST", "/_matrix/media/v3/upload", Buffer.alloc(size, 1));
+    expect((await upload(1_000)).status).toBe(200);
+    expect(await upload(1_001)).toMatchObject({ status: 413, body: { errcode: "M_TOO_LARGE" } });
+    expect((await alice.get("/_matrix/client/v1/media/config")).body).toEqual({ "m.upload.size": 1_000 });
+  });
+});
+
+describe("what is not there", () => {
+  it.each([
+    ["GET", "/_matrix/client/v3/nothing"],
+    ["GET", "/"],
+    ["POST", "/_matrix/client/v3/search"],
+    ["GET", "/_matrix/federation/v1/version"],
+    ["GET", "/_matrix/client/v1/rooms/!x:localhost/threads"],
+    ["GET", "/_matrix/client/v1/rooms/!x:localhost/hierarchy"],
+  ])("%s %s is M_UNRECOGNIZED with 404", async (method, path) => {
+    const response = await fetch(server.url + path, { method });
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({ errcode: "M_UNRECOGNIZED" });
+  });
+
+  it("a known path with another method is M_UNRECOGNIZED with 405", async () => {
+    expect(await alice.call("DELETE", "/sync")).toMatchObject({
+      status: 405,
+      body: { errcode: "M_UNRECOGNIZED" },
+    });
+  });
+
+  it("a browser may ask from anywhere", async () => {
+    const response = await fetch(`${server.url}/_matrix/client/v3/sync`, { method: "OPTIONS" });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("access-control-allow-headers")).toContain("Authorization");
+  });
+
+  it("health is answered without a token", async () => {
+    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+  });
+});
+
+describe("starting", () => {
+  it("refuses anything but loopback, and says what that would mean", async () => {
+    await expect(testServer({ bind: { host: "0.0.0.0", port: 0 } })).rejects.toThrow("plain HTTP");
+    await expect(testServer({ bind: { host: "::", port: 0 } })).rejects.toThrow("--allow-remote");
+    await (await testServer({ bind: { host: "0.0.0.0", port: 0 }, allowRemote: true })).close();
+  });
+
+  it("refuses a name that is none, and a port that is taken", async () => {
+    await expect(testServer({ name: "a b" })).rejects.toThrow("is not a server name");
+    await expect(testServer({ bind: { host: "127.0.0.1", port: server.port } })).rejects.toThrow(
+      "cannot listen",
+    );
+  });
+
+  it("stops while long polls wait", async () => {
+    const stopping = await startHomeserver({
+      bind: { host: "127.0.0.1", port: 0 },
+      dataDir: null,
+      name: "localhost",
+      registration: "open",
+    });
+    const user = await newUser(stopping, "alice");
+    const { next_batch: since } = await user.sync();
+    const poll = user.get(`/sync?since=${since}&timeout=60000`).catch(() => undefined);
+    await user.get("/account/whoami");
+    const started = performance.now();
+    await stopping.close();
+    expect(performance.now() - started).toBeLessThan(5_000);
+    await poll;
+  });
+});
