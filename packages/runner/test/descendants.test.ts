@@ -42,7 +42,9 @@ describe("ending a run ends", () => {
     const spec = one.spec(["sh", "-c", `${daemon(mine)}; echo up; exec sleep 600`]);
     await one.start(spec);
     await one.says(spec.run_id, "up");
-    await eventually(() => processesWith(mine).some((pid) => processTable().get(pid)?.ppid === one.client.pid));
+    await eventually(() =>
+      processesWith(mine).some((pid) => processTable().get(pid)?.ppid === one.client.pid),
+    );
     await one.client.cancel(spec.run_id, 200);
     expect((await one.ended(spec.run_id)).outcome).toBe("cancelled");
     expect(processesWith(mine)).toEqual([]);

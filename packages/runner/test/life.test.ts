@@ -11,14 +11,24 @@ afterAll(() => one[Symbol.asyncDispose]());
 describe("a run", () => {
   it("gives its exit code, both streams and their digests", async () => {
     const end = await one.sh("echo out; echo err >&2; exit 7");
-    expect(end).toMatchObject({ outcome: "exited", exit_code: 7, signal: null, error: null, truncated: false });
+    expect(end).toMatchObject({
+      outcome: "exited",
+      exit_code: 7,
+      signal: null,
+      error: null,
+      truncated: false,
+    });
     expect([end.stdout, end.stderr]).toEqual(["out\n", "err\n"]);
     expect([end.stdout_sha256, end.stderr_sha256]).toEqual([sha256("out\n"), sha256("err\n")]);
     expect([end.stdout_bytes, end.stderr_bytes]).toEqual([4, 4]);
   });
 
   it("that a signal ended says which", async () => {
-    expect(await one.sh("kill -USR1 $$")).toMatchObject({ outcome: "signaled", signal: "SIGUSR1", exit_code: null });
+    expect(await one.sh("kill -USR1 $$")).toMatchObject({
+      outcome: "signaled",
+      signal: "SIGUSR1",
+      exit_code: null,
+    });
   });
 
   it("gets exactly the environment that was given, and an argv[0] of its own", async () => {
@@ -98,7 +108,11 @@ describe("a limit holds by the runner alone", () => {
 
 describe("cancelling", () => {
   it("gives a command the time to clean up", async () => {
-    const spec = one.spec(["sh", "-c", "trap 'echo cleaned; exit 4' TERM; echo ready; while :; do sleep 0.05; done"]);
+    const spec = one.spec([
+      "sh",
+      "-c",
+      "trap 'echo cleaned; exit 4' TERM; echo ready; while :; do sleep 0.05; done",
+    ]);
     await one.start(spec);
     await one.says(spec.run_id, "ready");
     await one.client.cancel(spec.run_id);
@@ -145,7 +159,9 @@ describe("a run id", () => {
     await one.ended(spec.run_id);
     await one.client.forget(spec.run_id);
     expect((await one.client.list()).map((run) => run.run_id)).not.toContain(spec.run_id);
-    await expect(one.client.read(spec.run_id, "stdout", 0, 1)).rejects.toMatchObject({ code: "MX_NOT_FOUND" });
+    await expect(one.client.read(spec.run_id, "stdout", 0, 1)).rejects.toMatchObject({
+      code: "MX_NOT_FOUND",
+    });
   });
 });
 

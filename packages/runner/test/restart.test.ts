@@ -131,8 +131,10 @@ describe("a runner that is killed", () => {
       const end = state.end ?? (await one.ended(spec.run_id));
       const starts = (await one.sh("cat starts 2>/dev/null")).stdout;
       expect(["started\n", ""], point).toContain(starts);
-      if (point === "runner.start.before_mark") expect([before, end.outcome, starts]).toEqual([undefined, "exited", "started\n"]);
-      else if (point === "runner.end.after" || point.endsWith(":4")) expect(end.outcome, point).toBe("exited");
+      if (point === "runner.start.before_mark")
+        expect([before, end.outcome, starts]).toEqual([undefined, "exited", "started\n"]);
+      else if (point === "runner.end.after" || point.endsWith(":4"))
+        expect(end.outcome, point).toBe("exited");
       else expect(["interrupted", "exited"], point).toContain(end.outcome);
       if (end.outcome === "exited") expect(starts, point).toBe("started\n");
       expect(sha256(await one.bytes(spec.run_id, "stdout")), point).toBe(end.stdout_sha256);
@@ -147,9 +149,13 @@ describe("one directory", () => {
     await using one = new TestRunner();
     const clients = await Promise.all([one.connect(), one.connect(), one.connect(), one.connect()]);
     expect(new Set(clients.map((client) => client.pid)).size).toBe(1);
-    const late = spawn(process.execPath, [entry, "--dir", one.dir, "--socket", join(one.home, "other.sock")], {
-      stdio: "ignore",
-    });
+    const late = spawn(
+      process.execPath,
+      [entry, "--dir", one.dir, "--socket", join(one.home, "other.sock")],
+      {
+        stdio: "ignore",
+      },
+    );
     // It waits for its turn, which does not come while the other one lives.
     for (const client of clients.slice(1)) client.close();
     const spec = one.spec(["true"]);
@@ -186,7 +192,15 @@ describe("one directory", () => {
   it("is the user's alone, and so is the socket", async () => {
     await using one = await runner();
     await one.sh("true");
-    const listing = await one.run(["stat", "-c", "%a", one.socket, one.dir, join(one.dir, "runs"), join(one.dir, "runs/run_1/end.json")]);
+    const listing = await one.run([
+      "stat",
+      "-c",
+      "%a",
+      one.socket,
+      one.dir,
+      join(one.dir, "runs"),
+      join(one.dir, "runs/run_1/end.json"),
+    ]);
     expect(listing.stdout).toBe("600\n700\n700\n600\n");
   });
 });

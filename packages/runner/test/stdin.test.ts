@@ -23,7 +23,12 @@ describe("stdin", () => {
     const part = 256 * 1024;
     for (let offset = 0; offset < data.length; offset += part) {
       const eof = offset + part >= data.length;
-      const { stdin_bytes } = await one.client.stdin(spec.run_id, offset, data.subarray(offset, offset + part), eof);
+      const { stdin_bytes } = await one.client.stdin(
+        spec.run_id,
+        offset,
+        data.subarray(offset, offset + part),
+        eof,
+      );
       expect(stdin_bytes).toBe(Math.min(offset + part, data.length));
     }
     const end = await one.ended(spec.run_id);
@@ -85,7 +90,9 @@ describe("stdin", () => {
     await one.says(spec.run_id, "closed");
     const big = pattern(1024 * 1024);
     expect(await one.client.stdin(spec.run_id, 0, big, false)).toEqual({ stdin_bytes: big.length });
-    expect(await one.client.stdin(spec.run_id, big.length, big, true)).toEqual({ stdin_bytes: 2 * big.length });
+    expect(await one.client.stdin(spec.run_id, big.length, big, true)).toEqual({
+      stdin_bytes: 2 * big.length,
+    });
     await one.client.cancel(spec.run_id);
     expect((await one.ended(spec.run_id)).outcome).toBe("cancelled");
   });

@@ -14,6 +14,8 @@ import {
   KERNEL_PATHS,
   PRIVATE_DIRECTORIES,
   RESOLVER_PATHS,
+  ROOT_PROC_DIRECTORIES,
+  ROOT_PROC_FILES,
   ROOT_SECRETS,
   SYSTEM_PATHS,
 } from "./view.ts";
@@ -104,7 +106,22 @@ function isolation(request: BubblewrapRequest, features: ReadonlySet<BubblewrapF
 }
 
 function systemView(request: BubblewrapRequest, context: SandboxContext): string[] {
-  const options = ["--proc", "/proc", "--dev", "/dev", "--dir", "/run"];
+  const options = [
+    "--proc",
+    "/proc",
+    "--ro-bind",
+    "/proc/sys",
+    "/proc/sys",
+    "--dev",
+    "/dev",
+    "--dir",
+    "/run",
+  ];
+  if (context.uid === 0) {
+    const present = (path: string) => context.kindOf(path) !== "missing";
+    for (const path of ROOT_PROC_DIRECTORIES.filter(present)) options.push("--ro-bind", path, path);
+    for (const path of ROOT_PROC_FILES.filter(present)) options.push("--ro-bind", "/dev/null", path);
+  }
   const shown = [...SYSTEM_PATHS, ...(request.network === "allow" ? RESOLVER_PATHS : [])];
   for (const path of shown) if (context.kindOf(path) !== "missing") options.push("--ro-bind", path, path);
   return options;
@@ -129,7 +146,7 @@ function pathProblem(request: BubblewrapRequest, context: SandboxContext): Sandb
   const listed = [
     ...request.writable_paths.map((path) => ({ path, what: "the writable path" })),
     ...request.read_only_paths.map((path) => ({ path, what: "the read-only path" })),
-    { path: cwd.path, what: "the working directory" },
+    ...(isPrivate(cwd.path, home) ? [] : [{ path: cwd.path, what: "the working directory" }]),
   ];
   for (const { path, what } of listed) {
     const hidden = request.hidden_paths.find((one) => isWithin(one, path) || isWithin(path, one));

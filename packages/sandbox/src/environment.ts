@@ -54,7 +54,7 @@ export function buildEnvironment(sources: EnvironmentSources): ChildEnvironment 
   const env: Record<string, string> = Object.create(null);
   const dropped: ChildEnvironment["dropped"] = [];
   for (const name of new Set([...MINIMUM, ...allowed])) {
-    const value = base[name] ?? FALLBACK[name];
+    const value = own(base, name) ?? own(FALLBACK, name);
     if (value === undefined || value.includes("\0")) continue;
     if (isSecretName(name)) dropped.push({ name, reason: "secret" });
     else if (NAME.test(name)) env[name] = value;
@@ -75,6 +75,11 @@ export function buildEnvironment(sources: EnvironmentSources): ChildEnvironment 
     if (isDangerousFromPeer(name)) return "dangerous";
     return allowed.has(name) ? undefined : "not_allowed";
   }
+}
+
+/** A variable may have the name of something that every object has. */
+function own(record: Readonly<Record<string, string | undefined>>, name: string): string | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
 }
 
 /** Whether a peer may never set this name, whatever the policy lists. */

@@ -44,6 +44,38 @@ export const ROOT_SECRETS: readonly string[] = [
   "/etc/NetworkManager/system-connections",
 ];
 
+/**
+ * Of a sandbox's own /proc, what belongs to the whole machine and its root may write without a
+ * capability, being the files' owner. /proc/sys is read-only for everybody (core_pattern is a way out).
+ */
+export const ROOT_PROC_DIRECTORIES: readonly string[] = [
+  "/proc/fs",
+  "/proc/driver",
+  "/proc/tty",
+  "/proc/irq",
+  "/proc/bus",
+  "/proc/acpi",
+  "/proc/scsi",
+  "/proc/asound",
+  "/proc/pressure",
+];
+
+/** Files there that root may write, or read although they tell of other processes' memory. */
+export const ROOT_PROC_FILES: readonly string[] = [
+  "/proc/sysrq-trigger",
+  "/proc/mtrr",
+  "/proc/kcore",
+  "/proc/kmsg",
+  "/proc/kpagecgroup",
+  "/proc/kpagecount",
+  "/proc/kpageflags",
+  "/proc/keys",
+  "/proc/timer_list",
+  "/proc/slabinfo",
+  "/proc/vmallocinfo",
+  "/proc/pagetypeinfo",
+];
+
 /** Whether `path` is `ancestor` or lies beneath it. Both real and absolute. */
 export function isWithin(path: string, ancestor: string): boolean {
   return path === ancestor || ancestor === "/" || path.startsWith(`${ancestor}/`);

@@ -178,7 +178,8 @@ export function identity(path: string): FileIdentity {
 export function program(name: string): string {
   if (name.startsWith("/")) return name;
   for (const directory of ["/usr/local/bin", "/usr/bin", "/bin"])
-    if (statSync(join(directory, name), { throwIfNoEntry: false }) !== undefined) return join(directory, name);
+    if (statSync(join(directory, name), { throwIfNoEntry: false }) !== undefined)
+      return join(directory, name);
   throw new Error(`this machine has no ${name}`);
 }
 
