@@ -11,7 +11,6 @@ export interface ToDeviceMessage {
   type: string;
   sender: string;
   content: unknown;
-  transport: Transport;
 }
 
 export interface IntakeOptions {
@@ -34,7 +33,7 @@ const PRUNE_EVERY_MS = 3_600_000;
 export class Intake {
   readonly #options: IntakeOptions;
   #batch: SyncBatch | undefined;
-  #toDevice: ToDeviceMessage[] = [];
+  #toDevice: Promise<ToDeviceMessage & { transport: Transport }>[] = [];
   #pruned = Number.NEGATIVE_INFINITY;
 
   constructor(options: IntakeOptions) {
@@ -51,22 +50,24 @@ export class Intake {
   }
 
   /** A to-device message of the answer that was read last, as the SDK decrypted it. */
-  addToDevice(message: ToDeviceMessage): void {
-    this.#toDevice.push(message);
+  addToDevice(message: ToDeviceMessage, transport: Promise<Transport>): void {
+    if (!message.type.startsWith(OUR_TYPES)) return;
+    this.#toDevice.push(transport.then((known) => ({ ...message, transport: known })));
   }
 
   /** Commits what was read; answers the rooms that it changed. */
-  commit(next_batch: string): SyncBatch {
+  async commit(next_batch: string): Promise<SyncBatch> {
     const batch = this.#batch;
     if (batch?.next_batch !== next_batch)
       throw new Error("the SDK is done with another /sync than the last one");
+    const toDevice = await Promise.all(this.#toDevice);
     const { db, sync } = this.#options;
     failpoint("sync.before_commit");
     db.transaction(() => {
       const since = sync.position();
       const now = this.#options.clock();
       for (const { type, content } of batch.account_data) sync.setAccountData(type, content ?? {});
-      for (const message of this.#toDevice) this.#storeToDevice(message, now);
+      for (const message of toDevice) this.#storeToDevice(message, now);
       for (const room of batch.joined) this.#storeJoined(room, since, now);
       for (const room of batch.invited) this.#storeInvited(room.room_id, room.state, now);
       for (const room_id of batch.left) this.#storeLeft(room_id);
@@ -154,8 +155,7 @@ export class Intake {
     });
   }
 
-  #storeToDevice(message: ToDeviceMessage, now: number): void {
-    if (!message.type.startsWith(OUR_TYPES)) return;
+  #storeToDevice(message: ToDeviceMessage & { transport: Transport }, now: number): void {
     this.#options.inbox.add({
       kind: "to_device",
       room_id: null,

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { mxError } from "@mx-agent/base";
 import { ClientEvent, MatrixClient } from "matrix-js-sdk/lib/client.js";
 import { Filter } from "matrix-js-sdk/lib/filter.js";
@@ -11,7 +12,11 @@ import { SyncTable } from "../state/sync-store.ts";
 import type { InboxListener, MatrixSession } from "./api.ts";
 import { Backfill } from "./backfill.ts";
 import { Changes } from "./changes.ts";
+import { openCrypto } from "./crypto.ts";
+import { CryptoGuard } from "./crypto-guard.ts";
+import { decryptor } from "./decrypt.ts";
 import { Delivery } from "./delivery.ts";
+import { encryptor } from "./encrypt.ts";
 import { syncFilter } from "./filter.ts";
 import { RateLimitGate } from "./gate.ts";
 import { guardedFetch } from "./guarded-fetch.ts";
@@ -23,14 +28,18 @@ import { takeOver } from "./owner.ts";
 import { RoomActions } from "./room-actions.ts";
 import { RoomDirectory } from "./rooms.ts";
 import { sdkLogger, silenceSdkConsole } from "./sdk-logger.ts";
+import type { SyncBatch } from "./sync-response.ts";
 import { DurableSyncStore } from "./sync-store.ts";
+import { transportOf } from "./transport.ts";
 import { type Clock, type Credentials, describe, type Fetch, isRecord, type Logger } from "./types.ts";
 
 export interface SessionOptions {
   db: Database;
   credentials: Credentials;
-  /** Directory of the crypto store; made when it is missing. */
+  /** Directory of the crypto stores, one for each device; made when it is missing. */
   cryptoDir: string;
+  /** Of mx-agent, kept in the crypto store. */
+  version: string;
   fetch: Fetch;
   clock: Clock;
   logger: Logger;
@@ -46,6 +55,7 @@ export interface SessionOptions {
 const TIMELINE_CAP = 50;
 const INITIAL_SYNC_LIMIT = 20;
 const REQUEST_TIMEOUT_MS = 60_000;
+const CRYPTO_RETRY_MS = 5_000;
 
 /**
  * Opens a session on stored credentials; it syncs until it is closed, and goes on where the last one was.
@@ -90,16 +100,24 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
         skew = ms;
       },
     }),
-    store: new DurableSyncStore({ ...tables, commit: async (next_batch) => commit(next_batch) }),
+    store: new DurableSyncStore({ ...tables, commit: (next_batch) => commit(next_batch) }),
   });
 
   // Calls are none of our business, and it would keep an object for each room.
   client.matrixRTC.start = () => undefined;
 
+  const { crypto, store } = await openCrypto({
+    client,
+    dir: options.cryptoDir,
+    credentials,
+    sync: tables.sync,
+    version: options.version,
+  });
+  const guard = new CryptoGuard(crypto);
   const delivery = new Delivery({
     inbox: tables.inbox,
     onEvent: options.onEvent,
-    decrypt: async () => "this session has no encryption",
+    decrypt: decryptor(crypto, () => delivery.keysArrived()),
     logger,
   });
   const backfill = new Backfill({
@@ -132,17 +150,29 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
       clock,
       changes,
       ready: () => ready.promise,
-      encrypt: async (outgoing) => {
-        if (outgoing.kind === "state" || !tables.rooms.isEncrypted(outgoing.room_id)) return null;
-        throw mxError("MX_INTERNAL", { detail: `there is no encryption for ${outgoing.room_id}` });
-      },
+      encrypt: encryptor({
+        client,
+        crypto,
+        user_id,
+        isEncrypted: (room_id) => tables.rooms.isEncrypted(room_id),
+        clock,
+      }),
     }),
   });
 
-  function commit(next_batch: string): void {
-    let batch: ReturnType<Intake["commit"]>;
+  /** Called by the SDK when it is through with a /sync, and awaited before the next one. */
+  async function commit(next_batch: string): Promise<void> {
+    if (health.ended) return;
+    const failure = guard.takeFailure();
+    if (failure !== undefined) {
+      logger.error({ error: failure }, "encryption could not work on a sync; it is asked for again");
+      health.degraded(failure);
+      await sleep(CRYPTO_RETRY_MS, undefined, { signal: closed.signal }).catch(() => undefined);
+      return;
+    }
+    let batch: SyncBatch;
     try {
-      batch = intake.commit(next_batch);
+      batch = await intake.commit(next_batch);
     } catch (error) {
       stop("stopped", `state could not be written: ${describe(error)}`);
       options.onFatal(error);
@@ -166,7 +196,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   }
 
   client.on(ClientEvent.ReceivedToDeviceMessage, ({ message, encryptionInfo }) => {
-    if (encryptionInfo === null) intake.addToDevice({ ...message, transport: { encrypted: false } });
+    intake.addToDevice(message, transportOf(crypto, message.sender, encryptionInfo, logger));
   });
   client.on(ClientEvent.Sync, (state, _previous, data) => {
     if (state !== SyncState.Error && state !== SyncState.Reconnecting) return;
@@ -187,7 +217,8 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   });
 
   const filter = new Filter(user_id);
-  filter.setDefinition(syncFilter);
+  // The SDK writes into the definition that it is given.
+  filter.setDefinition(structuredClone(syncFilter));
   const started = client
     .startClient({
       filter,
@@ -215,6 +246,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     async close() {
       stop("stopped", "closed");
       await Promise.all([started, delivery.close(), backfill.close(), outbox.close()]);
+      await store.close();
     },
   };
 }

@@ -7,6 +7,7 @@ CREATE TABLE sync_position (
   user_id TEXT NOT NULL, device_id TEXT NOT NULL, homeserver TEXT NOT NULL, next_batch TEXT
 ) STRICT;
 CREATE TABLE account_data (type TEXT PRIMARY KEY, content TEXT NOT NULL) STRICT;
+CREATE TABLE crypto_stores (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 CREATE TABLE gaps (
   id INTEGER PRIMARY KEY AUTOINCREMENT, room_id TEXT NOT NULL,
   prev_batch TEXT NOT NULL, since TEXT NOT NULL
@@ -72,6 +73,15 @@ export class SyncTable {
 
   setPosition(next_batch: string): void {
     this.#db.run("UPDATE sync_position SET next_batch = ?", next_batch);
+  }
+
+  /** Whether a crypto store of that name has been made once. */
+  hasCryptoStore(name: string): boolean {
+    return this.#db.get("SELECT 1 AS hit FROM crypto_stores WHERE name = ?", name) !== undefined;
+  }
+
+  setCryptoStore(name: string): void {
+    this.#db.run("INSERT OR IGNORE INTO crypto_stores VALUES (?)", name);
   }
 
   accountData(): { type: string; content: unknown }[] {

@@ -71,14 +71,12 @@ export interface MachineOptions extends Partial<SessionOptions> {
 /** A session with a state.db of its own in a temporary directory. */
 export async function machine({ url, user, password, ...rest }: MachineOptions): Promise<TestMachine> {
   const dir = await mkdtemp(join(tmpdir(), "mx-matrix-"));
-  const credentials =
-    rest.credentials ??
-    (await login({
-      fetch,
-      homeserver: url,
-      method: { kind: "password", user, password },
-      device_name: "test",
-    }));
+  const password_login = { kind: "password", user, password } as const;
+  const credentials = rest.credentials ?? {
+    ...(await login({ fetch, homeserver: url, method: password_login, device_name: "test" })),
+    // Where url is a proxy, discovery leads past it.
+    homeserver: url,
+  };
   const events: IncomingEvent[] = [];
   const loggedOut: { soft: boolean; detail: string }[] = [];
   const fatal: unknown[] = [];
@@ -96,6 +94,7 @@ export async function machine({ url, user, password, ...rest }: MachineOptions):
       onLoggedOut: (soft, detail) => loggedOut.push({ soft, detail }),
       onFatal: (error) => fatal.push(error),
       cryptoDir: join(dir, "crypto"),
+      version: "0.0.0",
       ...rest,
       ...changes,
       db,

@@ -1,0 +1,36 @@
+import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
+import { describe } from "./types.ts";
+
+/** After so many failures at one place the sync goes on without: it would stand still for ever. */
+const MAX_FAILURES = 3;
+
+/**
+ * The SDK swallows what the encryption throws while it works on a /sync, and goes on; the keys in it would be
+ * gone. This notices, so that the position stays where it was and the same /sync is asked for again.
+ */
+export class CryptoGuard {
+  #failure: string | undefined;
+  #failures = 0;
+
+  constructor(crypto: RustCrypto) {
+    const processSyncChanges = crypto.processSyncChanges.bind(crypto);
+    crypto.processSyncChanges = async (changes) => {
+      try {
+        const received = await processSyncChanges(changes);
+        this.#failures = 0;
+        return received;
+      } catch (error) {
+        this.#failure = describe(error);
+        throw error;
+      }
+    };
+  }
+
+  /** Why the last sync must not be committed, if that is so. */
+  takeFailure(): string | undefined {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    if (failure === undefined || ++this.#failures > MAX_FAILURES) return undefined;
+    return failure;
+  }
+}

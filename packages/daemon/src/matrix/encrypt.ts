@@ -1,0 +1,90 @@
+import { mxError } from "@mx-agent/base";
+import type { MatrixClient } from "matrix-js-sdk/lib/client.js";
+import { MatrixEvent } from "matrix-js-sdk/lib/models/event.js";
+import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
+import type { Outgoing } from "./api.ts";
+import type { OutboxLink, Prepared } from "./outbox.ts";
+import { type Clock, isRecord } from "./types.ts";
+
+export interface EncryptorOptions {
+  client: MatrixClient;
+  crypto: RustCrypto;
+  user_id: string;
+  isEncrypted: (room_id: string) => boolean;
+  clock: Clock;
+}
+
+const ALGORITHM = "m.megolm.v1.aes-sha2";
+/** How long a device that was there counts as being there, milliseconds. */
+const DEVICE_KNOWN_MS = 300_000;
+
+/** Encrypts what the outbox sends into rooms that are remembered as encrypted, and to devices for them. */
+export function encryptor(options: EncryptorOptions): OutboxLink["encrypt"] {
+  const seen = new Map<string, number>();
+  return async (outgoing) => {
+    if (outgoing.kind === "state" || outgoing.type === "m.reaction") return null;
+    const encrypted = options.isEncrypted(outgoing.room_id);
+    if (outgoing.kind === "event") return encrypted ? encryptEvent(outgoing, options) : null;
+    await deviceThere(outgoing, options, seen);
+    return encrypted ? encryptToDevice(outgoing, options.crypto) : null;
+  };
+}
+
+async function encryptEvent(
+  { room_id, type, content }: Extract<Outgoing, { kind: "event" }>,
+  { client, crypto, user_id }: EncryptorOptions,
+): Promise<Prepared> {
+  const room = client.getRoom(room_id);
+  if (!room) throw new Error(`the SDK does not know ${room_id} yet`);
+  // A server that hides the encryption event after we have seen it does not get plain text by that.
+  if (!room.hasEncryptionStateEvent()) await crypto.onCryptoEvent(room, encryptionEvent(room_id, user_id));
+  const event = new MatrixEvent({ type, content: { ...content }, room_id, sender: user_id });
+  await crypto.encryptEvent(event, room);
+  const wire = event.getWireType();
+  if (wire !== "m.room.encrypted") {
+    throw mxError("MX_INTERNAL", { detail: `an event for ${room_id} came out of encryption as ${wire}` });
+  }
+  return { type: wire, content: event.getWireContent() };
+}
+
+function encryptionEvent(room_id: string, sender: string): MatrixEvent {
+  return new MatrixEvent({
+    type: "m.room.encryption",
+    state_key: "",
+    content: { algorithm: ALGORITHM },
+    room_id,
+    sender,
+  });
+}
+
+/** An empty batch is what the SDK gives for a device that it does not know. */
+async function encryptToDevice(
+  outgoing: Extract<Outgoing, { kind: "to_device" }>,
+  crypto: RustCrypto,
+): Promise<Prepared> {
+  const { user_id, device_id, type, content } = outgoing;
+  const { batch } = await crypto.encryptToDeviceMessages(type, [{ userId: user_id, deviceId: device_id }], {
+    ...content,
+  });
+  const payload = batch[0]?.payload;
+  if (!isRecord(payload)) throw unknownDevice(user_id, device_id);
+  return { type: "m.room.encrypted", content: payload };
+}
+
+/** A server takes a message to a device that is not there, and says nothing. */
+async function deviceThere(
+  { user_id, device_id }: Extract<Outgoing, { kind: "to_device" }>,
+  { crypto, clock }: EncryptorOptions,
+  seen: Map<string, number>,
+): Promise<void> {
+  const key = `${user_id} ${device_id}`;
+  if (clock() - (seen.get(key) ?? 0) < DEVICE_KNOWN_MS) return;
+  const devices = await crypto.getUserDeviceInfo([user_id], true);
+  if (!devices.get(user_id)?.has(device_id)) throw unknownDevice(user_id, device_id);
+  seen.set(key, clock());
+}
+
+function unknownDevice(user_id: string, device_id: string) {
+  const hint = "it logged out, or never was; ask the agent's owner";
+  return mxError("MX_NOT_FOUND", { what: `device of ${user_id}`, name: device_id, hint });
+}

@@ -1,0 +1,75 @@
+import type { OlmEncryptionInfo } from "matrix-js-sdk/lib/crypto-api/index.js";
+import { EventShieldColour, EventShieldReason } from "matrix-js-sdk/lib/crypto-api/index.js";
+import type { MatrixEvent } from "matrix-js-sdk/lib/models/event.js";
+import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
+import type { Transport } from "./api.ts";
+import { describe, type Logger } from "./types.ts";
+
+/** Shields that say that somebody else may have made the event. */
+const NOT_AUTHENTIC = new Set<EventShieldReason | null>([
+  EventShieldReason.AUTHENTICITY_NOT_GUARANTEED,
+  EventShieldReason.UNKNOWN_DEVICE,
+  EventShieldReason.MISMATCHED_SENDER_KEY,
+  EventShieldReason.MISMATCHED_SENDER,
+]);
+
+/** What a decrypted room event says about who sent it. */
+export async function transportOfEvent(crypto: RustCrypto, event: MatrixEvent): Promise<Transport> {
+  const sender = event.getSender() ?? "";
+  const device_id = await deviceOf(crypto, sender, event.getSenderKey());
+  const info = await crypto.getEncryptionInfoForEvent(event);
+  const shielded =
+    info === null || info.shieldColour === EventShieldColour.RED || NOT_AUTHENTIC.has(info.shieldReason);
+  return {
+    encrypted: true,
+    device_id,
+    authentic: device_id !== null && !shielded,
+    verified: await isVerified(crypto, sender, device_id),
+  };
+}
+
+/** What a to-device message says about who sent it; when that can't be found out, it says nothing good. */
+export async function transportOf(
+  crypto: RustCrypto,
+  sender: string,
+  info: OlmEncryptionInfo | null,
+  logger: Logger,
+): Promise<Transport> {
+  if (info === null) return { encrypted: false };
+  try {
+    return await transportOfOlm(crypto, sender, info);
+  } catch (error) {
+    logger.warn({ sender, error: describe(error) }, "the device of a message could not be looked up");
+    return { encrypted: true, device_id: null, authentic: false, verified: false };
+  }
+}
+
+/** Olm itself proves that it comes from the owner of the identity key. */
+async function transportOfOlm(
+  crypto: RustCrypto,
+  sender: string,
+  info: OlmEncryptionInfo,
+): Promise<Transport> {
+  const device_id = await deviceOf(crypto, sender, info.senderCurve25519KeyBase64);
+  return {
+    encrypted: true,
+    device_id,
+    authentic: device_id !== null && info.sender === sender,
+    verified: await isVerified(crypto, sender, device_id),
+  };
+}
+
+/** The device of that user whose identity key it is; null when no device of that user has it. */
+async function deviceOf(crypto: RustCrypto, user_id: string, key: string | null): Promise<string | null> {
+  if (key === null) return null;
+  const devices = await crypto.getUserDeviceInfo([user_id]);
+  for (const [device_id, device] of devices.get(user_id) ?? []) {
+    if (device.getIdentityKey() === key) return device_id;
+  }
+  return null;
+}
+
+async function isVerified(crypto: RustCrypto, user_id: string, device_id: string | null): Promise<boolean> {
+  if (device_id === null) return false;
+  return (await crypto.getDeviceVerificationStatus(user_id, device_id))?.isVerified() ?? false;
+}

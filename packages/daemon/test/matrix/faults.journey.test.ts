@@ -1,0 +1,156 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { login } from "../../src/matrix/login.ts";
+import { type FaultProxy, garbage, startFaultProxy, tooManyRequests } from "../support/fault-proxy.ts";
+import { eventually, newUser, REQUEST, request, type Site, send, siteOn } from "./helpers.ts";
+
+let server: TestHomeserver;
+let site: Site;
+let proxy: FaultProxy;
+beforeAll(async () => {
+  server = await startHomeserverForTests();
+  site = siteOn(server);
+});
+beforeEach(async () => {
+  proxy = await startFaultProxy(server.url);
+});
+afterEach(async () => {
+  await site.closeMachines();
+  await proxy.close();
+});
+afterAll(() => server?.close());
+
+test("a message that must wait for the rate limit waits as long as the server says, and says so", async () => {
+  const { laptop, room_id } = await site.twoInARoom();
+  const builder = await site.machine({
+    url: proxy.url,
+    credentials: { ...laptop.credentials, homeserver: proxy.url },
+  });
+  await builder.session.ready();
+  void proxy.next("/send/", tooManyRequests(1_500));
+  const before = performance.now();
+  const sent = send(builder, request(room_id, { n: 1 }));
+  const limited = await eventually(() => {
+    const health = builder.session.health();
+    return health.state === "rate_limited" && health;
+  });
+  expect(limited.retry_in_ms).toBeGreaterThan(0);
+  expect(limited.retry_in_ms).toBeLessThanOrEqual(1_500);
+  expect(await sent).toMatchObject({ ok: true });
+  expect(performance.now() - before).toBeGreaterThanOrEqual(1_500);
+  expect(proxy.requests.filter(({ path }) => path.includes("/send/"))).toHaveLength(2);
+  expect(builder.session.health().state).toBe("healthy");
+});
+
+test("a sync that must wait waits as long as the server says", async () => {
+  const builder = await site.machine({ url: proxy.url });
+  await builder.session.ready();
+  const wait = { ...tooManyRequests(0), headers: { "retry-after": "3" } };
+  await Promise.all([proxy.next("/sync", wait), builder.restart()]);
+  const at = performance.now();
+  const syncs = () => proxy.requests.filter(({ path }) => path.includes("/sync")).length;
+  const then = syncs();
+  await eventually(() => syncs() > then);
+  expect(performance.now() - at).toBeGreaterThan(2_900);
+  await eventually(() => builder.session.health().state === "healthy");
+});
+
+test.each([
+  ["HTML", garbage],
+  ["half of a JSON text", { kind: "answer", status: 200, body: '{"next_batch":"s1","rooms":{' }],
+  ["null", { kind: "answer", status: 200, body: "null" }],
+  ["no position", { kind: "answer", status: 200, body: '{"rooms":{}}' }],
+  ["an error of the server", { kind: "answer", status: 500, body: '{"errcode":"M_UNKNOWN","error":"oops"}' }],
+  ["a closed connection", { kind: "drop" }],
+] as const)("a sync answered with %s is told as degraded, and goes on", async (_, fault) => {
+  const { laptop, builder, room_id } = await site.twoInARoom({}, { url: proxy.url });
+  const stop = proxy.on(({ path }) => (path.includes("/sync") ? fault : undefined));
+  await send(laptop, request(room_id, { n: 1 }));
+  const degraded = await eventually(() => {
+    const health = builder.session.health();
+    return health.state === "degraded" && health;
+  });
+  expect(degraded.detail).not.toBe("");
+  expect(builder.session.health().last_sync_ts).not.toBeNull();
+  stop();
+  await builder.event((one) => one.type === REQUEST);
+  await eventually(() => builder.session.health().state === "healthy");
+  expect(builder.fatal).toEqual([]);
+});
+
+test("a homeserver that is killed and comes again is told as degraded, and nothing is lost", async () => {
+  const own = await startHomeserverForTests();
+  const there = siteOn(own);
+  try {
+    const { laptop, builder, room_id } = await there.twoInARoom();
+    await own.kill("SIGKILL");
+    const sent = send(laptop, request(room_id, { n: 1 }));
+    await eventually(() => builder.session.health().state === "degraded");
+    await own.restart();
+    expect(await sent).toMatchObject({ ok: true });
+    await builder.event((one) => one.type === REQUEST);
+    await eventually(() => builder.session.health().state === "healthy");
+  } finally {
+    await there.closeMachines();
+    await own.close();
+  }
+});
+
+test.each([true, false])(
+  "a token that the server does not know any more ends the session (soft: %s)",
+  async (soft) => {
+    const who = await newUser(server);
+    const builder = await site.machine({ url: proxy.url, ...who });
+    await builder.session.ready();
+    const gone = { errcode: "M_UNKNOWN_TOKEN", error: "Unrecognised access token", soft_logout: soft };
+    const stop = proxy.on(({ path }) =>
+      path.includes("/sync") ? { kind: "answer", status: 401, body: JSON.stringify(gone) } : undefined,
+    );
+    await eventually(() => builder.loggedOut.length > 0);
+    expect(builder.loggedOut).toEqual([{ soft, detail: gone.error }]);
+    expect(builder.session.health()).toMatchObject({ state: "logged_out", detail: gone.error });
+
+    stop();
+    const credentials = await login({
+      fetch,
+      homeserver: server.url,
+      method: { kind: "password", ...who },
+      ...(soft && { device_id: builder.credentials.device_id }),
+      device_name: "again",
+    });
+    expect(credentials.device_id === builder.credentials.device_id).toBe(soft);
+    await builder.restart({ credentials });
+    await builder.session.ready();
+    expect(builder.session.health().state).toBe("healthy");
+  },
+);
+
+test("an invented event of a hostile server does not stop the others", async () => {
+  const { laptop, builder, room_id } = await site.twoInARoom({}, { url: proxy.url });
+  const nonsense = [
+    null,
+    5,
+    [],
+    { type: 7 },
+    { type: REQUEST },
+    { type: REQUEST, sender: "@x:y", event_id: 3, content: {} },
+  ];
+  const stop = proxy.on(({ path }) => {
+    if (!path.includes("/sync")) return undefined;
+    return {
+      kind: "rewrite",
+      change: (answer) => {
+        const body = JSON.parse(answer.body);
+        const timeline = body.rooms?.join?.[room_id]?.timeline;
+        if (timeline) timeline.events = [...nonsense, ...timeline.events, ...nonsense];
+        return { ...answer, body: JSON.stringify(body) };
+      },
+    };
+  });
+  await send(laptop, request(room_id, { n: 1 }));
+  await builder.event((one) => one.type === REQUEST);
+  stop();
+  await send(laptop, request(room_id, { n: 2 }));
+  await eventually(() => builder.events.filter((one) => one.type === REQUEST).length === 2);
+  expect(builder.events.map((one) => one.content)).toEqual([{ n: 1 }, { n: 2 }]);
+});

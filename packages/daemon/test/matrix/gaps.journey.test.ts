@@ -1,0 +1,85 @@
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { MAX_PAGES } from "../../src/matrix/backfill.ts";
+import { startFaultProxy } from "../support/fault-proxy.ts";
+import { eventually, REQUEST, request, type Site, siteOn, type TestMachine } from "./helpers.ts";
+
+let server: TestHomeserver;
+let site: Site;
+beforeAll(async () => {
+  server = await startHomeserverForTests();
+  site = siteOn(server);
+});
+afterEach(() => site.closeMachines());
+afterAll(() => server?.close());
+
+const numbers = (machine: TestMachine) =>
+  machine.events.filter((one) => one.type === REQUEST).map(({ content }) => Object(content).n);
+const upTo = (count: number) => Array.from({ length: count }, (_, n) => n);
+
+async function sendMany(from: TestMachine, room_id: string, count: number, first = 0): Promise<void> {
+  for (let n = first; n < first + count; n++) from.session.outbox.enqueue(request(room_id, { n }));
+  await from.session.outbox.drained();
+}
+
+test("what was sent while a machine was away comes whole: what /sync leaves out is fetched", async () => {
+  const { laptop, builder, room_id } = await site.twoInARoom();
+  await builder.stop();
+  await sendMany(laptop, room_id, 250);
+  await builder.restart();
+  await eventually(() => numbers(builder).length >= 250);
+  expect(numbers(builder).sort((a, b) => a - b)).toEqual(upTo(250));
+  const backfilled = builder.events.filter((one) => one.backfilled);
+  expect(backfilled.length).toBe(150);
+  expect(backfilled.map(({ content }) => Object(content).n)).toEqual(upTo(150));
+  expect(builder.session.health().notes).toEqual([]);
+});
+
+test("a gap that could not be filled before a restart is filled after it", async () => {
+  const proxy = await startFaultProxy(server.url);
+  try {
+    const { laptop, builder, room_id } = await site.twoInARoom({}, { url: proxy.url });
+    await builder.stop();
+    await sendMany(laptop, room_id, 130);
+    const stop = proxy.on(({ path }) => (path.includes("/messages") ? { kind: "drop" } : undefined));
+    await builder.restart();
+    await eventually(() => numbers(builder).length >= 100);
+    await eventually(() => proxy.requests.some(({ path }) => path.includes("/messages")));
+    expect(numbers(builder)).toHaveLength(100);
+    await builder.stop();
+    stop();
+    await builder.restart();
+    await eventually(() => numbers(builder).length >= 130);
+    expect(numbers(builder).sort((a, b) => a - b)).toEqual(upTo(130));
+  } finally {
+    await proxy.close();
+  }
+});
+
+test("a gap without an end is given up after some pages, and the health says so", async () => {
+  const proxy = await startFaultProxy(server.url);
+  try {
+    const { laptop, builder, room_id } = await site.twoInARoom({}, { url: proxy.url });
+    await builder.stop();
+    await sendMany(laptop, room_id, 110);
+    let pages = 0;
+    proxy.on(({ path }) => {
+      if (!path.includes("/messages")) return undefined;
+      return {
+        kind: "rewrite",
+        change: (answer) => ({
+          ...answer,
+          body: JSON.stringify({ ...JSON.parse(answer.body), chunk: [{}], end: `t${pages++}` }),
+        }),
+      };
+    });
+    await builder.restart();
+    await eventually(() => builder.session.health().notes.length > 0);
+    expect(builder.session.health().notes[0]).toContain(room_id);
+    expect(pages).toBe(MAX_PAGES);
+    await sendMany(laptop, room_id, 1, 110);
+    await eventually(() => numbers(builder).includes(110));
+  } finally {
+    await proxy.close();
+  }
+});
