@@ -61,63 +61,93 @@ function errorFields(error: Error, next: (inner: unknown) => unknown): object {
 
 const mask = "***";
 
-/** Tokens that show what they are by their form, wherever they stand. */
-const knownTokens =
-  /(?<![\w-])(?:gh[opsru]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|sk-[\w-]{20,}|xox[abprs]-[\w-]{10,}|npm_\w{30,}|syt_[\w=]{10,}|mct_\w{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)/g;
-const privateKeyBlock = /-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?/g;
-const bearer = /\b(bearer\s{1,4})[\w+/=.~-]{8,}/gi;
-const authorization = /\b(authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:\w{1,32}\s{1,4})?)([^\s"',;]+)/gi;
-const cookie = /\b(cookie["']?\s{0,4}:\s{0,4}["']?)[^\r\n"']+/gi;
+/** Half-open, in UTF-16 units. */
+interface Span {
+  start: number;
+  end: number;
+}
+
+/** What stands for itself: tokens that show what they are by their form, and private keys. */
+const whole = [
+  /(?<![\w-])(?:gh[opsru]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|sk-[\w-]{20,}|xox[abprs]-[\w-]{10,}|npm_\w{30,}|syt_[\w=]{10,}|mct_\w{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)/g,
+  /-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?/g,
+];
+/** A head, then the secret up to the end of the match: headers and the scheme that comes with them. */
+const headed = [
+  /\b(bearer\s{1,4})[\w+/=.~-]{8,}/gi,
+  /\b(authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:\w{1,32}\s{1,4})?)[^\s"',;]+/gi,
+  /\b(cookie["']?\s{0,4}:\s{0,4}["']?)[^\r\n"']+/gi,
+];
 const urlUser = /\b([a-z][a-z0-9+.-]{0,31}:\/\/)([^\s/?#@'"<>]+)@/gi;
 /** What stands before a value: `NAME=`, `name: `, `"name":`, or an option of a command line and a space. */
 const label = /(?<![\w.-])(?:([A-Za-z_][\w.-]*)["']?\s{0,4}[=:]\s{0,4}|--?([A-Za-z][\w.-]*)\s{1,4})/g;
 /** A value: in quotes, or up to a separator. */
 const value = /"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'&;|,)}\]]+/y;
 
-/** Masks what looks like a secret inside of a text: assignments, options, headers, URLs, tokens, keys. */
+/**
+ * Masks what looks like a secret inside of a text: assignments, options, headers, URLs, tokens, keys. All
+ * of them are looked for in the text as it came, so that masking one never hides the label of another.
+ */
 export function maskText(text: string): string {
-  const headed = text
-    .replace(privateKeyBlock, "[private key]")
-    .replace(authorization, (all, head: string, secret: string) => (isHarmless(secret) ? all : head + mask))
-    .replace(bearer, `$1${mask}`)
-    .replace(cookie, `$1${mask}`)
-    .replace(urlUser, (_, scheme: string, user: string) => `${scheme}${maskUser(scheme, user)}@`);
-  return maskLabelled(headed).replace(knownTokens, mask);
-}
-
-/** A label that is not a secret's leaves its value to be looked at: in `error: token=x` that is another label. */
-function maskLabelled(text: string): string {
+  const spans = [...wholeSpans(text), ...headedSpans(text), ...urlSpans(text), ...labelledSpans(text)];
+  if (spans.length === 0) return text;
   let masked = "";
   let done = 0;
-  for (const found of text.matchAll(label)) {
-    const start = found.index + found[0].length;
-    const [, name, flag] = found;
-    const secret = name === undefined ? takesSecret(`--${flag}`) : isSecretField(name);
-    if (!secret || found.index < done) continue;
-    value.lastIndex = start;
-    const given = value.exec(text)?.[0];
-    if (given === undefined || isHarmless(given)) continue;
-    masked += text.slice(done, start) + requote(given);
-    done = start + given.length;
+  for (const { start, end } of spans.sort((a, b) => a.start - b.start)) {
+    if (end <= done) continue;
+    if (start >= done) masked += text.slice(done, start) + mask;
+    done = end;
   }
   return masked + text.slice(done);
 }
 
+function wholeSpans(text: string): Span[] {
+  return whole.flatMap((form) =>
+    [...text.matchAll(form)].map(({ index, 0: found }) => ({ start: index, end: index + found.length })),
+  );
+}
+
+function headedSpans(text: string): Span[] {
+  return headed.flatMap((form) =>
+    [...text.matchAll(form)]
+      .map(({ index, 0: found, 1: head = "" }) => ({ start: index + head.length, end: index + found.length }))
+      .filter(({ start, end }) => !isHarmless(text.slice(start, end))),
+  );
+}
+
 /** `ssh://git@host` names a user; the user of an http URL alone is a token as often as not. */
-function maskUser(scheme: string, user: string): string {
-  const colon = user.indexOf(":");
-  if (colon >= 0) return `${user.slice(0, colon)}:${mask}`;
-  return /^https?:/i.test(scheme) ? mask : user;
+function urlSpans(text: string): Span[] {
+  return [...text.matchAll(urlUser)].flatMap(({ index, 0: found, 1: scheme = "", 2: user = "" }) => {
+    const colon = user.indexOf(":");
+    if (colon < 0 && !/^https?:/i.test(scheme)) return [];
+    return [{ start: index + scheme.length + colon + 1, end: index + found.length - 1 }];
+  });
 }
 
-/** The scheme before a masked header's value, what is masked already, and what says nothing. */
-function isHarmless(value: string): boolean {
-  return /^(?:bearer|basic|digest|null|true|false|\*\*\*|\[redacted\]|\[private)$/i.test(value);
+/**
+ * A label that is not a secret's leaves its value to be looked at: in `error: token=x` that is another
+ * label. One inside of a secret value goes on behind it, so that no character is read twice.
+ */
+function labelledSpans(text: string): Span[] {
+  const spans: Span[] = [];
+  let done = 0;
+  for (const { index, 0: found, 1: name, 2: flag } of text.matchAll(label)) {
+    const secret = name === undefined ? takesSecret(`--${flag}`) : isSecretField(name);
+    if (!secret) continue;
+    const start = Math.max(done, index + found.length);
+    value.lastIndex = start;
+    const given = value.exec(text)?.[0];
+    if (given === undefined || isHarmless(given)) continue;
+    const quote = given.startsWith('"') || given.startsWith("'") ? 1 : 0;
+    done = start + given.length;
+    spans.push({ start: start + quote, end: done - quote });
+  }
+  return spans;
 }
 
-function requote(value: string): string {
-  const quote = value[0] === '"' || value[0] === "'" ? value[0] : "";
-  return `${quote}${mask}${quote}`;
+/** The scheme before a header's value, which is masked by itself; what is masked already; what says nothing. */
+function isHarmless(given: string): boolean {
+  return /^(?:bearer|basic|digest|null|true|false|\*\*\*|\[redacted\])$/i.test(given);
 }
 
 /** What comes after `-c` is a script: one argument with many words. */
