@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { type MachineCapabilities, probeMachine, type SandboxRequest } from "@mx-agent/sandbox";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { RunSpec } from "../src/index.ts";
+import { boundedBomb } from "./support/bomb.ts";
 import {
   eventually,
   identity,
@@ -203,10 +204,7 @@ for (const { who, user, skip } of users)
 
     it("that is a fork bomb is ended", async () => {
       const mark = `mxbomb${process.pid}x${user.uid}`;
-      writeFileSync(
-        join(one.project, "bomb.sh"),
-        `bomb() { bomb & bomb & sleep 5; }\nbomb ${mark}\nsleep 60\n`,
-      );
+      writeFileSync(join(one.project, "bomb.sh"), `# ${mark}\n${boundedBomb}`);
       chmodSync(join(one.project, "bomb.sh"), 0o755);
       const end = await one.run(["sh", "bomb.sh", mark], {
         sandbox: sandbox(),
