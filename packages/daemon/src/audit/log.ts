@@ -1,0 +1,260 @@
+import { unlinkSync } from "node:fs";
+import { basename, join } from "node:path";
+import { ensurePrivateDir, syncDirectory } from "@mx-agent/base";
+import type { AuditLine } from "@mx-agent/ipc";
+import { AppendFile } from "./append-file.ts";
+import { type AuditSigner, encodeCheckpoint } from "./checkpoint.ts";
+import { fileName, firstSeqOf, logFiles, readLines, readLinesBackwards } from "./files.ts";
+import { type AuditEntry, encodeLine, hashLine, type Position, parseLine } from "./line.ts";
+import { endOf, recover } from "./recovery.ts";
+import { type Verification, verifyFiles } from "./verify.ts";
+
+export interface AuditOptions {
+  /** Made if it is missing; nobody else may enter it. */
+  dir: string;
+  clock(): Date;
+  /** A file that would grow beyond this is ended, and the next one begun. */
+  maxBytes?: number;
+  /** Older files are removed, which is put on record; without it all are kept. */
+  maxFiles?: number;
+  /** Signs the head this often while lines come; 15 minutes if absent. */
+  checkpointEveryMs?: number;
+  /** null until there is a key; `signWith` sets it later. */
+  signer?: AuditSigner | null;
+  /** Whether a key is, or was, this daemon's; without it the one that signs now. */
+  isOwnKey?(key_id: string): boolean;
+  /** Told of a checkpoint that the timer could not write; the next append tells its own caller. */
+  onError?(error: unknown): void;
+}
+
+/** The head as peers remember it: protocol field `audit_head`. */
+export interface SignedHead {
+  seq: number;
+  /** SHA-256 of that line, base64. */
+  sha256: string;
+}
+
+const MIB = 1_048_576;
+
+/** Opens the log, repairs what a crash left, and puts that on record. @throws MX_CANNOT_WRITE, MX_INSECURE_PATH */
+export function openAudit(options: AuditOptions): AuditLog {
+  return new AuditLog(options);
+}
+
+/** The one writer of the audit log; the daemon's lock makes sure that there is one. */
+export class AuditLog {
+  readonly #options: AuditOptions;
+  readonly #maxBytes: number;
+  readonly #checkpointEveryMs: number;
+  readonly #listeners = new Set<(line: AuditLine) => void>();
+  readonly #timer: NodeJS.Timeout;
+  #signer: AuditSigner | null;
+  #file: AppendFile;
+  #position: Position;
+  #signed: SignedHead | null = null;
+  #lastCheckpoint: number;
+
+  constructor(options: AuditOptions) {
+    this.#options = options;
+    this.#maxBytes = options.maxBytes ?? 32 * MIB;
+    this.#checkpointEveryMs = options.checkpointEveryMs ?? 900_000;
+    this.#signer = options.signer ?? null;
+    this.#lastCheckpoint = options.clock().getTime();
+    ensurePrivateDir(options.dir);
+    const { file, position, records } = recover(options.dir);
+    this.#file = file;
+    this.#position = position;
+    this.#signed = this.#lastSigned();
+    this.#timer = setInterval(() => this.#onTimer(), this.#checkpointEveryMs);
+    this.#timer.unref();
+    for (const record of records) this.append(record);
+  }
+
+  /** From now on this key signs checkpoints; null: none does, until there is one again. */
+  signWith(signer: AuditSigner | null): void {
+    this.#signer = signer;
+  }
+
+  /**
+   * On the disk when it returns. Where that cannot be nothing has changed, and nothing may run.
+   * @throws MX_CANNOT_WRITE, MX_STORE_DAMAGED
+   */
+  append(entry: AuditEntry): Position {
+    return this.appendMany([entry])[0] ?? this.#position;
+  }
+
+  /** Several entries with one write and one sync: all of them are there, or none. */
+  appendMany(entries: readonly AuditEntry[]): Position[] {
+    if (entries.length === 0) return [];
+    const written = this.#write(
+      entries.map((entry) => (after: Position) => encodeLine(after, this.#now(), entry)),
+    );
+    if (this.#now().getTime() - this.#lastCheckpoint >= this.#checkpointEveryMs) this.#onTimer();
+    return written;
+  }
+
+  /** Signs the head, if a key is there and lines came since it was signed last. */
+  checkpoint(): SignedHead | null {
+    if (this.#signer && this.#position.seq !== (this.#signed?.seq ?? 0)) this.#sign(this.#signer, this.#file);
+    return this.#signed;
+  }
+
+  /** Where the log ends now, and what of it is signed: the signed head is what is published. */
+  head(): Position & { signed: SignedHead | null } {
+    return { ...this.#position, signed: this.#signed };
+  }
+
+  /** The last lines, oldest first. */
+  tail(count: number): AuditLine[] {
+    const found: AuditLine[] = [];
+    for (const file of logFiles(this.#options.dir).toReversed()) {
+      for (const bytes of readLinesBackwards(file)) {
+        if (found.length >= count) return found.reverse();
+        const line = parseLine(bytes.toString("utf8"));
+        if (line) found.push(line);
+      }
+    }
+    return found.reverse();
+  }
+
+  /** Calls for each line from now on, until the function that it answers is called. */
+  follow(listener: (line: AuditLine) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Every line about an invocation, oldest first. */
+  show(invocation_id: string): AuditLine[] {
+    const found: AuditLine[] = [];
+    const mention = JSON.stringify(invocation_id);
+    for (const file of logFiles(this.#options.dir)) {
+      for (const { text } of readLines(file)) {
+        if (!text.includes(mention)) continue;
+        const line = parseLine(text.toString("utf8"));
+        if (line?.invocation_id === invocation_id) found.push(line);
+      }
+    }
+    return found;
+  }
+
+  /** The whole log, compared with what this process wrote; or one file on its own, by name or path. */
+  async verify(file: string | null = null): Promise<Verification> {
+    if (file !== null) {
+      const path = file.includes("/") ? file : join(this.#options.dir, file);
+      return verifyFiles([path], { isOwn: (key_id) => this.#isOwn(key_id), single: firstSeqOf(path) !== 1 });
+    }
+    return this.#verifyAll([]);
+  }
+
+  /** The whole log, compared with a head that somebody remembers: a cut or a rewrite before it is found. */
+  async verifyAgainst(head: SignedHead): Promise<Verification> {
+    return this.#verifyAll([{ seq: head.seq, hash: head.sha256 }]);
+  }
+
+  /** Signs what is not signed yet, where that can be done, and lets go of the file. */
+  close(): void {
+    clearInterval(this.#timer);
+    this.#onTimer();
+    this.#listeners.clear();
+    this.#file.close();
+  }
+
+  #verifyAll(remembered: Position[]): Promise<Verification> {
+    const own = this.#position.seq > 0 ? [{ ...this.#position }] : [];
+    return verifyFiles(logFiles(this.#options.dir), {
+      isOwn: (key_id) => this.#isOwn(key_id),
+      lastSize: this.#file.size,
+      remembered: [...remembered, ...own],
+    });
+  }
+
+  #isOwn(key_id: string): boolean {
+    return this.#options.isOwnKey?.(key_id) ?? key_id === this.#signer?.key_id;
+  }
+
+  #now(): Date {
+    return this.#options.clock();
+  }
+
+  #write(encoders: ((after: Position) => ReturnType<typeof encodeLine>)[]): Position[] {
+    const encoded: ReturnType<typeof encodeLine>[] = [];
+    const encodeAll = () => {
+      encoded.length = 0;
+      for (const encode of encoders) encoded.push(encode(encoded.at(-1)?.position ?? this.#position));
+      return Buffer.from(encoded.map(({ text }) => `${text}\n`).join(""));
+    };
+    let bytes = encodeAll();
+    if (this.#file.size > 0 && this.#file.size + bytes.length > this.#maxBytes) {
+      this.#rotate();
+      bytes = encodeAll();
+    }
+    this.#file.append(bytes);
+    this.#position = encoded.at(-1)?.position ?? this.#position;
+    for (const { line } of encoded) this.#tell(line);
+    return encoded.map(({ position }) => position);
+  }
+
+  #tell(line: AuditLine): void {
+    for (const listener of this.#listeners) listener(line);
+  }
+
+  #sign(signer: AuditSigner, file: AppendFile): void {
+    const { line, text, position } = encodeCheckpoint(this.#position, this.#now(), signer);
+    file.append(Buffer.from(`${text}\n`));
+    this.#position = position;
+    this.#signed = { seq: position.seq, sha256: position.hash };
+    this.#lastCheckpoint = this.#now().getTime();
+    this.#tell(line);
+  }
+
+  /** A checkpoint ends the file, and the next one follows its last line. */
+  #rotate(): void {
+    this.checkpoint();
+    const next = AppendFile.create(join(this.#options.dir, fileName(this.#position.seq + 1)));
+    this.#file.close();
+    this.#file = next;
+    this.#prune();
+  }
+
+  /** What is removed is put on record first; that record is what makes the log's new beginning honest. */
+  #prune(): void {
+    const { maxFiles, dir } = this.#options;
+    const files = logFiles(dir);
+    const removed = files.slice(0, Math.max(0, files.length - Math.max(1, maxFiles ?? files.length)));
+    const [kept] = files.slice(removed.length);
+    if (removed.length === 0 || kept === undefined) return;
+    const through = endOf(removed);
+    const record = {
+      kind: "daemon" as const,
+      action: "audit_pruned",
+      files: removed.map((file) => basename(file)),
+      through_seq: through.seq,
+      through_sha256: through.hash,
+    };
+    const { line, text, position } = encodeLine(this.#position, this.#now(), record);
+    this.#file.append(Buffer.from(`${text}\n`));
+    this.#position = position;
+    this.#tell(line);
+    for (const file of removed) unlinkSync(file);
+    syncDirectory(dir);
+  }
+
+  #lastSigned(): SignedHead | null {
+    // Each file but the last ends with a checkpoint, if there was a key at all.
+    for (const file of logFiles(this.#options.dir).slice(-2).toReversed()) {
+      for (const bytes of readLinesBackwards(file)) {
+        const line = bytes.includes('"kind":"checkpoint"') ? parseLine(bytes.toString("utf8")) : null;
+        if (line?.kind === "checkpoint") return { seq: line.seq, sha256: hashLine(bytes) };
+      }
+    }
+    return null;
+  }
+
+  #onTimer(): void {
+    try {
+      this.checkpoint();
+    } catch (error) {
+      this.#options.onError?.(error);
+    }
+  }
+}
