@@ -1,0 +1,177 @@
+/**
+ * The product in a minute: two daemons and a homeserver on this machine, in a temporary directory, and a signed
+ * command that runs on one of them for the other. Everything that is shown is done by the built `mx-agent`.
+ * Ends with `demo: ok` and status 0, or with what went wrong; nothing of it stays.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Machine } from "./demo/machine.ts";
+import { makeRepository, policyText } from "./demo/repository.ts";
+import { root } from "./tasks.ts";
+
+const say = (line: string) => process.stdout.write(`${line}\n`);
+const chapter = (title: string) => say(`\n== ${title}`);
+
+say("mx-agent demo: a signed command runs on another agent's machine, through a Matrix room.");
+const dir = mkdtempSync(join(tmpdir(), "mx-agent-demo-"));
+const homeserver = new Machine("homeserver", dir, say);
+const laptop = new Machine("laptop", dir, say);
+const builder = new Machine("builder", dir, say);
+const homeserverData = join(homeserver.home, "data");
+let ending: Promise<void> | undefined;
+
+/** Ends everything that was started, whatever happened, and removes the directory. */
+function cleanUp(): Promise<void> {
+  ending ??= (async () => {
+    for (const machine of [laptop, builder])
+      await machine.run(["daemon", "stop"], { quiet: true }).catch(() => {});
+    await homeserver.run(["homeserver", "stop", "--data", homeserverData], { quiet: true }).catch(() => {});
+    rmSync(dir, { recursive: true, force: true });
+  })();
+  return ending;
+}
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    void cleanUp().then(() => process.exit(130));
+  });
+
+async function demo(): Promise<void> {
+  const built = spawnSync(process.execPath, [join(root, "scripts", "build.ts")], { stdio: "inherit" });
+  if (built.status !== 0) throw new Error("the build failed");
+
+  chapter("A homeserver: here the embedded one; Synapse, Tuwunel or a public one do as well");
+  await homeserver.run(["homeserver", "start", "--bind", "127.0.0.1:0", "--data", homeserverData]);
+  const { url } = await homeserver.json(["homeserver", "status", "--data", homeserverData]);
+  for (const name of ["laptop", "builder"])
+    await homeserver.run(["homeserver", "user", "add", name, "--password-stdin", "--data", homeserverData], {
+      input: `${name}-password-1`,
+    });
+
+  chapter("Two daemons. Each only dials out, to the homeserver, and each has a signing key of its own");
+  for (const machine of [laptop, builder]) {
+    await machine.run(["daemon", "start"]);
+    const login = ["auth", "login", "--homeserver", String(url), "--user", machine.name, "--password-stdin"];
+    await machine.run(login, { input: `${machine.name}-password-1` });
+  }
+
+  chapter("A workspace: a Matrix room. Being in it allows nothing");
+  const created = await laptop.json(["workspace", "create", "demo", "--no-e2ee"]);
+  const room = String(created.room_id);
+  say(`\n  laptop$ mx-agent workspace create demo --no-e2ee\n  ${room}`);
+  await laptop.run(["workspace", "invite", "--room", room, "@builder:localhost"]);
+  await laptop.run(["workspace", "grant", "--room", room, "@builder:localhost"]);
+  await builder.run(["workspace", "accept", "--no-e2ee", room]);
+
+  chapter("An agent on each machine, and each approves the other's key by its fingerprint");
+  const repository = join(builder.home, "roman");
+  makeRepository(repository);
+  await laptop.run(["agent", "register", "--room", room, "--agent", "laptop"]);
+  await builder.run(["agent", "register", "--room", room, "--agent", "builder", "--cwd", repository]);
+  for (const [machine, peer] of [
+    [laptop, builder],
+    [builder, laptop],
+  ] as const) {
+    const { stdout } = await peer.run(["trust", "fingerprint"]);
+    await machine.run(["trust", "approve", "--room", room, peer.name, "--fingerprint", stdout.trim()]);
+  }
+
+  chapter("The builder's policy. What it does not allow is refused");
+  const policy = policyText({
+    room,
+    user: "@laptop:localhost",
+    project: repository,
+    node: process.execPath,
+    sandbox: hasBubblewrap() ? "bubblewrap" : "none",
+  });
+  mkdirSync(join(builder.home, "config"), { recursive: true, mode: 0o700 });
+  writeFileSync(join(builder.home, "config", "policy.toml"), policy, { mode: 0o600 });
+  for (const line of policy.trimEnd().split("\n")) say(`  | ${line}`);
+  if (!hasBubblewrap())
+    say("\n  (bubblewrap is not on this machine, or may not be used: the commands run without a sandbox)");
+  await builder.run(["policy", "check"]);
+
+  chapter("A real command: the test suite on the builder, its output live");
+  const exec = (...command: string[]) => ["exec", "--room", room, "--agent", "builder", "--", ...command];
+  const started = performance.now();
+  const seen: number[] = [];
+  const code = await laptop.follow(exec(process.execPath, "--test", "--test-reporter=spec"), (line) => {
+    seen.push(performance.now() - started);
+    if (line.trim() !== "") say(`  +${((performance.now() - started) / 1000).toFixed(2)} s  ${line}`);
+  });
+  say(`  exit code ${code}`);
+  if (code !== 0) throw new Error("the test suite failed");
+  if ((seen.at(-1) ?? 0) - (seen[0] ?? 0) < 500)
+    throw new Error("the output did not arrive while the command ran");
+
+  chapter("Its standard input comes from here: a remote sort");
+  const sorted = await laptop.run(exec("sort"), { input: "pear\napple\nfig\n" });
+  if (sorted.stdout !== "apple\nfig\npear\n")
+    throw new Error(`sort answered ${JSON.stringify(sorted.stdout)}`);
+
+  chapter("A command outside of the policy is refused, and the builder's operator can see why");
+  await laptop.run(exec("rm", "-rf", "/"), { expect: 77 });
+  const [refused] = Object.values(await laptop.json(["invocation", "list"]));
+  const { request_id } = refused as { request_id: string };
+  await builder.run(["policy", "explain", request_id]);
+
+  chapter("Ctrl-C ends the remote command, and everything that it started");
+  await interrupt(exec("sleep", "600"));
+
+  chapter("The builder's audit log: each decision and each outcome, chained and verified");
+  await builder.run(["audit", "tail", "--lines", "4"]);
+  await builder.run(["audit", "verify"]);
+}
+
+/** Runs a long command, sends SIGINT to the CLI once it runs, and looks whether the remote process is gone. */
+async function interrupt(args: string[]): Promise<void> {
+  say(`\n  laptop$ mx-agent ${args.join(" ")}`);
+  const child = laptop.spawn(args);
+  const pid = await until("the remote sleep runs", () => remoteSleep());
+  say(`  (the remote sleep is process ${pid})`);
+  child.kill("SIGINT");
+  say("  ^C");
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  await until("the remote sleep is gone", () => (remoteSleep() === undefined ? true : undefined));
+  say(`  exit code ${code}; the remote process is gone`);
+  if (code !== 130) throw new Error(`Ctrl-C ended with ${code}, not 130`);
+}
+
+/** The `sleep 600` whose working directory is the demo's repository. */
+function remoteSleep(): number | undefined {
+  for (const entry of readdirSync("/proc")) {
+    if (!/^\d+$/.test(entry)) continue;
+    try {
+      const argv = readFileSync(join("/proc", entry, "cmdline"), "utf8").split("\0");
+      const environment = readFileSync(join("/proc", entry, "environ"), "utf8");
+      if (argv[0]?.endsWith("sleep") && argv[1] === "600" && environment.includes(dir)) return Number(entry);
+    } catch {
+      // It ended while we looked.
+    }
+  }
+  return undefined;
+}
+
+async function until<T>(what: string, look: () => T | undefined): Promise<T> {
+  for (let tries = 0; tries < 600; tries++) {
+    const found = look();
+    if (found !== undefined) return found;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`waited in vain: ${what}`);
+}
+
+function hasBubblewrap(): boolean {
+  return spawnSync("bwrap", ["--ro-bind", "/", "/", "--unshare-all", "true"]).status === 0;
+}
+
+try {
+  await demo();
+  await cleanUp();
+  say("\ndemo: ok");
+} catch (error) {
+  say(`\ndemo: failed: ${error instanceof Error ? error.message : String(error)}`);
+  await cleanUp();
+  process.exitCode = 1;
+}
