@@ -63,7 +63,9 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
       process.exit(70);
     },
   });
+  let stopping = false;
   runner.on("closed", () => {
+    if (stopping) return;
     logger.error({}, "the runner is gone; ending, the next start records what it took along");
     process.exitCode = 70;
     stopped.resolve();
@@ -86,13 +88,16 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     .catch((error: unknown) => logger.error({ err: error }, "the last login could not be taken up"));
 
   await stopped.promise;
+  stopping = true;
   const late = setTimeout(() => {
     logger.error({}, "stopping took too long");
     process.exit(70);
   }, STOP_WITHIN_MS);
   await server.close();
   await daemon.close();
-  runner.close();
+  // A runner that nobody needs does not stay; one with runs goes on, and the next daemon finds it.
+  if (tables.executions.inState("starting", "running").length === 0) await runner.shutdown();
+  else runner.close();
   db.close();
   removeNotice(noticeFile);
   clearTimeout(late);

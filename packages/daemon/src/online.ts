@@ -1,5 +1,6 @@
 /** What exists while the daemon is logged in: the session, and every part of the pipeline on top of it. */
 
+import { version } from "@mx-agent/base";
 import type { Target } from "@mx-agent/ipc";
 import type { Machine } from "@mx-agent/policy";
 import type { RunnerClient } from "@mx-agent/runner";
@@ -130,6 +131,7 @@ export class Online {
       db: tables.db,
       credentials,
       cryptoDir: options.cryptoDir,
+      version: version(),
       fetch: options.fetch,
       clock: now,
       logger,

@@ -39,7 +39,7 @@ export class RoomDirectory implements Rooms {
       const room = room_id === undefined ? undefined : this.get(room_id);
       if (room) return room;
     } else {
-      const found = rooms.filter((room) => room.name === name && room.membership === "join");
+      const found = rooms.filter((room) => room.name === name && room.membership !== "leave");
       if (found.length > 1) {
         const hint = `${found.length} rooms have that name; give one of ${found.map((room) => room.room_id).join(", ")}`;
         throw mxError("MX_NOT_FOUND", { what: "unambiguous room", name, hint });

@@ -4,6 +4,7 @@ import { EventTypes, parseContent } from "@mx-agent/protocol";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
 import type { Pending, Settled } from "../request/pending.ts";
+import { isCancel, untilClosing } from "./exec.ts";
 import { agent, duration_ms, parser, room, target } from "./params.ts";
 
 const callParams = target.extend({
@@ -20,11 +21,16 @@ export function callMethods(daemon: Daemon): Pick<Handlers, "call.run" | "tools.
         const online = daemon.requireOnline();
         const pending = online.caller.call(params, await online.target(params));
         const { invocation_id, request_id } = pending.request;
-        const cancel = () => online.caller.cancel(pending.request, "the caller went away");
+        const cancel = () => {
+          if (isCancel(signal)) online.caller.cancel(pending.request, "the caller went away");
+        };
         signal.addEventListener("abort", cancel, { once: true });
         try {
           await send({ type: "requested", invocation_id, request_id });
-          return resultOf(pending, await online.caller.outcome(pending));
+          return resultOf(
+            pending,
+            await Promise.race([online.caller.outcome(pending), untilClosing(signal)]),
+          );
         } finally {
           signal.removeEventListener("abort", cancel);
           online.caller.release(pending);

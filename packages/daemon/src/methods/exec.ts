@@ -1,4 +1,4 @@
-import { mxError } from "@mx-agent/base";
+import { MxError, mxError } from "@mx-agent/base";
 import type { CallContext, ExecResult, Handlers } from "@mx-agent/ipc";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
@@ -49,18 +49,39 @@ export async function waitFor(
   online: Online,
   context: Pick<CallContext<"exec.run">, "signal" | "input">,
 ): Promise<ExecResult> {
-  const cancel = () => online.caller.cancel(pending.request, "the caller went away");
+  const cancel = () => {
+    if (isCancel(context.signal)) online.caller.cancel(pending.request, "the caller went away");
+  };
   context.signal.addEventListener("abort", cancel, { once: true });
   try {
     void feed(pending, context).catch(() => {});
-    return resultOf(pending, await online.caller.outcome(pending));
+    return resultOf(
+      pending,
+      await Promise.race([online.caller.outcome(pending), untilClosing(context.signal)]),
+    );
   } catch (error) {
-    online.caller.cancel(pending.request, "nobody waits for it any more");
+    if (!(error instanceof MxError) || error.code !== "MX_NOT_RUNNING")
+      online.caller.cancel(pending.request, "nobody waits for it any more");
     throw error;
   } finally {
     context.signal.removeEventListener("abort", cancel);
     online.caller.release(pending);
   }
+}
+
+/** Whether the client cancelled or went away; when it is this daemon that closes, the run goes on. */
+export function isCancel(signal: AbortSignal): boolean {
+  return !(signal.reason instanceof MxError && signal.reason.code === "MX_NOT_RUNNING");
+}
+
+/** Rejects when this daemon closes: the client comes back and asks the next one. */
+export function untilClosing(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const end = () => {
+      if (!isCancel(signal)) reject(signal.reason);
+    };
+    signal.addEventListener("abort", end, { once: true });
+  });
 }
 
 async function feed(pending: Pending, context: Pick<CallContext<"exec.run">, "input">): Promise<void> {
