@@ -1,4 +1,15 @@
-import { ClientEvent, createClient, type MatrixClient, MemoryStore, SyncState } from "matrix-js-sdk";
+import {
+  ClientEvent,
+  createClient,
+  EventType,
+  type MatrixClient,
+  type MatrixEvent,
+  MatrixEventEvent,
+  MemoryStore,
+  MsgType,
+  SyncState,
+} from "matrix-js-sdk";
+import type { Logger } from "matrix-js-sdk/lib/logger.js";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Homeserver } from "../src/index.ts";
 import { testServer } from "./support/server.ts";
@@ -6,55 +17,120 @@ import { testServer } from "./support/server.ts";
 let server: Homeserver;
 const clients: MatrixClient[] = [];
 
+const quiet: Logger = {
+  trace() {},
+  debug() {},
+  info() {},
+  warn() {},
+  error() {},
+  getChild: () => quiet,
+};
+
 beforeAll(async () => {
   server = await testServer();
 });
-
 afterAll(async () => {
   for (const client of clients) client.stopClient();
   await server.close();
 });
 
-async function signedIn(name: string): Promise<MatrixClient> {
-  await server.addUser(name, "secret");
-  const login = await createClient({ baseUrl: server.url }).loginWithPassword(name, "secret");
+/** A client of the real library, signed in and synced; with keys of its own where `encrypted`. */
+async function signedIn(name: string, encrypted = false): Promise<MatrixClient> {
+  const login = await createClient({ baseUrl: server.url, logger: quiet }).loginWithPassword(name, "secret");
   const client = createClient({
     baseUrl: server.url,
     userId: login.user_id,
     deviceId: login.device_id,
     accessToken: login.access_token,
     store: new MemoryStore(),
+    logger: quiet,
   });
   clients.push(client);
-  await client.startClient({ initialSyncLimit: 20 });
-  await prepared(client);
-  return client;
-}
-
-function prepared(client: MatrixClient): Promise<void> {
-  return new Promise((resolve) => {
-    if (client.getSyncState() === SyncState.Prepared) resolve();
+  if (encrypted) await client.initRustCrypto({ useIndexedDB: false });
+  const prepared = new Promise<void>((resolve) => {
     client.on(ClientEvent.Sync, (state) => {
       if (state === SyncState.Prepared) resolve();
     });
   });
+  await client.startClient({ initialSyncLimit: 20 });
+  await prepared;
+  return client;
+}
+
+/** Resolves with the content of the first event of a type that this client can read. */
+function hears(client: MatrixClient, type: string): Promise<Record<string, unknown>> {
+  return new Promise((resolve) => {
+    const look = (event: MatrixEvent) => {
+      if (event.getType() === type && !event.isDecryptionFailure()) resolve(event.getContent());
+    };
+    client.on(ClientEvent.Event, (event) => {
+      look(event);
+      if (event.isEncrypted()) void client.decryptEventIfNeeded(event);
+    });
+    client.on(MatrixEventEvent.Decrypted, look);
+  });
 }
 
 it("the client library signs in, syncs, and hears what another user says", async () => {
-  const alice = await signedIn("alice");
-  const bob = await signedIn("bob");
+  await Promise.all([server.addUser("alice", "secret"), server.addUser("bob", "secret")]);
+  const [alice, bob] = await Promise.all([signedIn("alice"), signedIn("bob")]);
   const { room_id: roomId } = await alice.createRoom({ invite: [bob.getSafeUserId()], name: "demo" });
   await bob.joinRoom(roomId);
-  const heard = new Promise<string>((resolve) => {
-    bob.on(ClientEvent.Event, (event) => {
-      if (event.getType() === "com.mxagent.exec.request.v1") resolve(event.getContent().invocation_id);
-    });
+  const heard = hears(bob, "m.room.message");
+  await alice.sendMessage(roomId, { msgtype: MsgType.Text, body: "hello" });
+  expect(await heard).toMatchObject({ body: "hello" });
+});
+
+it("two people and their devices talk in an encrypted room, and the server reads none of it", async () => {
+  await Promise.all([server.addUser("carol", "secret"), server.addUser("dave", "secret")]);
+  const [carol, dave, phone] = await Promise.all([
+    signedIn("carol", true),
+    signedIn("dave", true),
+    signedIn("dave", true),
+  ]);
+  const { room_id: roomId } = await carol.createRoom({
+    invite: [dave.getSafeUserId()],
+    initial_state: [
+      { type: EventType.RoomEncryption, state_key: "", content: { algorithm: "m.megolm.v1.aes-sha2" } },
+    ],
   });
-  await alice.http.authedRequest(
-    "PUT" as never,
-    `/rooms/${encodeURIComponent(roomId)}/send/com.mxagent.exec.request.v1/t1`,
-    undefined,
-    { invocation_id: "inv_1" },
-  );
-  expect(await heard).toBe("inv_1");
+  await dave.joinRoom(roomId);
+  await expect.poll(() => carol.getRoom(roomId)?.getJoinedMemberCount(), { timeout: 10_000 }).toBe(2);
+  await expect
+    .poll(() => carol.getCrypto()?.isEncryptionEnabledInRoom(roomId), { timeout: 10_000 })
+    .toBe(true);
+  const heard = Promise.all([dave, phone].map((client) => hears(client, "m.room.message")));
+  const { event_id: eventId } = await carol.sendMessage(roomId, {
+    msgtype: MsgType.Text,
+    body: "only for us",
+  });
+  for (const content of await heard) expect(content).toMatchObject({ body: "only for us" });
+  const stored = await carol.http.authedRequest("GET" as never, `/rooms/${roomId}/event/${eventId}`);
+  expect(stored).toMatchObject({ type: "m.room.encrypted" });
+  expect(JSON.stringify(stored)).not.toContain("only for us");
+
+  const reply = hears(carol, "com.mxagent.exec.finished.v1");
+  await expect.poll(() => phone.getRoom(roomId)?.getJoinedMemberCount(), { timeout: 10_000 }).toBe(2);
+  await phone.sendEvent(roomId, "com.mxagent.exec.finished.v1" as never, { exit_code: 0 } as never);
+  expect(await reply).toMatchObject({ exit_code: 0 });
+});
+
+it("cross-signing and a key backup are set up, and a new device sees both", async () => {
+  await server.addUser("erin", "secret");
+  const erin = await signedIn("erin", true);
+  const crypto = erin.getCrypto();
+  await crypto?.bootstrapCrossSigning({
+    authUploadDeviceSigningKeys: async (makeRequest) => {
+      await makeRequest(null);
+    },
+  });
+  await crypto?.resetKeyBackup();
+  expect(await crypto?.getActiveSessionBackupVersion()).toBe("1");
+  const phone = await signedIn("erin", true);
+  expect(await phone.getCrypto()?.userHasCrossSigningKeys(erin.getSafeUserId(), true)).toBe(true);
+  expect(await phone.getCrypto()?.getKeyBackupInfo()).toMatchObject({ version: "1" });
+  const status = await phone
+    .getCrypto()
+    ?.getDeviceVerificationStatus(erin.getSafeUserId(), erin.getDeviceId() ?? "");
+  expect(status?.signedByOwner).toBe(true);
 });

@@ -91,7 +91,7 @@ export class UserInteractiveAuth {
       session: id,
       flows: flows.map((stages) => ({ stages })),
       params: {},
-      ...(session.done.size > 0 ? { completed: [...session.done] } : {}),
+      ...(session.done.size > 0 || error !== undefined ? { completed: [...session.done] } : {}),
     };
     return new AuthenticationNeeded(body, error);
   }

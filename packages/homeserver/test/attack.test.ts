@@ -1,0 +1,3 @@
+import { attack } from "./support/attack.ts";
+
+attack(0.02);

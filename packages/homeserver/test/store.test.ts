@@ -1,0 +1,112 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { openStore } from "../src/store/index.ts";
+
+let directory: string;
+let path: string;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "mx-homeserver-test-"));
+  path = join(directory, "homeserver.db");
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+/** What somebody else would find on the disk now. */
+function onDisk(): string[] {
+  const other = new DatabaseSync(path, { readOnly: true });
+  const users = other.prepare("SELECT user_id FROM users ORDER BY 1").all();
+  other.close();
+  return users.map((row) => String(row.user_id));
+}
+
+describe("group commit", () => {
+  it("puts units that come together on disk together, and not before durable() resolves", async () => {
+    const store = openStore(path);
+    for (const name of ["@a:x", "@b:x"]) store.db.transaction(() => store.accounts.createUser(name, null, 0));
+    const told: string[] = [];
+    store.db.transaction(() => store.db.afterCommit(() => told.push("told")));
+    expect(onDisk()).toEqual([]);
+    expect(told).toEqual([]);
+    await store.db.durable();
+    expect(onDisk()).toEqual(["@a:x", "@b:x"]);
+    expect(told).toEqual(["told"]);
+    store.db.close();
+  });
+
+  it("a unit that fails takes nothing but itself along", async () => {
+    const store = openStore(path);
+    const undone: string[] = [];
+    store.db.transaction(() => store.accounts.createUser("@a:x", null, 0));
+    const failing = () =>
+      store.db.transaction(() => {
+        store.accounts.createUser("@b:x", null, 0);
+        store.db.afterRollback(() => undone.push("undone"));
+        store.db.afterCommit(() => undone.push("never"));
+        throw new Error("no");
+      });
+    expect(failing).toThrow("no");
+    store.db.transaction(() => store.accounts.createUser("@c:x", null, 0));
+    await store.db.durable();
+    expect(onDisk()).toEqual(["@a:x", "@c:x"]);
+    expect(undone).toEqual(["undone"]);
+    store.db.close();
+  });
+
+  it("a group that can't be committed is reported to whoever waits, and caches forget it", async () => {
+    const store = openStore(path);
+    let reset = 0;
+    store.db.onReset(() => {
+      reset += 1;
+    });
+    store.db.transaction(() => {
+      store.db.run("PRAGMA defer_foreign_keys = ON");
+      store.db.run("CREATE TABLE parent (id INTEGER PRIMARY KEY)");
+      store.db.run("CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED)");
+    });
+    await store.db.durable();
+    store.db.transaction(() => {
+      store.accounts.createUser("@a:x", null, 0);
+      store.db.run("INSERT INTO child VALUES (1)");
+    });
+    await expect(store.db.durable()).rejects.toThrow("FOREIGN KEY");
+    expect(reset).toBe(1);
+    expect(onDisk()).toEqual([]);
+    store.db.transaction(() => store.accounts.createUser("@b:x", null, 0));
+    await store.db.durable();
+    expect(onDisk()).toEqual(["@b:x"]);
+    store.db.close();
+  });
+
+  it("writing outside of a unit is a mistake", () => {
+    const store = openStore(path);
+    expect(() => store.accounts.createUser("@a:x", null, 0)).toThrow("outside of a transaction");
+    store.db.close();
+  });
+});
+
+describe("positions", () => {
+  it("never come again, not even those that were never written down", async () => {
+    const first = openStore(path);
+    for (let i = 0; i < 20_001; i++) first.positions.next();
+    await first.db.durable();
+    const last = first.positions.last;
+    first.db.close();
+    const second = openStore(path);
+    expect(second.positions.next()).toBeGreaterThan(last);
+    second.db.close();
+  });
+});
+
+it("a store of a later program is refused, untouched", () => {
+  openStore(path).db.close();
+  const later = new DatabaseSync(path);
+  later.exec("PRAGMA user_version = 99");
+  later.close();
+  expect(() => openStore(path)).toThrow(/format 99/);
+  const after = new DatabaseSync(path);
+  expect(after.prepare("PRAGMA user_version").get()).toEqual({ user_version: 99 });
+  after.close();
+});
