@@ -130,10 +130,11 @@ class Client implements RunnerClient {
     if (this.#socket.destroyed) throw notRunning("the connection is closed");
     const id = this.#next++;
     const request: { id: number; method: M; params: Methods[M]["params"] } = { id, method, params };
+    const frame = encodeMessage(request as Request, payload);
     const answer = new Promise<{ result: unknown; payload: Buffer }>((resolve, reject) =>
       this.#waiting.set(id, { resolve, reject }),
     );
-    this.#socket.write(encodeMessage(request as Request, payload));
+    this.#socket.write(frame);
     // The runner is this same program; its answers are not parsed again.
     return (await answer) as { result: Methods[M]["result"]; payload: Buffer };
   }

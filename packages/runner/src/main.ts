@@ -42,6 +42,7 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   else {
     native.closeInheritedOnExec();
     if (!isGuarded()) becomeGuard(native);
+    if (!isGuarded()) log("working without a guard: this process could not become one");
   }
 
   const runs_dir = join(dir, "runs");

@@ -151,7 +151,10 @@ export class Run {
     });
     const life = this.#live(launched, status);
     machine.watch(life);
-    await machine.spool.writeRecord({ ...record, pid, start_time });
+    // The brand alone finds what is left of a run; the command runs, whatever the disk says.
+    await machine.spool
+      .writeRecord({ ...record, pid, start_time })
+      .catch((error: unknown) => machine.log(`${this.run_id}: ${String(error)}`));
     await Promise.race([status.running(pid), life]);
   }
 

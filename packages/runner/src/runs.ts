@@ -30,7 +30,7 @@ export class Runs {
   }
 
   async stdin(run_id: string, offset: number, data: Uint8Array, eof: boolean): Promise<number> {
-    const run = await this.#find(run_id);
+    const run = await this.#settled(run_id);
     if (run instanceof Run) return run.stdin(offset, data, eof);
     // It has ended and reads no more; saying so is the end event's part.
     return Math.max(run.stdin_bytes, offset + data.length);
@@ -42,7 +42,7 @@ export class Runs {
   }
 
   async cancel(run_id: string, grace_ms: number | null): Promise<void> {
-    const run = await this.#find(run_id);
+    const run = await this.#settled(run_id);
     if (run instanceof Run) run.stop("cancelled", grace_ms ?? undefined);
   }
 
@@ -56,7 +56,7 @@ export class Runs {
   }
 
   async forget(run_id: string): Promise<void> {
-    const run = await this.#find(run_id);
+    const run = await this.#settled(run_id);
     if (run instanceof Run && run.state.end === null)
       throw mxError("MX_BAD_INPUT", { detail: `run ${run_id} has not ended`, hint: "cancel it first" });
     await this.#machine.spool.forget(run_id);
@@ -77,6 +77,12 @@ export class Runs {
     });
     const found = run ?? (await this.#find(spec.run_id));
     return found instanceof Run ? found.state : found;
+  }
+
+  /** Once it runs or has ended: what is only being started has neither stdin nor processes. */
+  async #settled(run_id: string): Promise<Run | RunState> {
+    await this.#starting.get(run_id)?.catch(() => undefined);
+    return this.#find(run_id);
   }
 
   async #find(run_id: string): Promise<Run | RunState> {

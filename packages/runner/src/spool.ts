@@ -8,13 +8,16 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } fro
 import { join } from "node:path";
 import { failpoint, mxError } from "@mx-agent/base";
 import type { RunEnd, RunState, RunStream } from "./api.ts";
-import { replaceFile, syncDirectory, withFile } from "./durable.ts";
+import { syncDirectory, withFile } from "./durable.ts";
 
 /** Ids are made by the daemon; anything that could leave the directory is none. */
 const RUN_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/;
 
-/** Kept free for the end record, so that a full disk can't take the outcome too. */
-const END_RESERVE_BYTES = 4096;
+/** Kept for the record and for the end, so that a full disk can't take the outcome too. */
+const RESERVE_BYTES = 4096;
+
+/** What ends up in the end record of somebody else's words, in characters. */
+const MAX_MESSAGE = 1000;
 
 /** Which process a run is, so that a later runner can find it and nothing else. */
 export interface RunRecord {
@@ -69,10 +72,13 @@ export class Spool {
       throw cannotWrite(directory, error);
     }
     try {
-      await withFile(join(directory, "end.json.new"), "wx", async (file) => {
-        await file.writeFile(Buffer.alloc(END_RESERVE_BYTES, " "));
-        await file.sync();
-      });
+      for (const name of ["run.json", "end.json.new"])
+        await withFile(join(directory, name), "wx", async (file) => {
+          await file.writeFile(Buffer.alloc(RESERVE_BYTES, " "));
+          await file.sync();
+        });
+      for (const stream of ["stdout", "stderr"])
+        await withFile(join(directory, stream), "wx", () => Promise.resolve());
       await syncDirectory(directory);
       await syncDirectory(this.root);
     } catch (error) {
@@ -84,9 +90,10 @@ export class Spool {
     return true;
   }
 
+  /** Overwrites the record in its own space. It survives this process, not a power failure, which ends all runs anyway. */
   async writeRecord(record: RunRecord): Promise<void> {
     failpoint("runner.record.before");
-    await replaceFile(join(this.directory(record.run_id), "run.json"), JSON.stringify(record));
+    await withFile(join(this.directory(record.run_id), "run.json"), "r+", (file) => overwrite(file, record));
     failpoint("runner.record.after");
   }
 
@@ -99,12 +106,10 @@ export class Spool {
   async writeEnd(state: EndedState): Promise<void> {
     const directory = this.directory(state.run_id);
     const reserved = join(directory, "end.json.new");
-    const text = Buffer.from(JSON.stringify(state).padEnd(END_RESERVE_BYTES));
     failpoint("runner.end.before");
     const file = await openReserved(reserved);
     try {
-      await file.write(text, 0, text.length, 0);
-      await file.truncate(text.length);
+      await overwrite(file, withShortMessage(state));
       await file.sync();
     } finally {
       await file.close();
@@ -120,7 +125,7 @@ export class Spool {
   }
 
   async openStream(run_id: string, stream: RunStream): Promise<StreamSpool> {
-    return new StreamSpool(await open(join(this.directory(run_id), stream), "ax", 0o600));
+    return new StreamSpool(await open(join(this.directory(run_id), stream), "a"));
   }
 
   /** Up to `max_bytes` from `offset`; empty at the end of what is there. */
@@ -128,8 +133,10 @@ export class Spool {
     const path = join(this.directory(run_id), stream);
     try {
       return await withFile(path, "r", async (file) => {
-        const buffer = Buffer.allocUnsafe(max_bytes);
-        const { bytesRead } = await file.read(buffer, 0, max_bytes, offset);
+        const there = (await file.stat()).size - offset;
+        if (there <= 0) return Buffer.alloc(0);
+        const buffer = Buffer.allocUnsafe(Math.min(max_bytes, there));
+        const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
         return buffer.subarray(0, bytesRead);
       });
     } catch (error) {
@@ -191,6 +198,19 @@ export class StreamSpool {
     }
     return { bytes: this.bytes, sha256: this.#hash.digest("hex") };
   }
+}
+
+/** Writes JSON over what a file has, in its own blocks, padded so that nothing of the old text is left. */
+async function overwrite(file: FileHandle, value: RunRecord | EndedState): Promise<void> {
+  const text = Buffer.from(JSON.stringify(value).padEnd(RESERVE_BYTES));
+  await file.write(text, 0, text.length, 0);
+}
+
+function withShortMessage(state: EndedState): EndedState {
+  const { error } = state.end;
+  if (error === null) return state;
+  const message = error.message.slice(0, MAX_MESSAGE);
+  return { ...state, end: { ...state.end, error: { ...error, message } } };
 }
 
 async function openReserved(path: string): Promise<FileHandle> {

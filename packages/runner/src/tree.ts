@@ -8,6 +8,11 @@ const LOOK_MS = 20;
 /** How long SIGKILL is repeated for processes that it does not end: another user's, or stuck in the kernel. */
 const GIVE_UP_MS = 10_000;
 
+/** How often new processes of a tree are looked for and stopped, before what is known is killed. */
+const STOP_ROUNDS = 20;
+
+const STOPPED: ReadonlySet<string> = new Set(["T", "t", "Z", "X"]);
+
 /** What a member of a tree is recognised by. */
 export interface TreeRoot {
   /** The child's pid, which is also its session and its process group. */
@@ -62,12 +67,8 @@ export class ProcessTree {
       const members = this.members();
       const late = performance.now() - deadline;
       if (members.length === 0 || late >= GIVE_UP_MS) return members;
-      const killing = late >= 0;
-      if (killing) {
-        // Stopped first: what can still fork would otherwise be faster than we are.
-        for (const { pid } of members) signal(pid, "SIGSTOP");
-        for (const { pid } of this.members()) signal(pid, "SIGKILL");
-      } else {
+      if (late >= 0) this.#kill();
+      else {
         for (const { pid } of members) {
           if (asked.has(pid) || this.#root.spared.has(pid)) continue;
           asked.add(pid);
@@ -76,6 +77,22 @@ export class ProcessTree {
       }
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     }
+  }
+
+  /**
+   * SIGKILL to all. To whole process groups first, which the kernel does in one step that no fork gets
+   * ahead of; what left its group is stopped until a look finds nobody running, and then killed.
+   */
+  #kill(): void {
+    const own = processInfo(process.pid)?.pgid;
+    const groups = new Set(this.members().map((one) => one.pgid));
+    for (const pgid of groups) if (pgid > 1 && pgid !== own) signal(-pgid, "SIGKILL");
+    for (let round = 0; round < STOP_ROUNDS; round++) {
+      const running = this.members().filter((one) => !STOPPED.has(one.state));
+      if (running.length === 0) break;
+      for (const { pid } of running) signal(pid, "SIGSTOP");
+    }
+    for (const { pid } of this.members()) signal(pid, "SIGKILL");
   }
 
   #isTied(process: ProcessInfo): boolean {
