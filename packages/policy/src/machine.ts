@@ -54,7 +54,10 @@ function resolveCommand(name: string, cwd: string | null, path: string): Resolve
   for (const directory of path.split(":")) {
     // An empty or relative entry of PATH would mean the peer's working directory.
     if (!directory.startsWith("/")) continue;
-    const found = inspect(`${directory}/${name}`);
+    const path = `${directory}/${name}`;
+    // Most directories of PATH do not have it, and a miss that throws takes ten times as long.
+    if (!orNull(() => statSync(path, { throwIfNoEntry: false }) ?? null)) continue;
+    const found = inspect(path);
     if (found) return found;
   }
   return null;

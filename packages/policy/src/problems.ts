@@ -39,6 +39,7 @@ export class Report {
   readonly warnings: Warning[] = [];
   readonly file: string;
   readonly #positions: Positions;
+  readonly #rules = new Map<string, string>();
 
   constructor(file: string, positions: Positions) {
     this.file = file;
@@ -57,9 +58,14 @@ export class Report {
     return { file: this.file, line: this.#positions.line(path), key: showPath(path) };
   }
 
-  /** `file:line key` */
+  /** `file:line key`. Asked for at each decision, and so kept. */
   rule(path: KeyPath): string {
+    const id = path.join("\0");
+    const known = this.#rules.get(id);
+    if (known !== undefined) return known;
     const { file, line, key } = this.place(path);
-    return `${file}:${line} ${key}`;
+    const rule = `${file}:${line} ${key}`;
+    this.#rules.set(id, rule);
+    return rule;
   }
 }

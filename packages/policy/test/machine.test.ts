@@ -121,6 +121,12 @@ test("what cannot be executed is not found", () => {
   expect(here().resolveCommand("./git", null)).toBeNull();
 });
 
+test("directories of PATH that are loops, files or absent are passed over", () => {
+  symlinkSync("loop", join(root, "loop"));
+  const path = ["loop", "bin/git", "absent", "bin"].map((name) => join(root, name)).join(":");
+  expect(nodeMachine({ PATH: path }).resolveCommand("git", null)?.path).toBe(join(root, "bin/git"));
+});
+
 test("an empty or relative entry of PATH is never the working directory", () => {
   mkdirSync(join(root, "project/relative"));
   for (const name of ["evil", "relative/evil"]) program(`project/${name}`);
