@@ -89,6 +89,7 @@ export function writeConfig(
     macaroon_secret_key: secrets.macaroonSecretKey,
     form_secret: secrets.formSecret,
     enable_registration: true,
+    login_via_existing_session: { enabled: true, require_ui_auth: true },
     room_list_publication_rules: [{ action: "allow" }],
     enable_registration_without_verification: true,
     // A password hash of the usual cost takes a quarter of a second of a small machine, for every user.

@@ -62,9 +62,10 @@ export const differences: Difference[] = [
         : [synapse, ours],
   },
   {
-    name: "a device that logs in again",
+    name: "earlier access tokens of a device",
     reason:
-      "the server invalidates any access token previously assigned to that device; Synapse keeps it valid",
+      "logging in again invalidates any access token previously assigned to that device, and so may the use of a " +
+      "refreshed one; Synapse keeps them valid",
     specification: `${spec}/client-server-api/#relationship-between-access-tokens-and-devices`,
     level: (synapse, ours, { shows }) =>
       (shows === "its earlier token" || shows === "the access token from before") &&
@@ -89,7 +90,7 @@ export const differences: Difference[] = [
     name: "fields that only Synapse has",
     reason:
       "not in the specification: the power level `historical` of a withdrawn proposal, a device's user_id, " +
-      "redacted_by, the push rules of `postcontent` and Jitsi",
+      "redacted_by, the push rules of `postcontent` and Jitsi, a status beside an errcode",
     specification: `${spec}/client-server-api/#mroompower_levels`,
     level: (synapse, ours) => [without(synapse, synapseOnly), ours],
   },
@@ -138,6 +139,7 @@ const optional = new Set([
 
 function synapseOnly(key: string, value: unknown, of: Fields): boolean {
   if (key === "historical" || key === "redacted_by" || key === "postcontent") return true;
+  if (key === "status" || key === "message") return "errcode" in of;
   if (key === "user_id" && "device_id" in of)
     return !["algorithms", "is_guest", "access_token"].some((k) => k in of);
   return isObject(value) && value.rule_id === ".im.vector.jitsi";

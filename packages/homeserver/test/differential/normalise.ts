@@ -16,6 +16,8 @@ const opaque: Record<string, string> = {
   prev_batch: "position",
   start: "position",
   end: "position",
+  login_token: "token",
+  base_url: "url",
   filter_id: "filter",
   etag: "etag",
   // Synapse repeats the version that was asked for.

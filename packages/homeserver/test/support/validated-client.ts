@@ -56,7 +56,7 @@ const errorSchema = {
 /** "User-interactive API in the REST API": what a 401 says when more is asked for than the token. */
 const interactiveSchema = {
   type: "object",
-  required: ["flows", "session"],
+  required: ["flows"],
   properties: {
     flows: {
       type: "array",
@@ -118,6 +118,17 @@ export class Conformance {
     return status >= 400 && body !== undefined && !isInteractive(body)
       ? [...problems, ...this.#validate(errorSchema, body, where)]
       : problems;
+  }
+
+  /** Every operation of the document: its method, and its path with its parameters filled in by `value`. */
+  operations(value: string): { method: string; template: string; path: string }[] {
+    return this.#routes.flatMap(({ template, operations }) =>
+      Object.keys(operations).map((method) => ({
+        method: method.toUpperCase(),
+        template,
+        path: template.replace(/\{[^}]+\}/g, value),
+      })),
+    );
   }
 
   #unknownEndpoint(method: string, path: string, status: number, body: unknown): string[] {

@@ -149,6 +149,46 @@ export const accounts: Scenario[] = [
     },
   },
   {
+    name: "a profile's fields",
+    async play(story) {
+      const [alice, bob] = await story.people("alice", "bob");
+      const path = `/profile/${encodeURIComponent(alice.id)}`;
+      await alice.put(`${path}/avatar_url`, { avatar_url: "mxc://localhost/abcdefghijklmnop" });
+      await bob.delete(`${path}/avatar_url`, undefined, "somebody else's");
+      await alice.delete(`${path}/avatar_url`);
+      await alice.get(`${path}/avatar_url`);
+      await alice.delete(`${path}/displayname`);
+      await alice.get(path);
+    },
+  },
+  {
+    name: "a token to log in with",
+    async play(story) {
+      const [alice] = await story.people("alice");
+      const path = "/_matrix/client/v1/login/get_token";
+      await story.nobody.post(path, {}, "without a token");
+      const asked = await alice.post(path, {});
+      const given = await alice.post(path, {
+        auth: passwordAuth(story, "alice", asked.text("session"), passwordOf("alice")),
+      });
+      const login = { type: "m.login.token", token: given.text("login_token"), device_id: "SECOND" };
+      await story.nobody.post("/login", login);
+      await story.nobody.post("/login", login, "a second time");
+      await story.nobody.post("/login", { ...login, token: "never given" });
+    },
+  },
+  {
+    name: "the user directory",
+    async play(story) {
+      const [alice, bob] = await story.people("alice", "bob");
+      const room = await alice.room({ preset: "public_chat" });
+      await bob.joined(room);
+      await alice.post("/user_directory/search", { search_term: "nobody is called this" });
+      await alice.post("/user_directory/search", {});
+      await story.nobody.post("/user_directory/search", { search_term: "bob" });
+    },
+  },
+  {
     name: "presence",
     async play(story) {
       const [alice, bob] = await story.people("alice", "bob");

@@ -177,10 +177,11 @@ export const e2ee: Scenario[] = [
         "somebody else's: no user-signing key",
       );
       const device = deviceKeys(alice, 1);
-      const good = signed(device, alice.id, `ed25519:${selfSigning.public}`, selfSigning.key);
-      await alice.post("/keys/signatures/upload", { [alice.id]: { ALICE: good } });
       const bad = signed(device, alice.id, `ed25519:${selfSigning.public}`, other.key);
       await alice.post("/keys/signatures/upload", { [alice.id]: { ALICE: bad } }, "a wrong signature");
+      await alice.post("/keys/query", { device_keys: { [alice.id]: [] } }, "the wrong one is not there");
+      const good = signed(device, alice.id, `ed25519:${selfSigning.public}`, selfSigning.key);
+      await alice.post("/keys/signatures/upload", { [alice.id]: { ALICE: good } });
       await alice.post("/keys/signatures/upload", { [alice.id]: { NONE: good } }, "an unknown device");
       await alice.post("/keys/query", { device_keys: { [alice.id]: [] } }, "with the signature");
       await alice.post(
@@ -255,6 +256,8 @@ export const e2ee: Scenario[] = [
       await alice.put(keys("/!one:localhost/s9"), { session_data: {} }, "an incomplete key");
       await alice.delete(keys("/!one:localhost/s1"));
       await alice.delete(keys("/!one:localhost"));
+      await alice.get(keys(""));
+      await alice.delete(keys(""));
       await alice.get(keys(""));
       await alice.put(`/room_keys/version/${version}`, { ...info, version, auth_data: { changed: "yes" } });
       await alice.put(`/room_keys/version/${version}`, { ...info, algorithm: "other" }, "another algorithm");

@@ -10,6 +10,7 @@ export const media: Scenario[] = [
     name: "media",
     async play(story) {
       const [alice, bob] = await story.people("alice", "bob");
+      await alice.get("/_matrix/media/v3/config");
       const upload = (query: string, bytes: Uint8Array | string, type: string, shows?: string) =>
         alice.call("POST", `/_matrix/media/v3/upload${query}`, bytes, shows, { "content-type": type });
       const text = await upload("?filename=notes.txt", "some notes", "text/plain");

@@ -148,6 +148,9 @@ export const rooms: Scenario[] = [
       await alice.put(`/directory/list/room/${enc(room)}`, { visibility: "hidden" });
       await bob.get(`/directory/list/room/${enc(room)}`);
       await bob.post("/publicRooms", { filter: { generic_search_term: story.localpart("attic") } });
+      await bob.get("/publicRooms");
+      await bob.get(`/_matrix/client/v1/room_summary/${enc(room)}`);
+      await bob.get(`/_matrix/client/v1/room_summary/${enc(alias)}`);
       await bob.post("/publicRooms", { filter: { generic_search_term: "no room is called this" } });
       await alice.delete(path);
       await alice.get(path);

@@ -8,6 +8,7 @@ export const start: Scenario[] = [
       const [alice] = await story.people("alice");
       await story.nobody.get("/login");
       await story.nobody.get("/_matrix/client/versions");
+      await story.nobody.get("/.well-known/matrix/client");
       await alice.get("/capabilities");
       await alice.get("/pushrules/");
       await alice.get("/pushrules/global/");
@@ -25,7 +26,7 @@ export const start: Scenario[] = [
     name: "requests that no endpoint takes",
     async play(story) {
       const [alice] = await story.people("alice");
-      const nobody = story.nobody;
+      const { nobody } = story;
       const stranger = story.as(alice, "not_a_token", "stranger");
       await nobody.get("/account/whoami", "no token");
       await stranger.get("/account/whoami", "an unknown token");
@@ -52,6 +53,24 @@ export const start: Scenario[] = [
   {
     name: "registration",
     async play(story) {
+      const username = story.localpart("carol");
+      const asked = await story.nobody.post("/register", {
+        username,
+        password: "a password",
+        device_id: "NEW",
+      });
+      const auth = { type: "m.login.dummy", session: asked.text("session") };
+      const carol = story.as(
+        story.nobody,
+        (
+          await story.nobody.post("/register", { username, password: "a password", device_id: "NEW", auth })
+        ).text("access_token"),
+        "carol",
+      );
+      await carol.get("/account/whoami");
+      await carol.get("/devices");
+      await carol.get("/account/3pid");
+      await story.nobody.get("/_matrix/client/v1/register/m.login.registration_token/validity?token=none");
       const [alice] = await story.people("alice");
       const ask = (body: object, shows: string) => story.nobody.post("/register", body, shows);
       await ask({ username: story.localpart("alice"), password: "x" }, "a taken name");
