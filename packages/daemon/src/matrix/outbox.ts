@@ -43,11 +43,15 @@ interface Item {
   /** The message itself where it lives in memory alone. */
   volatile: { outgoing: Outgoing; bytes: number; prepared: Prepared | null } | null;
   onSent: OnSent[];
+  /** It is encrypted and on its way, or over: the next one of its lane may follow. */
+  underWay: PromiseWithResolvers<void>;
   settled: PromiseWithResolvers<void>;
 }
 
 const MAX_RETRY_MS = 30_000;
 const VOLATILE_LIMIT = 16 * 1024 * 1024;
+/** How many messages to one device are under way at once: they carry numbers, and a room's events do not. */
+const DEVICE_IN_FLIGHT = 4;
 
 /**
  * Sends each message until it is confirmed, in order for each lane: a room, or a device of a user. What is
@@ -83,8 +87,8 @@ export class DurableOutbox implements Outbox {
       this.#push(lane, {
         txn_id,
         volatile: null,
+        ...promises(),
         onSent: onSent ? [onSent] : [],
-        settled: Promise.withResolvers(),
       });
       return undefined;
     });
@@ -128,7 +132,7 @@ export class DurableOutbox implements Outbox {
           table.remove(txn_id);
           continue;
         }
-        this.#push(lane, { txn_id, volatile: null, onSent: [], settled: Promise.withResolvers() });
+        this.#push(lane, { txn_id, volatile: null, onSent: [], ...promises() });
       }
     });
   }
@@ -149,7 +153,7 @@ export class DurableOutbox implements Outbox {
       txn_id: newTxnId(),
       volatile: { outgoing, bytes, prepared: null },
       onSent: onSent ? [onSent] : [],
-      settled: Promise.withResolvers(),
+      ...promises(),
     });
   }
 
@@ -166,21 +170,33 @@ export class DurableOutbox implements Outbox {
 
   async #run(lane: string): Promise<void> {
     const items = this.#lanes.get(lane) ?? [];
+    const inFlight = lane.startsWith("device ") ? DEVICE_IN_FLIGHT : 1;
+    const flying: Promise<void>[] = [];
     try {
-      for (let item = items[0]; item && !this.#closed.signal.aborted; item = items[0]) {
-        await this.#settle(item);
-        items.shift();
-        if (item.volatile) this.#volatileBytes -= item.volatile.bytes;
-        item.settled.resolve();
+      while (items.length > 0 && !this.#closed.signal.aborted) {
+        const item = items[flying.length];
+        if (item && flying.length < inFlight) {
+          flying.push(this.#settle(item).finally(() => item.underWay.resolve()));
+          await item.underWay.promise;
+        } else {
+          await flying.shift();
+          this.#done(items.shift());
+        }
       }
       if (items.length === 0) this.#lanes.delete(lane);
     } catch (error) {
       if (!this.#closed.signal.aborted) {
         this.#options.logger.error({ lane, error: describe(error) }, "a lane of the outbox stopped");
       }
+      await Promise.allSettled(flying);
     } finally {
       this.#running.delete(lane);
     }
+  }
+
+  #done(item: Item | undefined): void {
+    if (item?.volatile) this.#volatileBytes -= item.volatile.bytes;
+    item?.settled.resolve();
   }
 
   /** Resolves when the message is confirmed, refused for good, or was rolled back by whoever wrote it. */
@@ -225,6 +241,7 @@ export class DurableOutbox implements Outbox {
       failpoint("outbox.before_tried");
       table.setTried(item.txn_id, device_id, prepared && JSON.stringify(prepared));
     }
+    item.underWay.resolve();
     failpoint("outbox.before_send");
     const { type, content } = outgoing;
     const event_id = await link.send(
@@ -260,6 +277,10 @@ function laneOf(outgoing: Outgoing): string {
 /** Whether a receiver takes a second copy for what it is: state replaces itself, ours carry ids and nonces. */
 function isDeduplicated(outgoing: Outgoing): boolean {
   return outgoing.kind === "state" || outgoing.type.startsWith(OUR_TYPES);
+}
+
+function promises(): Pick<Item, "underWay" | "settled"> {
+  return { underWay: Promise.withResolvers(), settled: Promise.withResolvers() };
 }
 
 /** Unique for ever and unguessable: also where the database was restored from a copy. */
