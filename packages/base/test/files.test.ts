@@ -28,7 +28,12 @@ describe("an atomic write", () => {
     }
     expect(readFileSync(path)).toEqual(Buffer.from([0, 255]));
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    writeFileAtomic(path, "public", { mode: 0o644 });
+    process.umask(0o077);
+    try {
+      writeFileAtomic(path, "public", { mode: 0o644 });
+    } finally {
+      process.umask(before);
+    }
     expect(statSync(path).mode & 0o777).toBe(0o644);
     expect(readdirSync(dir)).toEqual(["key"]);
   });

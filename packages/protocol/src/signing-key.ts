@@ -69,7 +69,7 @@ const smallOrder: ReadonlySet<string> = new Set([
 ]);
 
 /** A point of small order is a key without a secret: one signature of it fits many messages. */
-export function isSmallOrder(publicKey: Uint8Array): boolean {
+function isSmallOrder(publicKey: Uint8Array): boolean {
   const point = Buffer.from(publicKey);
   point.writeUInt8(point.readUInt8(31) & 0x7f, 31);
   return smallOrder.has(point.toString("hex"));
