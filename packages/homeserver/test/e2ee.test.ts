@@ -1,4 +1,6 @@
+import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { canonicalJson } from "../src/e2ee/signatures.ts";
 import type { Homeserver } from "../src/index.ts";
 import { testServer } from "./support/server.ts";
 import { newUser, type User } from "./support/users.ts";
@@ -76,11 +78,36 @@ const deviceKeys = (user: User) => ({
   signatures: { [user.id]: { [`ed25519:${user.deviceId}`]: "self" } },
 });
 
-const crossKey = (user: User, usage: string, key: string, signatures = {}) => ({
+/** An Ed25519 key as Matrix names it, and what it signs. */
+class Key {
+  readonly id: string;
+  readonly #secret: KeyObject;
+
+  constructor() {
+    const { publicKey, privateKey } = generateKeyPairSync("ed25519");
+    this.id = Buffer.from(publicKey.export({ format: "jwk" }).x ?? "", "base64url")
+      .toString("base64")
+      .replace(/=/g, "");
+    this.#secret = privateKey;
+  }
+
+  /** The signature on an object, without what it is signed by already. */
+  over(object: object): string {
+    const { signatures: _, ...rest } = object as { signatures?: object };
+    return sign(null, Buffer.from(canonicalJson(rest)), this.#secret)
+      .toString("base64")
+      .replace(/=/g, "");
+  }
+
+  signs<T extends object>(user: User, object: T, name = this.id): T & { signatures: object } {
+    return { ...object, signatures: { [user.id]: { [`ed25519:${name}`]: this.over(object) } } };
+  }
+}
+
+const crossKey = (user: User, usage: string, key: Key) => ({
   user_id: user.id,
   usage: [usage],
-  keys: { [`ed25519:${key}`]: key },
-  signatures,
+  keys: { [`ed25519:${key.id}`]: key.id },
 });
 
 const auth = (user: User, session: unknown, password = "secret") => ({
@@ -110,74 +137,104 @@ describe("device keys", () => {
 });
 
 describe("cross-signing keys", () => {
-  const upload = (key: string) => ({ master_key: crossKey(alice, "master", key) });
+  const upload = (key: Key) => ({ master_key: crossKey(alice, "master", key) });
+  const path = "/keys/device_signing/upload";
 
   it("come without a password the first time, and not the second", async () => {
-    expect((await alice.post("/keys/device_signing/upload", upload("M1"))).status).toBe(200);
-    expect((await alice.post("/keys/device_signing/upload", upload("M1"))).status).toBe(200);
-    const asked = await alice.post("/keys/device_signing/upload", upload("M2"));
+    const [first, second] = [new Key(), new Key()];
+    expect((await alice.post(path, upload(first))).status).toBe(200);
+    expect((await alice.post(path, upload(first))).status).toBe(200);
+    const asked = await alice.post(path, upload(second));
     expect(asked).toMatchObject({ status: 401, body: { flows: [{ stages: ["m.login.password"] }] } });
     const { session } = asked.body;
-    const wrong = await alice.post("/keys/device_signing/upload", {
-      ...upload("M2"),
-      auth: auth(alice, session, "x"),
-    });
+    const wrong = await alice.post(path, { ...upload(second), auth: auth(alice, session, "x") });
     expect(wrong).toMatchObject({ status: 401, body: { errcode: "M_FORBIDDEN" } });
     const master = async () => {
       const { body } = await bob.post("/keys/query", { device_keys: { [alice.id]: [] } });
       return (body.master_keys as Record<string, { keys: object }>)[alice.id]?.keys;
     };
-    expect(await master()).toEqual({ "ed25519:M1": "M1" });
-    await alice.post("/keys/device_signing/upload", { ...upload("M2"), auth: auth(alice, session) });
-    expect(await master()).toEqual({ "ed25519:M2": "M2" });
+    expect(await master()).toEqual({ [`ed25519:${first.id}`]: first.id });
+    await alice.post(path, { ...upload(second), auth: auth(alice, session) });
+    expect(await master()).toEqual({ [`ed25519:${second.id}`]: second.id });
+  });
+
+  it("belong to the master key by its signature", async () => {
+    const [master, self, stranger] = [new Key(), new Key(), new Key()];
+    const key = crossKey(alice, "self_signing", self);
+    for (const self_signing_key of [key, stranger.signs(alice, key), stranger.signs(alice, key, master.id)]) {
+      expect(await alice.post(path, { ...upload(master), self_signing_key })).toMatchObject({
+        status: 400,
+        body: { errcode: "M_INVALID_SIGNATURE" },
+      });
+    }
+    const signed = { ...upload(master), self_signing_key: master.signs(alice, key) };
+    expect((await alice.post(path, signed)).status).toBe(200);
   });
 
   it("user-signing keys and others' signatures are shown to their owner alone", async () => {
-    await alice.post("/keys/device_signing/upload", {
-      master_key: crossKey(alice, "master", "AM"),
-      user_signing_key: crossKey(alice, "user_signing", "AU"),
+    const [am, au, bm] = [new Key(), new Key(), new Key()];
+    await alice.post(path, {
+      ...upload(am),
+      user_signing_key: am.signs(alice, crossKey(alice, "user_signing", au)),
     });
-    await bob.post("/keys/device_signing/upload", { master_key: crossKey(bob, "master", "BM") });
-    const signed = crossKey(bob, "master", "BM", { [alice.id]: { "ed25519:AU": "by alice" } });
-    const answer = await alice.post("/keys/signatures/upload", { [bob.id]: { BM: signed } });
+    await bob.post(path, { master_key: crossKey(bob, "master", bm) });
+    const signed = au.signs(alice, crossKey(bob, "master", bm));
+    const answer = await alice.post("/keys/signatures/upload", { [bob.id]: { [bm.id]: signed } });
     expect(answer.body).toEqual({ failures: {} });
     const asked = { device_keys: { [alice.id]: [], [bob.id]: [] } };
     const [mine, theirs] = await Promise.all([
       alice.post("/keys/query", asked),
       bob.post("/keys/query", asked),
     ]);
-    expect(JSON.stringify(mine.body)).toContain("by alice");
+    const signature = au.over(signed);
+    expect(JSON.stringify(mine.body)).toContain(signature);
     expect(mine.body.user_signing_keys).toHaveProperty([alice.id]);
-    expect(JSON.stringify(theirs.body)).not.toContain("by alice");
+    expect(JSON.stringify(theirs.body)).not.toContain(signature);
     expect(theirs.body.user_signing_keys).toEqual({});
   });
 
   it("a signature on a device is shown to all, and counts as a change of its list", async () => {
+    const [am, as] = [new Key(), new Key()];
     await alice.post("/keys/upload", { device_keys: deviceKeys(alice) });
+    await alice.post(path, {
+      ...upload(am),
+      self_signing_key: am.signs(alice, crossKey(alice, "self_signing", as)),
+    });
     const room = await alice.room({ preset: "public_chat" });
     await bob.post(`/join/${room}`);
     const { next_batch: since } = await bob.sync();
-    const signed = { ...deviceKeys(alice), signatures: { [alice.id]: { "ed25519:S": "by S" } } };
+    const signed = as.signs(alice, deviceKeys(alice));
     await alice.post("/keys/signatures/upload", { [alice.id]: { [alice.deviceId]: signed } });
     expect((await bob.sync(since)).device_lists?.changed).toContain(alice.id);
     const { body } = await bob.post("/keys/query", { device_keys: { [alice.id]: [] } });
     expect(body.device_keys).toMatchObject({
-      [alice.id]: { [alice.deviceId]: { signatures: { [alice.id]: { "ed25519:S": "by S" } } } },
+      [alice.id]: { [alice.deviceId]: { signatures: signed.signatures } },
     });
   });
 
-  it("signatures on what is not there, or is not the same, are refused one by one", async () => {
+  it("signatures that are wrong, or on what is not there, or not the same, are refused one by one", async () => {
+    const [am, as] = [new Key(), new Key()];
     await alice.post("/keys/upload", { device_keys: deviceKeys(alice) });
-    const forged = { ...deviceKeys(alice), keys: { [`ed25519:${alice.deviceId}`]: "another key" } };
-    const { body } = await alice.post("/keys/signatures/upload", {
-      [alice.id]: { [alice.deviceId]: forged, NOWHERE: deviceKeys(alice) },
+    await alice.post(path, {
+      ...upload(am),
+      self_signing_key: am.signs(alice, crossKey(alice, "self_signing", as)),
     });
-    expect(body.failures).toMatchObject({
-      [alice.id]: {
-        [alice.deviceId]: { errcode: "M_INVALID_SIGNATURE" },
-        NOWHERE: { errcode: "M_NOT_FOUND" },
-      },
-    });
+    const refused = async (name: string, object: object) => {
+      const { body } = await alice.post("/keys/signatures/upload", { [alice.id]: { [name]: object } });
+      const failures = body.failures as Record<string, Record<string, { errcode: string }>>;
+      return failures[alice.id]?.[name]?.errcode;
+    };
+    const other = { ...deviceKeys(alice), keys: { [`ed25519:${alice.deviceId}`]: "another key" } };
+    expect(await refused(alice.deviceId, as.signs(alice, other))).toBe("M_INVALID_SIGNATURE");
+    expect(await refused(alice.deviceId, new Key().signs(alice, deviceKeys(alice), as.id))).toBe(
+      "M_INVALID_SIGNATURE",
+    );
+    expect(await refused(alice.deviceId, new Key().signs(alice, deviceKeys(alice)))).toBe(
+      "M_INVALID_SIGNATURE",
+    );
+    expect(await refused(alice.deviceId, {})).toBe("M_INVALID_SIGNATURE");
+    expect(await refused("NOWHERE", as.signs(alice, deviceKeys(alice)))).toBe("M_NOT_FOUND");
+    expect(await refused(alice.deviceId, as.signs(alice, deviceKeys(alice)))).toBeUndefined();
   });
 });
 

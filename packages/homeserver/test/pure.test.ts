@@ -65,6 +65,19 @@ describe("filters of types", () => {
   });
 });
 
+describe("a filter's event fields", () => {
+  const event = { type: "t", content: { body: "b", "a.b": 1, deep: { er: 2, x: 3 } }, unsigned: { age: 1 } };
+  const shape = (...fields: string[]) => parseFilter({ event_fields: fields }).shape(event);
+
+  it("keep what they name, and nothing else", () => {
+    expect(shape("type", "content.body")).toEqual({ type: "t", content: { body: "b" } });
+    expect(shape("content.a\\.b", "content.deep.er")).toEqual({ content: { "a.b": 1, deep: { er: 2 } } });
+    expect(shape("content", "content.body")).toEqual({ content: event.content });
+    expect(shape("nothing", "type.x", "__proto__")).toEqual({});
+    expect(shape()).toEqual({});
+  });
+});
+
 describe("the history of a room that somebody may see", () => {
   const at = (pos: number, value: string) => ({ pos, value });
   const seen = (memberships: [number, string][], visibilities: [number, string][]) => {

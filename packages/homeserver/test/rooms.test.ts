@@ -323,3 +323,20 @@ it("a published room is found, an unpublished one is not", async () => {
   expect((await alice.put("/directory/room/%23open%3Alocalhost", { room_id: closed })).status).toBe(409);
   expect((await alice.delete("/directory/room/%23open%3Alocalhost")).status).toBe(200);
 });
+
+it("a chain of edits of edits, and of redactions of redactions, is no trap", async () => {
+  const room = await shared();
+  let edited = await alice.say(room, "first");
+  let redacted = await alice.say(room, "gone");
+  for (let i = 0; i < 60; i++) {
+    const content = {
+      body: "*",
+      "m.new_content": {},
+      "m.relates_to": { rel_type: "m.thread", event_id: edited },
+    };
+    edited = String((await alice.put(`/rooms/${room}/send/m.room.message/chain${i}`, content)).body.event_id);
+    redacted = String((await alice.put(`/rooms/${room}/redact/${redacted}/chain${i}`)).body.event_id);
+  }
+  const { bytes } = await bob.get(`/rooms/${room}/messages?dir=b&limit=200`);
+  expect(bytes.length).toBeLessThan(300_000);
+});

@@ -72,7 +72,9 @@ function filterOf(app: App, request: ApiRequest): SyncFilter {
   if (text === null || text === "") return parseFilter({});
   if (text.startsWith("{")) return parseFilter(parseDefinition(text));
   if (!/^\d{1,9}$/.test(text)) throw invalidParam("filter is neither JSON nor the id of a filter");
-  return parseFilter(parseDefinition(storedFilter(app, request.userId, text)));
+  const definition = app.store.clientData.filter(request.userId, Number(text));
+  if (definition === undefined) throw invalidParam(`there is no filter ${text}`);
+  return parseFilter(parseDefinition(definition));
 }
 
 function parseDefinition(text: string): JsonObject {

@@ -4,6 +4,7 @@ import { isObject, type JsonObject, optionalObject, own } from "../http/json.ts"
 import type { CrossSigningUsage } from "../store/crypto.ts";
 import { announceDeviceChange } from "./device-lists.ts";
 import { publicKeyOf } from "./query.ts";
+import { signatureIsBy, signaturesBy } from "./signatures.ts";
 
 const fields: readonly (readonly [string, CrossSigningUsage])[] = [
   ["master_key", "master"],
@@ -54,6 +55,12 @@ export function storeCrossSigning(app: App, userId: string, upload: CrossSigning
   ) {
     throw new MatrixError(400, "M_MISSING_PARAM", "the first upload needs a master key");
   }
+  const master = upload.master ?? crypto.crossSigningKey(userId, "master");
+  for (const [usage, key] of usages(upload)) {
+    if (usage !== "master" && !isSignedBy(master, userId, key)) {
+      throw invalidSignature(`the ${usage} key is not signed by the master key`);
+    }
+  }
   db.transaction(() => {
     for (const [usage, key] of usages(upload)) {
       const before = crypto.crossSigningKey(userId, usage);
@@ -70,6 +77,13 @@ function usages(upload: CrossSigningUpload): [CrossSigningUsage, JsonObject][] {
     const key = upload[usage];
     return key === undefined ? [] : [[usage, key] as [CrossSigningUsage, JsonObject]];
   });
+}
+
+function isSignedBy(master: JsonObject | undefined, userId: string, key: JsonObject): boolean {
+  const publicKey = master === undefined ? "" : publicKeyOf(master);
+  return signaturesBy(userId, key).some(
+    ([keyId, signature]) => keyId === `ed25519:${publicKey}` && signatureIsBy(publicKey, signature, key),
+  );
 }
 
 function samePublicKey(one: JsonObject | undefined, other: JsonObject): boolean {
@@ -117,17 +131,35 @@ function checkTarget(
   const stored = signer === owner ? ownTarget(app, owner, name) : crypto.crossSigningKey(owner, "master");
   const known = stored !== undefined && (signer === owner || publicKeyOf(stored) === name);
   if (!known) return new MatrixError(404, "M_NOT_FOUND", `there is no key ${name} to sign`);
-  if (!isObject(signedObject) || signaturesBy(signer, signedObject).length === 0) {
-    return new MatrixError(
-      400,
-      "M_INVALID_SIGNATURE",
-      "there is no signature by the user of the access token",
-    );
-  }
+  if (!isObject(signedObject)) return invalidSignature("what was signed must be an object");
   if (JSON.stringify(sorted(own(signedObject, "keys"))) !== JSON.stringify(sorted(own(stored, "keys")))) {
-    return new MatrixError(400, "M_INVALID_SIGNATURE", "what was signed is not the key that is stored");
+    return invalidSignature("what was signed is not the key that is stored");
   }
-  return undefined;
+  const signatures = signaturesBy(signer, signedObject);
+  const valid = signatures.every(([keyId, signature]) => {
+    const key = signingKey(app, signer, keyId);
+    return key !== undefined && signatureIsBy(key, signature, signedObject);
+  });
+  return valid && signatures.length > 0
+    ? undefined
+    : invalidSignature("there is no valid signature by your keys");
+}
+
+function invalidSignature(what: string): MatrixError {
+  return new MatrixError(400, "M_INVALID_SIGNATURE", what);
+}
+
+/** The public key that a key id (`ed25519:…`) of a user stands for: of a device, or a cross-signing key. */
+function signingKey(app: App, userId: string, keyId: string): string | undefined {
+  const { crypto } = app.store;
+  const name = keyId.slice(keyId.indexOf(":") + 1);
+  const device = crypto.deviceKeys(userId, name)?.keys;
+  const ofDevice = isObject(device) ? own(device, keyId) : undefined;
+  if (typeof ofDevice === "string") return ofDevice;
+  return (["master", "self_signing", "user_signing"] as const)
+    .map((usage) => crypto.crossSigningKey(userId, usage))
+    .map((key) => (key === undefined ? "" : publicKeyOf(key)))
+    .find((key) => key === name);
 }
 
 function ownTarget(app: App, userId: string, name: string): JsonObject | undefined {
@@ -136,14 +168,6 @@ function ownTarget(app: App, userId: string, name: string): JsonObject | undefin
   if (device !== undefined) return device;
   const master = crypto.crossSigningKey(userId, "master");
   return master !== undefined && publicKeyOf(master) === name ? master : undefined;
-}
-
-function signaturesBy(signer: string, signedObject: unknown): [string, string][] {
-  const all = isObject(signedObject) ? own(signedObject, "signatures") : undefined;
-  const mine = isObject(all) ? own(all, signer) : undefined;
-  return isObject(mine)
-    ? Object.entries(mine).filter((entry): entry is [string, string] => typeof entry[1] === "string")
-    : [];
 }
 
 function sorted(keys: unknown): unknown {

@@ -12,10 +12,7 @@ export interface Viewer {
 
 /** The event as clients get it from /sync, where the room is known ("ClientEventWithoutRoomID"). */
 export function syncEvent(app: App, event: StoredEvent, viewer: Viewer, view: RoomView): JsonObject {
-  const unsigned: JsonObject = { ...unsignedOf(app, event), membership: view.membershipAt(event) };
-  if (event.txnId !== null && event.sender === viewer.userId && event.deviceId === viewer.deviceId) {
-    unsigned.transaction_id = event.txnId;
-  }
+  const unsigned: JsonObject = unsignedOf(app, event, viewer, view);
   if (event.redactedBy === null) {
     const relations = bundledRelations(app, event, viewer, view);
     if (relations !== undefined) unsigned["m.relations"] = relations;
@@ -28,7 +25,7 @@ export function clientEvent(app: App, event: StoredEvent, viewer: Viewer, view: 
   return { ...syncEvent(app, event, viewer, view), room_id: event.roomId };
 }
 
-/** A state event as it stands, without what came before it. */
+/** An event as it stands, without what came before it. */
 export function stateEvent(event: StoredEvent): JsonObject {
   return { ...bare(event), room_id: event.roomId };
 }
@@ -51,9 +48,15 @@ function bare(event: StoredEvent): JsonObject {
   };
 }
 
-function unsignedOf(app: App, event: StoredEvent): JsonObject {
+function unsignedOf(app: App, event: StoredEvent, viewer: Viewer, view: RoomView): JsonObject {
   const { events } = app.store;
-  const unsigned: JsonObject = { age: Math.max(0, app.now() - event.ts) };
+  const unsigned: JsonObject = {
+    age: Math.max(0, app.now() - event.ts),
+    membership: view.membershipAt(event),
+  };
+  if (event.txnId !== null && event.sender === viewer.userId && event.deviceId === viewer.deviceId) {
+    unsigned.transaction_id = event.txnId;
+  }
   const replaced = event.replacesState === null ? undefined : events.byId(event.replacesState);
   if (replaced !== undefined) {
     unsigned.replaces_state = replaced.eventId;
@@ -64,7 +67,7 @@ function unsignedOf(app: App, event: StoredEvent): JsonObject {
   if (redaction !== undefined) {
     unsigned.redacted_because = {
       ...stateEvent(redaction),
-      unsigned: { age: Math.max(0, app.now() - redaction.ts) },
+      unsigned: unsignedOf(app, redaction, viewer, view),
     };
   }
   return unsigned;

@@ -1,9 +1,11 @@
 import { badJson } from "../http/errors.ts";
 import {
+  isObject,
   type JsonObject,
   optionalBoolean,
   optionalInteger,
   optionalObject,
+  optionalString,
   optionalStrings,
 } from "../http/json.ts";
 
@@ -25,6 +27,8 @@ export interface SyncFilter {
   readonly ephemeral: RoomEventFilter;
   readonly roomAccountData: RoomEventFilter;
   readonly includeLeave: boolean;
+  /** What is left of an event of a room: all of it, or the fields asked for. */
+  shape(event: JsonObject): JsonObject;
   matchesRoom(roomId: string): boolean;
 }
 
@@ -32,16 +36,36 @@ export interface SyncFilter {
 export function parseFilter(definition: JsonObject): SyncFilter {
   const room = optionalObject(definition, "room") ?? {};
   optionalObject(definition, "presence");
-  optionalStrings(definition, "event_fields");
+  const format = optionalString(definition, "event_format") ?? "client";
+  if (format !== "client" && format !== "federation") throw badJson(`${format} is not a format of events`);
+  const fields = optionalStrings(definition, "event_fields");
   return {
     accountData: parseEventFilter(optionalObject(definition, "account_data") ?? {}),
     timeline: parseRoomEventFilter(optionalObject(room, "timeline") ?? {}),
     state: parseRoomEventFilter(optionalObject(room, "state") ?? {}),
     ephemeral: parseRoomEventFilter(optionalObject(room, "ephemeral") ?? {}),
     roomAccountData: parseRoomEventFilter(optionalObject(room, "account_data") ?? {}),
+    shape: fields === undefined ? (event) => event : fieldPicker(fields),
     includeLeave: optionalBoolean(room, "include_leave") === true,
     matchesRoom: roomMatcher(room),
   };
+}
+
+/** Keeps the fields that dotted paths name (`content.body`); a backslash makes a dot part of a name. */
+function fieldPicker(fields: readonly string[]): (event: JsonObject) => JsonObject {
+  const paths = fields.map((field) =>
+    (field.match(/(?:\\[\s\S]|[^.\\])+/g) ?? []).map((name) => name.replace(/\\([.\\])/g, "$1")),
+  );
+  const pick = (value: JsonObject, wanted: readonly (readonly string[])[]): JsonObject => {
+    const entries = Object.entries(value).flatMap(([key, inner]): [string, unknown][] => {
+      const rests = wanted.filter(([name]) => name === key).map((path) => path.slice(1));
+      if (rests.length === 0) return [];
+      if (rests.some((rest) => rest.length === 0)) return [[key, inner]];
+      return isObject(inner) ? [[key, pick(inner, rests)]] : [];
+    });
+    return Object.fromEntries(entries);
+  };
+  return (event) => pick(event, paths);
 }
 
 export function parseRoomEventFilter(definition: JsonObject): RoomEventFilter {

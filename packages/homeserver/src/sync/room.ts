@@ -48,13 +48,14 @@ export function roomHistory(
     fullState || [...timeline.events, ...state].some((event) => event.type === "m.room.member")
       ? roomSummary(app, viewer.userId, roomId)
       : {};
+  const json = (event: StoredEvent) => filter.shape(syncEvent(app, event, viewer, view));
   return {
     timeline: {
-      events: timeline.events.map((event) => syncEvent(app, event, viewer, view)),
+      events: timeline.events.map(json),
       limited: timeline.limited,
       prev_batch: pageToken(timeline.start),
     },
-    state: { events: state.map((event) => syncEvent(app, event, viewer, view)) },
+    state: { events: state.map(json) },
     summary,
   };
 }

@@ -1,7 +1,7 @@
 import type { App } from "../app.ts";
 import { deviceListChanges } from "../e2ee/device-lists.ts";
 import { keyCounts } from "../e2ee/keys.ts";
-import type { JsonObject } from "../http/json.ts";
+import { isObject, type JsonObject } from "../http/json.ts";
 import type { Viewer } from "../rooms/client-event.ts";
 import type { AccountDataRow } from "../store/client-data.ts";
 import type { MembershipRow } from "../store/rooms.ts";
@@ -114,6 +114,7 @@ function joinedRoom(
     : accountData.filter((row) => row.room_id === roomId);
   const data = rows
     .map(parseAccountData)
+    .filter((event) => !first || !isEmptyTags(event))
     .filter(
       (event) =>
         filter.roomAccountData.matchesRoom(roomId) &&
@@ -195,6 +196,12 @@ function readAccountData(
     events.push({ type: "m.push_rules", content: { global: app.pushRules.get(userId) } });
   }
   return events.filter((event) => filter.accountData.matches({ ...event, sender: "" }));
+}
+
+/** A room whose tags were all removed has none to tell of at a first look. */
+function isEmptyTags(event: { type: string; content: JsonObject }): boolean {
+  const { tags } = event.content;
+  return event.type === "m.tag" && isObject(tags) && Object.keys(tags).length === 0;
 }
 
 function parseAccountData(row: AccountDataRow): { type: string; content: JsonObject } {
