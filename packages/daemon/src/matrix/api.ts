@@ -10,7 +10,10 @@ export type Transport =
       encrypted: true;
       /** The device whose identity key encrypted it; null where it is not known. */
       device_id: string | null;
-      /** No shield that is red, AUTHENTICITY_NOT_GUARANTEED or UNKNOWN_DEVICE, and the sender owns the device. */
+      /**
+       * The sender owns the device, and no shield is red, AUTHENTICITY_NOT_GUARANTEED or UNKNOWN_DEVICE; that a
+       * device is not cross-signed (UNSIGNED_DEVICE, red to the SDK) is a matter of `verified` alone.
+       */
       authentic: boolean;
       /** The device is verified (cross-signed by an identity that we verified, or by hand). */
       verified: boolean;
@@ -138,7 +141,7 @@ export interface MatrixSession {
   health(): SyncHealth & { last_sync_ts: number | null; notes: string[] };
   /** Encrypted events that can't be decrypted yet; they are kept and tried again when keys come. */
   undecryptable(): number;
-  /** Resolves when the first sync has been committed; nothing can be sent before. */
+  /** Resolves when the first sync is committed and our keys are published; nothing can be sent before. */
   ready(): Promise<void>;
   createRoom(options: CreateRoom): Promise<string>;
   join(room: string, via: string[]): Promise<string>;

@@ -15,6 +15,7 @@ export interface RoomActionsOptions {
   clock: Clock;
   /** Announced after each committed sync. */
   changes: Changes;
+  ready: () => Promise<void>;
   signal: AbortSignal;
 }
 
@@ -32,6 +33,7 @@ export class RoomActions {
 
   /** Makes a private room and resolves to its id when the room has come by /sync. */
   async create(options: CreateRoom): Promise<string> {
+    await this.#options.ready();
     const encryption = {
       type: "m.room.encryption",
       state_key: "",
@@ -54,6 +56,7 @@ export class RoomActions {
 
   /** Joins by id or alias, and resolves to the id when the room has come by /sync. */
   async join(room: string, via: string[]): Promise<string> {
+    await this.#options.ready();
     const answer = await this.#request(
       Method.Post,
       `/join/${encodeURIComponent(room)}`,

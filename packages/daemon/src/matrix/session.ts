@@ -25,6 +25,7 @@ import { Intake } from "./intake.ts";
 import { outboxLink } from "./link.ts";
 import { DurableOutbox } from "./outbox.ts";
 import { takeOver } from "./owner.ts";
+import { keysPublished } from "./published.ts";
 import { RoomActions } from "./room-actions.ts";
 import { RoomDirectory } from "./rooms.ts";
 import { sdkLogger, silenceSdkConsole } from "./sdk-logger.ts";
@@ -64,13 +65,14 @@ const CRYPTO_RETRY_MS = 5_000;
 export async function openSession(options: SessionOptions): Promise<MatrixSession> {
   const { db, credentials, clock, logger } = options;
   const { user_id, device_id, homeserver } = credentials;
+  const account = { user_id, device_id, homeserver };
   const tables = {
     sync: new SyncTable(db),
     rooms: new RoomTable(db),
     inbox: new InboxTable(db),
     outbox: new OutboxTable(db),
   };
-  takeOver(db, tables, { user_id, device_id, homeserver }, logger);
+  takeOver(db, tables, account, logger);
 
   const closed = new AbortController();
   const changes = new Changes();
@@ -79,6 +81,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   const intake = new Intake({ db, ...tables, clock, user_id });
   const ready = Promise.withResolvers<void>();
   ready.promise.catch(() => undefined);
+  let publishing: Promise<void> | undefined;
   let skew: number | null = null;
 
   silenceSdkConsole();
@@ -134,6 +137,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     homeserver,
     clock,
     changes,
+    ready: () => ready.promise,
     signal: closed.signal,
   });
   const outbox = new DurableOutbox({
@@ -180,7 +184,9 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     }
     for (const { room_id } of batch.joined) capTimeline(client, room_id);
     health.synced();
-    ready.resolve();
+    publishing ??= keysPublished({ client, account, changes, signal: closed.signal, logger }).then(
+      ready.resolve,
+    );
     changes.announce();
     delivery.kick();
     backfill.kick();
@@ -230,7 +236,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   delivery.kick();
 
   return {
-    account: { user_id, device_id, homeserver },
+    account,
     rooms: new RoomDirectory({ table: tables.rooms, lookUpAlias: (alias) => actions.lookUpAlias(alias) }),
     outbox,
     health: () => ({ ...health.now(), notes: backfill.notes() }),
@@ -245,7 +251,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     clockSkew: () => skew,
     async close() {
       stop("stopped", "closed");
-      await Promise.all([started, delivery.close(), backfill.close(), outbox.close()]);
+      await Promise.all([started, publishing, delivery.close(), backfill.close(), outbox.close()]);
       await store.close();
     },
   };

@@ -1,4 +1,4 @@
-import type { OlmEncryptionInfo } from "matrix-js-sdk/lib/crypto-api/index.js";
+import type { EventEncryptionInfo, OlmEncryptionInfo } from "matrix-js-sdk/lib/crypto-api/index.js";
 import { EventShieldColour, EventShieldReason } from "matrix-js-sdk/lib/crypto-api/index.js";
 import type { MatrixEvent } from "matrix-js-sdk/lib/models/event.js";
 import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
@@ -13,17 +13,24 @@ const NOT_AUTHENTIC = new Set<EventShieldReason | null>([
   EventShieldReason.MISMATCHED_SENDER,
 ]);
 
+/**
+ * A device that its owner has not cross-signed is red to the SDK. To us it is authentic and not verified: it is
+ * the one that the key belongs to, and whether it may do anything is for its signature and the policy to say.
+ */
+function isShielded({ shieldColour, shieldReason }: EventEncryptionInfo): boolean {
+  if (shieldReason === EventShieldReason.UNSIGNED_DEVICE) return false;
+  return shieldColour === EventShieldColour.RED || NOT_AUTHENTIC.has(shieldReason);
+}
+
 /** What a decrypted room event says about who sent it. */
 export async function transportOfEvent(crypto: RustCrypto, event: MatrixEvent): Promise<Transport> {
   const sender = event.getSender() ?? "";
   const device_id = await deviceOf(crypto, sender, event.getSenderKey());
   const info = await crypto.getEncryptionInfoForEvent(event);
-  const shielded =
-    info === null || info.shieldColour === EventShieldColour.RED || NOT_AUTHENTIC.has(info.shieldReason);
   return {
     encrypted: true,
     device_id,
-    authentic: device_id !== null && !shielded,
+    authentic: device_id !== null && info !== null && !isShielded(info),
     verified: await isVerified(crypto, sender, device_id),
   };
 }

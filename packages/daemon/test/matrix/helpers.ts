@@ -49,6 +49,7 @@ export async function newUser(server: {
 export interface TestMachine {
   readonly session: MatrixSession;
   readonly credentials: Credentials;
+  readonly cryptoDir: string;
   readonly events: IncomingEvent[];
   readonly log: LogLine[];
   readonly db: Database;
@@ -81,9 +82,10 @@ export async function machine({ url, user, password, ...rest }: MachineOptions):
   const loggedOut: { soft: boolean; detail: string }[] = [];
   const fatal: unknown[] = [];
   const logger = memoryLogger();
+  const cryptoDir = rest.cryptoDir ?? join(dir, "crypto");
   let db = openDatabase(join(dir, "state.db"));
-  const start = (changes: Partial<SessionOptions>) =>
-    openSession({
+  const start = (changes: Partial<SessionOptions>) => {
+    const opening = openSession({
       credentials,
       fetch,
       clock: Date.now,
@@ -93,12 +95,15 @@ export async function machine({ url, user, password, ...rest }: MachineOptions):
       },
       onLoggedOut: (soft, detail) => loggedOut.push({ soft, detail }),
       onFatal: (error) => fatal.push(error),
-      cryptoDir: join(dir, "crypto"),
+      cryptoDir,
       version: "0.0.0",
       ...rest,
       ...changes,
       db,
     });
+    opening.catch(() => db.close());
+    return opening;
+  };
   let session = await start({});
   let running = true;
   const stop = async () => {
@@ -115,6 +120,7 @@ export async function machine({ url, user, password, ...rest }: MachineOptions):
       return db;
     },
     credentials,
+    cryptoDir,
     events,
     log: logger.lines,
     loggedOut,
