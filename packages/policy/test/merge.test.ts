@@ -192,3 +192,13 @@ test.each([
   const text = `${user}${git}requires_approval = [{ command = "git", args = ["push"] }]\n`;
   expect(ask(text, { ask: { kind: "exec", command: ["git", ...args] } }).effect).toBe(effect);
 });
+
+test.each([
+  [["remote", "x", "add"], "hold"],
+  [["remote"], "allow"],
+  [["add", "remote"], "allow"],
+  [["add"], "allow"],
+])("with approval needed for git remote … add, git %j is %s", (args, effect) => {
+  const text = `${user}${git}requires_approval = [{ command = "git", args = ["remote", "add"] }]\n`;
+  expect(ask(text, { ask: { kind: "exec", command: ["git", ...args] } }).effect).toBe(effect);
+});

@@ -121,6 +121,28 @@ test.each([
   expect(decision.effect === "deny" ? decision.code : decision.effect).toBe(expected);
 });
 
+test("a version is chosen by its numbers, and not by how it begins", () => {
+  const text = (selector: string) =>
+    `${head.replace('"t"', `"${selector}"`)}[tools.t]\nversion = "12.3.4"\ncwd = "/srv/project"\ncommand = ["npm"]\n`;
+  const effect = (selector: string, tool: string) => {
+    const request = {
+      room_id: "!a:x",
+      user_id: "@u:x",
+      ask: { kind: "call" as const, tool, args: {} },
+      cwd: null,
+      env: {},
+      timeout_ms: null,
+    };
+    return decide(loadPolicy(text(selector), "policy.toml", machine), request, machine).effect;
+  };
+  expect([
+    effect("t@12", "t@12.3"),
+    effect("t@1", "t"),
+    effect("t", "t@1"),
+    effect("t@12.3", "t@12.3.4"),
+  ]).toEqual(["allow", "deny", "deny", "allow"]);
+});
+
 test("deny_args_regex holds for what a caller fills in, and not for what the operator wrote", () => {
   const allow = `${head}deny_args_regex = ["test", "--evil.*"]\n`;
   const body = `${one}command = ["npm", "test", "{p}"]`;
