@@ -32,6 +32,7 @@ const ignored = new Set([
   "age_ts",
   "replaces_state",
   "prev_sender",
+  "expires_in",
   "home_server",
   "well_known",
   "last_seen_ip",

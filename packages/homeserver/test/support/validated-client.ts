@@ -108,6 +108,9 @@ export class Conformance {
     const { route, operation } = found;
     const where = `${method} ${route.template} ${status}`;
     const described = operation.responses[status];
+    // Any endpoint that wants a token refuses a request without one in the same words.
+    if (status === 401 && isObject(body) && !isInteractive(body))
+      return this.#validate(errorSchema, body, where);
     if (!described) {
       if (!anywhere.has(status)) return [`${where}: the specification has no such status here`];
       return this.#validate(isInteractive(body) ? interactiveSchema : errorSchema, body, where);
@@ -164,8 +167,10 @@ export class Conformance {
 
 /** An answer of the user-interactive authentication API: its body is flows, not an error. */
 function isInteractive(body: unknown): boolean {
-  return typeof body === "object" && body !== null && "flows" in body;
+  return isObject(body) && "flows" in body;
 }
+
+const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
 
 function matches(template: string[], path: string[]): boolean {
   // The last parameter may be empty and left out with its slash: `/state/{eventType}`.
