@@ -1,6 +1,6 @@
 import type { App } from "../app.ts";
 import { isObject, type JsonObject } from "../http/json.ts";
-import { clientEvent, type Viewer } from "./client-event.ts";
+import { innerEvent, type Viewer } from "./client-event.ts";
 import type { StoredEvent } from "./event.ts";
 import type { RoomView } from "./visibility.ts";
 
@@ -25,12 +25,12 @@ export function bundledRelations(
     ...(references.length === 0
       ? {}
       : { "m.reference": { chunk: references.reverse().map((child) => ({ event_id: child.eventId })) } }),
-    ...(edit === undefined ? {} : { "m.replace": clientEvent(app, edit, viewer, view) }),
+    ...(edit === undefined ? {} : { "m.replace": innerEvent(app, edit, viewer, view) }),
     ...(latest === undefined
       ? {}
       : {
           "m.thread": {
-            latest_event: clientEvent(app, latest, viewer, view),
+            latest_event: innerEvent(app, latest, viewer, view),
             count: events.relationCount(event.eventId, "m.thread"),
             current_user_participated:
               event.sender === viewer.userId ||

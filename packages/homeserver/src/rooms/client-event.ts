@@ -25,6 +25,15 @@ export function clientEvent(app: App, event: StoredEvent, viewer: Viewer, view: 
   return { ...syncEvent(app, event, viewer, view), room_id: event.roomId };
 }
 
+/**
+ * An event within another one: without what relates to it in turn, and without what redacted it. Chains of
+ * relations can be of any length, and nobody should have to follow one.
+ */
+export function innerEvent(app: App, event: StoredEvent, viewer: Viewer, view: RoomView): JsonObject {
+  const unsigned = unsignedOf(app, { ...event, redactedBy: null }, viewer, view);
+  return { ...bare(event), unsigned, room_id: event.roomId };
+}
+
 /** An event as it stands, without what came before it. */
 export function stateEvent(event: StoredEvent): JsonObject {
   return { ...bare(event), room_id: event.roomId };
@@ -64,11 +73,6 @@ function unsignedOf(app: App, event: StoredEvent, viewer: Viewer, view: RoomView
     unsigned.prev_sender = replaced.sender;
   }
   const redaction = event.redactedBy === null ? undefined : events.byId(event.redactedBy);
-  if (redaction !== undefined) {
-    unsigned.redacted_because = {
-      ...stateEvent(redaction),
-      unsigned: unsignedOf(app, redaction, viewer, view),
-    };
-  }
+  if (redaction !== undefined) unsigned.redacted_because = innerEvent(app, redaction, viewer, view);
   return unsigned;
 }
