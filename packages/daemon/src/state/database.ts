@@ -1,6 +1,8 @@
-import { chmodSync, copyFileSync, existsSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { mxError } from "@mx-agent/base";
+import { pathToFileURL } from "node:url";
+import { MxError, mxError } from "@mx-agent/base";
 
 /** One step from a format to the next; runs once, inside of a transaction. */
 export type Migration = string | ((db: DatabaseSync) => void);
@@ -11,12 +13,17 @@ export interface DatabaseOptions {
   migrations: readonly Migration[];
   /** Version of mx-agent, stored so that an older one can name what it needs. */
   version: string;
+  /** How long to wait for another owner to let go, milliseconds. */
+  waitMs?: number;
 }
 
 /**
  * A SQLite database of ours: WAL, synchronous=FULL, 0600, one writer by an exclusive lock that is held for
  * life, format in user_version. A newer format is refused untouched (MX_STORE_NEWER); an older one is
- * migrated in one transaction, after a copy beside it.
+ * migrated in one transaction, after a copy beside it (`FILE.format-N`).
+ *
+ * Nothing here opens the file but SQLite: closing any other descriptor of it would drop the process's POSIX
+ * locks on it, and with them the exclusive one.
  */
 export class Database {
   readonly #db: DatabaseSync;
@@ -24,44 +31,37 @@ export class Database {
   #depth = 0;
 
   constructor(options: DatabaseOptions) {
-    const { file, migrations } = options;
-    const existed = existsSync(file);
-    this.#db = open(file);
+    const { file, migrations, version, waitMs = 2_000 } = options;
+    if (existsSync(file)) peek(file, migrations.length);
+    else create(file);
+    chmodSync(file, 0o600);
+    this.#db = open(file, waitMs);
     try {
-      this.#db.exec("PRAGMA locking_mode = EXCLUSIVE");
-      const found = Number(this.#db.prepare("PRAGMA user_version").get()?.user_version ?? 0);
-      if (found > migrations.length) {
-        const row = this.#db.prepare("SELECT value FROM meta WHERE key = 'version'").get();
-        throw mxError("MX_STORE_NEWER", {
-          file,
-          found,
-          known: migrations.length,
-          version: String(row?.value ?? "of a later format"),
-        });
-      }
-      if (existed && found > 0 && found < migrations.length) {
-        copyFileSync(file, `${file}.format-${found}`);
-        chmodSync(`${file}.format-${found}`, 0o600);
-      }
+      this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT");
+      const found = assertKnown(file, this.#db, migrations.length);
       this.#db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
-      this.transaction(() => {
-        for (const migration of migrations.slice(found)) {
-          if (typeof migration === "string") this.#db.exec(migration);
-          else migration(this.#db);
-        }
-        this.#db.exec("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT");
-        this.#db
-          .prepare(
-            "INSERT INTO meta VALUES ('version', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-          )
-          .run(options.version);
-        this.#db.exec(`PRAGMA user_version = ${migrations.length}`);
-      });
-      chmodSync(file, 0o600);
+      if (found > 0 && found < migrations.length) copy(this.#db, `${file}.format-${found}`);
+      this.transaction(() => this.#migrate(found, migrations, version));
+      // So that the format in the file itself is true, and a look at it need not read the log.
+      this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     } catch (error) {
       this.#db.close();
       throw error;
     }
+  }
+
+  #migrate(found: number, migrations: readonly Migration[], version: string): void {
+    for (const migration of migrations.slice(found)) {
+      if (typeof migration === "string") this.#db.exec(migration);
+      else migration(this.#db);
+    }
+    this.#db.exec("CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT");
+    this.#db
+      .prepare(
+        "INSERT INTO meta VALUES ('version', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
+      )
+      .run(version);
+    if (found < migrations.length) this.#db.exec(`PRAGMA user_version = ${migrations.length}`);
   }
 
   /** A prepared statement, kept for the life of the database. */
@@ -113,15 +113,78 @@ export class Database {
   }
 }
 
-function open(file: string): DatabaseSync {
+/** Private from its first byte; SQLite gives its log the same mode. */
+function create(file: string): void {
   try {
-    return new DatabaseSync(file, { timeout: 2_000 });
+    closeSync(openSync(file, "wx", 0o600));
   } catch (error) {
-    const detail = error instanceof Error ? error.message : String(error);
-    throw mxError("MX_CANNOT_WRITE", {
-      path: file,
-      detail,
-      hint: "check the directory's permissions and free space",
-    });
+    // Somebody else made it at the same moment; who owns it is decided by the lock.
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST"))
+      throw cannotOpen(file, error);
   }
+}
+
+/** Looks at the file alone, as if it could not change, whoever owns it: what is newer stays as it is, its log included. */
+function peek(file: string, known: number): void {
+  const url = pathToFileURL(file);
+  url.searchParams.set("immutable", "1");
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(url, { readOnly: true });
+    assertKnown(file, db, known);
+  } catch (error) {
+    if (error instanceof MxError) throw error;
+    // A file that an owner is writing to may look damaged from outside; what it is, opening it will say.
+  } finally {
+    db?.close();
+  }
+}
+
+/** The file's format; throws where it is a newer one. */
+function assertKnown(file: string, db: DatabaseSync, known: number): number {
+  const found = Number(db.prepare("PRAGMA user_version").get()?.user_version ?? 0);
+  if (found <= known) return found;
+  throw mxError("MX_STORE_NEWER", { file, found, known, version: writerOf(db) });
+}
+
+/** The version of mx-agent that wrote it, where its format still says so in our way. */
+function writerOf(db: DatabaseSync): string {
+  const row = db.prepare("SELECT 1 AS hit FROM sqlite_schema WHERE name = 'meta'").get()
+    ? db.prepare("SELECT * FROM meta WHERE key = 'version'").get()
+    : undefined;
+  return typeof row?.value === "string" ? row.value : "of a later format";
+}
+
+/** A whole copy, log included, that is complete or not there. */
+function copy(db: DatabaseSync, target: string): void {
+  const temporary = `${target}.new`;
+  rmSync(temporary, { force: true });
+  closeSync(openSync(temporary, "wx", 0o600));
+  db.prepare("VACUUM INTO ?").run(temporary);
+  sync(temporary);
+  renameSync(temporary, target);
+  sync(dirname(target));
+}
+
+function sync(path: string): void {
+  const descriptor = openSync(path, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function open(file: string, timeout: number): DatabaseSync {
+  try {
+    return new DatabaseSync(file, { timeout });
+  } catch (error) {
+    throw cannotOpen(file, error);
+  }
+}
+
+function cannotOpen(file: string, error: unknown): MxError {
+  const detail = error instanceof Error ? error.message : String(error);
+  const hint = "check the directory's permissions and free space";
+  return mxError("MX_CANNOT_WRITE", { path: file, detail, hint });
 }
