@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { mxError } from "@mx-agent/base";
-import type { Params, Result } from "@mx-agent/ipc";
+import type { DaemonStatus, Params, Result } from "@mx-agent/ipc";
 import { z } from "zod";
 import { login, logout } from "./matrix/login.ts";
 import type { Credentials } from "./matrix/types.ts";
@@ -40,6 +40,14 @@ export class AccountKeeper {
     if (!parsed.success || parsed.data.revoked !== "no") return undefined;
     const { user_id, device_id, access_token, homeserver } = parsed.data;
     return { user_id, device_id, access_token, homeserver };
+  }
+
+  /** The account of the last login, whether or not it is worked with now. */
+  current(): DaemonStatus["account"] {
+    const credentials = this.credentials();
+    if (!credentials) return null;
+    const { user_id, device_id, homeserver } = credentials;
+    return { user_id, device_id, homeserver };
   }
 
   async login(params: Params<"auth.login">): Promise<Result<"auth.login">> {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Dirs, mxError, version } from "@mx-agent/base";
+import { type Dirs, mxError, toMxError, version } from "@mx-agent/base";
 import type { DaemonStatus, Result } from "@mx-agent/ipc";
 import { type Machine, showProblem } from "@mx-agent/policy";
 import type { RunnerClient } from "@mx-agent/runner";
@@ -43,6 +43,8 @@ export class Daemon {
   readonly #startedAt = Date.now();
   #online: Online | undefined;
   #loggedOut: string | undefined;
+  /** Why the last login could not be taken up. */
+  #failed: string | undefined;
 
   constructor(options: DaemonOptions) {
     this.#options = options;
@@ -67,14 +69,22 @@ export class Daemon {
 
   requireOnline(): Online {
     if (this.#online) return this.#online;
+    if (this.#failed !== undefined)
+      throw mxError("MX_NOT_RUNNING", { what: "the Matrix session", hint: this.#failed });
     throw mxError("MX_NOT_LOGGED_IN");
   }
 
-  /** Goes on with the last login, if there is one. */
+  /** Goes on with the last login, if there is one. Where that fails, `status` says why. */
   async start(): Promise<void> {
     this.audit.daemon("started", version());
     const credentials = this.account.credentials();
-    if (credentials) await this.#goOnline(credentials);
+    if (!credentials) return;
+    try {
+      await this.#goOnline(credentials);
+    } catch (error) {
+      this.#failed = toMxError(error).message;
+      this.#options.logger.error({ err: error }, "the last login could not be taken up");
+    }
   }
 
   async close(): Promise<void> {
@@ -97,7 +107,7 @@ export class Daemon {
       started_at: new Date(this.#startedAt).toISOString(),
       uptime_ms: Date.now() - this.#startedAt,
       sockets,
-      account: this.#online?.session.account ?? null,
+      account: this.#online?.session.account ?? this.account.current(),
       sync: this.#syncStatus(),
       policy: this.#policyStatus(),
       runner: { state: "running", pid: runner.pid },
@@ -135,6 +145,7 @@ export class Daemon {
   async #goOnline(credentials: Credentials): Promise<void> {
     const { dirs, env, tables, runner, machine, logger, now, fetch, fatal } = this.#options;
     this.#loggedOut = undefined;
+    this.#failed = undefined;
     this.#online = await Online.open({
       credentials,
       tables,
@@ -192,8 +203,13 @@ export class Daemon {
   #syncStatus(): DaemonStatus["sync"] {
     const health = this.#online?.session.health();
     if (!health) {
-      const detail = this.#loggedOut ?? null;
-      return { state: "logged_out", detail, retry_in_ms: null, last_sync_at: null };
+      const detail = this.#failed ?? this.#loggedOut ?? null;
+      return {
+        state: this.#failed === undefined ? "logged_out" : "stopped",
+        detail,
+        retry_in_ms: null,
+        last_sync_at: null,
+      };
     }
     return {
       state: health.state,
