@@ -34,7 +34,8 @@ export interface WorkspaceInfo {
   alias: string | null;
   encrypted: boolean;
   membership: "join" | "invite" | "leave";
-  member_count: number;
+  /** Who has joined; null where it cannot be known from outside. */
+  member_count: number | null;
   project_id: string | null;
   inviter: string | null;
 }

@@ -9,7 +9,7 @@ export function renderWorkspace(workspace: WorkspaceInfo): string {
     ["alias", workspace.alias],
     ["encrypted", workspace.encrypted ? "yes" : "no: the homeserver can read it"],
     ["membership", workspace.membership],
-    ["members", String(workspace.member_count)],
+    ["members", countOf(workspace)],
     ["project", workspace.project_id],
     ["invited by", workspace.inviter],
   ]);
@@ -24,10 +24,13 @@ export function renderWorkspaces(workspaces: readonly WorkspaceInfo[]): string {
       one.room_id,
       one.membership === "invite" && one.inviter ? `invited by ${one.inviter}` : one.membership,
       one.encrypted ? "yes" : "no",
-      String(one.member_count),
+      countOf(one),
     ]),
   );
 }
+
+const countOf = ({ member_count }: WorkspaceInfo) =>
+  member_count === null ? "unknown" : String(member_count);
 
 export function renderMembers(members: readonly MemberInfo[]): string {
   return table(

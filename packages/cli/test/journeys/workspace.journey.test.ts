@@ -29,7 +29,7 @@ interface Workspace {
   alias: string | null;
   membership: string;
   encrypted: boolean;
-  member_count: number;
+  member_count: number | null;
   inviter: string | null;
 }
 const workspaces = (machine: Machine) => machine.ask<Workspace[]>(["workspace", "list"]);
@@ -42,7 +42,8 @@ describe("a workspace", () => {
     expect(made).toMatchObject({ name: "garden", encrypted: false, membership: "join" });
     const invited = async () => (await workspaces(bob)).find(({ room_id }) => room_id === made.room_id);
     await eventually(async () => (await invited())?.membership === "invite");
-    expect((await invited())?.inviter).toBe(alice.user);
+    expect(await invited()).toMatchObject({ inviter: alice.user, member_count: null });
+    expect((await bob.run(["workspace", "list"])).stdout).toMatch(/garden .* no +unknown/);
     expect(await bob.ask(["workspace", "accept", made.room_id, "--no-e2ee"])).toMatchObject({
       membership: "join",
     });

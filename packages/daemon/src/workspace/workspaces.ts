@@ -100,10 +100,10 @@ export class Workspaces {
     const { rooms } = this.#session;
     const state = rooms.stateEvent(room.room_id, EventTypes.workspace, "");
     const parsed = state && parseContent(EventTypes.workspace, state.content);
-    const members = room.membership === "join" ? await rooms.members(room.room_id) : [];
+    const members = room.membership === "join" ? await rooms.members(room.room_id) : null;
     return {
       ...room,
-      member_count: members.filter((member) => member.membership === "join").length,
+      member_count: members?.filter((member) => member.membership === "join").length ?? null,
       project_id: parsed?.ok ? parsed.value.project_id : null,
     };
   }
