@@ -148,9 +148,10 @@ describe("a daemon", () => {
     const box = await fresh();
     await box.startDaemon();
     expect((await box.run(["daemon", "logs", "-n", "50"])).stdout).toContain("listening");
-    const following = box.spawn(["daemon", "logs", "-f", "-n", "0"]);
+    const following = box.spawn(["daemon", "logs", "-f", "-n", "50"]);
+    await following.until("listening");
     await box.run(["daemon", "stop"]);
-    await following.until("stopped");
+    await following.until("the daemon has stopped");
     following.signal("SIGINT");
     await following.ended;
   });

@@ -1,6 +1,7 @@
 /** A machine of a story: a home of its own, and the built mx-agent in it. */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -120,6 +121,13 @@ export async function newMachine({ name, homeserver }: MachineOptions): Promise<
     LANG: "C.UTF-8",
     ...(process.env.NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE } : {}),
   };
+  const spawned = new Set<RunningCommand>();
+  const start = (args: string[], extra: Record<string, string> = {}) => {
+    const running = new RunningCommand(args, { ...env, ...extra });
+    spawned.add(running);
+    void running.ended.then(() => spawned.delete(running));
+    return running;
+  };
   const machine: Machine = {
     name,
     home,
@@ -128,7 +136,7 @@ export async function newMachine({ name, homeserver }: MachineOptions): Promise<
     command: [process.execPath, mxAgent],
     env,
     async run(args, options = {}) {
-      const running = new RunningCommand(args, { ...env, ...options.env });
+      const running = start(args, options.env);
       running.child.stdin.end(options.stdin ?? "");
       return running.ended;
     },
@@ -139,7 +147,7 @@ export async function newMachine({ name, homeserver }: MachineOptions): Promise<
       if (code !== 0) throw new Error(`${name}: mx-agent ${args.join(" ")}: ${code}\n${stdout}${stderr}`);
       return JSON.parse(stdout);
     },
-    spawn: (args, options = {}) => new RunningCommand(args, { ...env, ...options.env }),
+    spawn: (args, options = {}) => start(args, options.env),
     async startDaemon() {
       await machine.ask(["daemon", "start"]);
     },
@@ -166,12 +174,12 @@ export async function newMachine({ name, homeserver }: MachineOptions): Promise<
       if (policy.state !== "ok") throw new Error(`policy: ${policy.state} ${policy.detail}`);
     },
     async close() {
-      const { stdout } = await machine.run(["daemon", "status", "--json"]);
-      const status: { runner?: { pid: number | null } } = stdout === "" ? {} : JSON.parse(stdout);
+      for (const running of spawned) running.signal("SIGKILL");
+      await Promise.all([...spawned].map(({ ended }) => ended));
       await machine.run(["daemon", "stop"]);
-      const pid = status.runner?.pid;
-      if (typeof pid === "number") await endProcess(pid);
+      const left = await untilNothingRuns(home);
       await rm(home, { recursive: true, force: true, maxRetries: 5 });
+      if (left.length > 0) throw new Error(`${name}: left behind and ended now: ${left.join("; ")}`);
     },
   };
   return machine;
@@ -185,10 +193,35 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   return machine;
 }
 
-/** SIGTERM, and waits until it is gone. */
-export async function endProcess(pid: number): Promise<void> {
-  for (let tries = 0; isAlive(pid) && tries < 1000; tries++) {
-    if (tries === 0) process.kill(pid, "SIGTERM");
-    await new Promise((resolve) => setTimeout(resolve, 10));
+/** How long what an orderly stop ends may take to be gone. */
+const GONE_MS = 10_000;
+
+/** Waits until no process of the home is left; the command lines of those that stayed, and had to be killed. */
+async function untilNothingRuns(home: string): Promise<string[]> {
+  for (let waited = 0; waited < GONE_MS && processesOf(home).length > 0; waited += 20)
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  const left = processesOf(home);
+  for (const { pid } of left) process.kill(pid, "SIGKILL");
+  return left.map(({ command }) => command);
+}
+
+/** Those that have the home in their environment or their arguments, and still run. */
+function processesOf(home: string): { pid: number; command: string }[] {
+  return readdirSync("/proc")
+    .map(Number)
+    .filter((pid) => pid > 0 && pid !== process.pid)
+    .flatMap((pid) => {
+      const command = read(`/proc/${pid}/cmdline`).replaceAll("\0", " ");
+      const belongs = command.includes(home) || read(`/proc/${pid}/environ`).includes(home);
+      return belongs && isAlive(pid) ? [{ pid, command }] : [];
+    });
+}
+
+/** Of a process that may end, or be somebody else's, at any moment. */
+function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
   }
 }
