@@ -1,4 +1,5 @@
 import { accessSync, constants, realpathSync, statSync } from "node:fs";
+import { homedir } from "node:os";
 import type { FileIdentity } from "@mx-agent/base";
 
 export interface ResolvedCommand {
@@ -37,7 +38,7 @@ export function nodeMachine(
 ): Machine {
   const path = env.PATH ?? "";
   return {
-    home: env.HOME ?? "/",
+    home: env.HOME ?? homedir(),
     path,
     private_paths,
     resolveCommand: (name, cwd) => resolveCommand(name, cwd, path),

@@ -7,7 +7,9 @@ export function isInside(path: string, directory: string): boolean {
 
 /** `~/` replaced, double and trailing slashes taken out; null when it is not absolute or has `.` or `..`. */
 export function absolutePath(text: string, home: string): string | null {
-  const whole = text === "~" || text.startsWith("~/") ? home + text.slice(1) : text;
+  const fromHome = text === "~" || text.startsWith("~/");
+  if (fromHome && !home.startsWith("/")) return null;
+  const whole = fromHome ? home + text.slice(1) : text;
   if (!whole.startsWith("/") || whole.includes("\0")) return null;
   const segments = whole.split("/").filter((segment) => segment !== "");
   if (segments.some((segment) => segment === "." || segment === "..")) return null;

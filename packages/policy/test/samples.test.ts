@@ -1,6 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { assumedMachine, checkPolicy, loadPolicy, testPolicy } from "../src/index.ts";
+import { assumedMachine, checkPolicy, decide, loadPolicy, nodeMachine, testPolicy } from "../src/index.ts";
 import { paperMachine } from "./support/machine.ts";
 
 const folder = new URL("../../../policy/", import.meta.url);
@@ -47,4 +49,31 @@ test("the tools of the CI runner are for this project: their commands are what i
   for (const name of packages) {
     for (const tool of tools.values()) expect(tool.validate({ package: name })).toMatchObject({ ok: true });
   }
+});
+
+test("the lint tool of the CI runner really lints this project, and answers in JSON", () => {
+  const root = fileURLToPath(new URL("../../../", import.meta.url)).replace(/\/$/, "");
+  const text = readFileSync(new URL("ci-runner.toml", folder), "utf8").replaceAll("/srv/mx-agent", root);
+  const here = nodeMachine(process.env);
+  const decision = decide(
+    loadPolicy(text, "ci-runner.toml", here),
+    {
+      room_id: "!ci:example.org",
+      user_id: "@alice:example.org",
+      ask: { kind: "call", tool: "lint", args: { package: "policy" } },
+      cwd: null,
+      env: {},
+      timeout_ms: null,
+      device_verified: true,
+    },
+    here,
+  );
+  if (decision.effect !== "allow") throw new Error(JSON.stringify(decision));
+  const { executable, argv, cwd } = decision.grant;
+  const { stdout } = spawnSync(executable.path, argv.slice(1), {
+    argv0: argv[0],
+    cwd: cwd.path,
+    encoding: "utf8",
+  });
+  expect(JSON.parse(stdout)).toMatchObject({ summary: { errors: 0 }, diagnostics: expect.any(Array) });
 });
