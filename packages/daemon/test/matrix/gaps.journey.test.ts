@@ -69,6 +69,7 @@ test("a gap without an end is given up after some pages, and the health says so"
         kind: "rewrite",
         change: (answer) => ({
           ...answer,
+          status: 200,
           body: JSON.stringify({ ...JSON.parse(answer.body), chunk: [{}], end: `t${pages++}` }),
         }),
       };
