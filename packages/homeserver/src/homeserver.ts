@@ -44,6 +44,8 @@ export interface Homeserver {
 const HOUSEKEEPING_MS = 60 * 60 * 1000;
 /** How long a transaction id is remembered. */
 const TRANSACTION_LIFETIME_MS = 7 * 24 * 60 * 60 * 1000;
+/** How long a device may come back with an expired token and a refresh token. */
+const EXPIRED_TOKEN_MS = 90 * 24 * 60 * 60 * 1000;
 /** How often at most the time of a device's last request is written down. */
 const SEEN_EVERY_MS = 60_000;
 
@@ -128,7 +130,10 @@ export async function startHomeserver(options: HomeserverOptions): Promise<Homes
 }
 
 function cleanUp(store: Store, now: number): void {
-  store.db.transaction(() => store.clientData.deleteTransactionsBefore(now - TRANSACTION_LIFETIME_MS));
+  store.db.transaction(() => {
+    store.clientData.deleteTransactionsBefore(now - TRANSACTION_LIFETIME_MS);
+    store.accounts.deleteTokensExpiredBefore(now - EXPIRED_TOKEN_MS);
+  });
 }
 
 /** Looks tokens up, and notes now and then when and from where a device was seen. */

@@ -340,3 +340,21 @@ it("a chain of edits of edits, and of redactions of redactions, is no trap", asy
   const { bytes } = await bob.get(`/rooms/${room}/messages?dir=b&limit=200`);
   expect(bytes.length).toBeLessThan(300_000);
 });
+
+it("federation is absent, and says so", async () => {
+  const room = await alice.room();
+  const far = "@friend:example.org";
+  const refusals = [
+    await alice.post(`/rooms/${room}/invite`, { user_id: far }),
+    await alice.post("/createRoom", { invite: [far] }),
+    await alice.post("/join/!far:example.org"),
+    await alice.post("/join/%23far%3Aexample.org"),
+    await alice.get("/publicRooms?server=example.org"),
+  ];
+  for (const { status, body } of refusals) {
+    expect([403, 404]).toContain(status);
+    expect(body.error).toContain("does not federate");
+  }
+  const { body } = await alice.post("/keys/query", { device_keys: { [far]: [] } });
+  expect(body.failures).toHaveProperty(["example.org"]);
+});

@@ -325,3 +325,35 @@ it("a position that was never handed out is refused", async () => {
     });
   }
 });
+
+it("who declined an invitation is shown nothing of the room, not even among the rooms left", async () => {
+  const room = await alice.room({ invite: [bob.id], name: "private matters" });
+  await bob.post(`/rooms/${room}/leave`);
+  const filter = JSON.stringify({ room: { include_leave: true } });
+  const answer = await bob.sync(undefined, { filter });
+  expect(answer.rooms?.leave).toHaveProperty([room]);
+  expect(JSON.stringify(answer.rooms)).not.toContain("private matters");
+});
+
+it("who came back only to be invited sees the room as it was when they left", async () => {
+  const room = await shared({ name: "then" });
+  await bob.post(`/rooms/${room}/leave`);
+  await alice.put(`/rooms/${room}/state/m.room.name`, { name: "now" });
+  await alice.post(`/rooms/${room}/invite`, { user_id: bob.id });
+  await bob.post(`/rooms/${room}/leave`);
+  expect((await bob.get(`/rooms/${room}/state/m.room.name`)).body.name).toBe("then");
+  const filter = JSON.stringify({ room: { include_leave: true } });
+  const left = (await bob.sync(undefined, { filter })).rooms?.leave?.[room];
+  expect(JSON.stringify(left)).not.toContain('"now"');
+});
+
+it("a whole stay between two looks is told in full", async () => {
+  const room = await alice.room({ preset: "public_chat", name: "short visit" });
+  const { next_batch: since } = await bob.sync();
+  await bob.post(`/join/${room}`);
+  await alice.say(room, "hello and goodbye");
+  await alice.post(`/rooms/${room}/kick`, { user_id: bob.id });
+  const left = (await bob.sync(since)).rooms?.leave?.[room];
+  expect(JSON.stringify(left)).toContain("hello and goodbye");
+  expect(JSON.stringify(left)).toContain("short visit");
+});

@@ -73,7 +73,7 @@ export function sessionOfToken(app: App, token: string): Session {
   const tokenHash = hashSecret(token);
   const row = app.store.accounts.token(tokenHash);
   const expired = row?.expires_ts !== null && row !== undefined && row.expires_ts <= app.now();
-  if (row === undefined || row.soft_logout === 1 || expired) {
+  if (row === undefined || expired) {
     throw new MatrixError(
       401,
       "M_UNKNOWN_TOKEN",

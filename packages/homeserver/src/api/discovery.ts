@@ -32,9 +32,11 @@ export function discoveryRoutes(): Route[] {
       "GET",
       "/.well-known/matrix/client",
       (request) => {
-        const host = request.raw.headers.host;
-        if (host === undefined) throw notFound("the request names no host");
-        return { "m.homeserver": { base_url: `http://${host}` } };
+        const { host, "x-forwarded-proto": forwarded } = request.raw.headers;
+        if (host === undefined || !/^[A-Za-z0-9.:[\]-]+$/.test(host))
+          throw notFound("the request names no host");
+        // A proxy that ends TLS in front of this server says so.
+        return { "m.homeserver": { base_url: `${forwarded === "https" ? "https" : "http"}://${host}` } };
       },
       { auth: "none" },
     ),

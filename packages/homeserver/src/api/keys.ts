@@ -29,7 +29,7 @@ export function keyRoutes(app: App): Route[] {
         sendToDevice(app, request.session, request.param("eventType"), request.param("txnId"), request.body);
         return {};
       },
-      { maxBodyBytes: 16 * MIB },
+      { maxBodyBytes: 8 * MIB },
     ),
   ];
 }

@@ -24,6 +24,7 @@ export function publicRoomRoutes(app: App): Route[] {
       "GET",
       "/_matrix/client/v3/publicRooms",
       (request) => {
+        requireHere(app, request);
         const limit = queryInteger(request.query, "limit", MAX_LIMIT, 0, MAX_LIMIT);
         return publicRooms(app, {
           limit,
@@ -50,6 +51,12 @@ export function publicRoomRoutes(app: App): Route[] {
   ];
 }
 
+/** Refuses to ask another server for its list. */
+function requireHere(app: App, request: ApiRequest): void {
+  const server = request.query.get("server") ?? app.settings.serverName;
+  if (server !== app.settings.serverName) throw forbidden("this homeserver does not federate");
+}
+
 interface Search {
   readonly limit: number;
   readonly since: string | null;
@@ -58,6 +65,7 @@ interface Search {
 }
 
 function search(app: App, request: ApiRequest): unknown {
+  requireHere(app, request);
   const { body } = request;
   const filter = optionalObject(body, "filter") ?? {};
   const types = filter.room_types;

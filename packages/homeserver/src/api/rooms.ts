@@ -60,7 +60,9 @@ function enter(app: App, request: ApiRequest, membership: "join" | "knock"): unk
   );
   const reason = optionalString(request.body, "reason");
   const { userId } = request;
-  if (app.store.rooms.room(roomId) === undefined) throw notFound("no such room on this homeserver");
+  if (app.store.rooms.room(roomId) === undefined) {
+    throw notFound("no such room on this homeserver, which does not federate");
+  }
   changeMembership(app, { roomId, sender: userId, target: userId, membership, reason });
   return { room_id: roomId };
 }
@@ -70,7 +72,8 @@ export function resolveRoom(app: App, roomIdOrAlias: string): string {
   if (roomIdOrAlias.startsWith("!")) return roomIdOrAlias;
   if (!isRoomAlias(roomIdOrAlias)) throw invalidParam(`${roomIdOrAlias} is neither a room id nor an alias`);
   const row = app.store.rooms.alias(roomIdOrAlias);
-  if (row === undefined) throw notFound(`the alias ${roomIdOrAlias} is not known here`);
+  if (row === undefined)
+    throw notFound(`the alias ${roomIdOrAlias} is not known here, and this homeserver does not federate`);
   return row.room_id;
 }
 

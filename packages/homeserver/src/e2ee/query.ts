@@ -1,13 +1,19 @@
 import type { App } from "../app.ts";
 import { badJson } from "../http/errors.ts";
 import { isObject, type JsonObject, optionalObject } from "../http/json.ts";
+import { serverOf } from "../rooms/ids.ts";
 import type { CrossSigningUsage } from "../store/crypto.ts";
+
+const noFederation = "this homeserver does not federate";
 
 /** POST /keys/query: device keys and cross-signing keys, with the signatures that were added to them. */
 export function queryKeys(app: App, asker: string, body: JsonObject): JsonObject {
   const named = optionalObject(body, "device_keys");
   if (named === undefined) throw badJson("device_keys is missing");
   const wanted = Object.entries(named);
+  const elsewhere = [...new Set(wanted.map(([userId]) => serverOf(userId)))].filter(
+    (server) => server !== app.settings.serverName,
+  );
   const devices: [string, JsonObject][] = [];
   const master: [string, JsonObject][] = [];
   const selfSigning: [string, JsonObject][] = [];
@@ -21,7 +27,9 @@ export function queryKeys(app: App, asker: string, body: JsonObject): JsonObject
   }
   return {
     device_keys: Object.fromEntries(devices),
-    failures: {},
+    failures: Object.fromEntries(
+      elsewhere.map((server) => [server, { errcode: "M_FORBIDDEN", error: noFederation }]),
+    ),
     master_keys: Object.fromEntries(master),
     self_signing_keys: Object.fromEntries(selfSigning),
     user_signing_keys: Object.fromEntries(userSigning),

@@ -35,8 +35,10 @@ const corsHeaders = {
 /** A node:http server whose answers are those of the router's handlers. */
 export function createHttpServer(parts: HttpParts): Server {
   const server = createServer((request, response) => {
-    // exchange() answers every failure itself.
-    void exchange(parts, request, response);
+    exchange(parts, request, response).catch((error: unknown) => {
+      parts.logger.error({ error: String(error) }, "an answer could not be sent");
+      response.destroy();
+    });
   });
   server.headersTimeout = 15_000;
   server.requestTimeout = 120_000;
@@ -92,6 +94,7 @@ async function answerTo(
     request.method === "HEAD" ? "GET" : (request.method ?? ""),
     path,
   );
+  parts.logger.debug({ method: route.method, pattern: route.pattern }, "request");
   const ip = request.socket.remoteAddress ?? "";
   const session = sessionOf(parts, route, request, query, ip);
   if (route.limit !== undefined) parts.limiter.take(route.limit, session?.userId ?? ip);

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, open, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { tooLarge } from "../http/errors.ts";
+import { MatrixError, tooLarge } from "../http/errors.ts";
 
 /** Uploaded bytes as files outside of the database, named by their SHA-256. */
 export class MediaFiles {
@@ -43,6 +43,9 @@ export class MediaFiles {
           hash.update(chunk);
           if (!file.write(chunk)) await Promise.race([once(file, "drain"), closed]);
         }
+      } catch (error) {
+        if (error instanceof MatrixError || !source.destroyed) throw error;
+        throw new MatrixError(400, "M_UNKNOWN", "the upload did not arrive in full");
       } finally {
         file.end();
       }
@@ -51,6 +54,7 @@ export class MediaFiles {
       await mkdir(join(this.#root, sha256.slice(0, 2)), { recursive: true, mode: 0o700 });
       await rename(temporary, this.path(sha256));
       await syncDirectory(join(this.#root, sha256.slice(0, 2)));
+      await syncDirectory(this.#root);
       return { sha256, size };
     } finally {
       await rm(temporary, { force: true });

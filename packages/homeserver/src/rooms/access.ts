@@ -1,5 +1,6 @@
 import type { App } from "../app.ts";
 import { forbidden } from "../http/errors.ts";
+import { lastStay } from "./stay.ts";
 
 /** Refuses somebody who is not in the room (M_FORBIDDEN, also for a room that does not exist). */
 export function requireJoined(app: App, userId: string, roomId: string): void {
@@ -19,10 +20,8 @@ export function viewLimit(app: App, userId: string, roomId: string): number {
   const visibility = events.state(roomId, "m.room.history_visibility", "")?.content.history_visibility;
   if (visibility === "world_readable") return events.lastPos(roomId);
   if (row !== undefined && row.forgotten === 0 && (row.membership === "leave" || row.membership === "ban")) {
-    const wasThere = events
-      .stateHistory(roomId, "m.room.member", userId)
-      .some((event) => event.content.membership === "join");
-    if (wasThere) return row.pos;
+    const end = lastStay(app, userId, roomId)?.end;
+    if (end !== undefined) return end;
   }
   throw forbidden(`${userId} is not in the room ${roomId}`);
 }

@@ -40,7 +40,9 @@ function authoriseJoin(sender: string, target: string, state: StateView): Verdic
       ? allow
       : reject(
           rule === "invite" || rule === "knock" ? "5.3.4" : "5.3.5",
-          `${sender} is not invited to the room`,
+          rule === "invite" || rule === "knock"
+            ? `${sender} is not invited to the room`
+            : `restricted joins are not supported here, and ${sender} is not invited to the room`,
         );
   }
   return reject("5.3.7", `the join rule ${rule} lets nobody in`);

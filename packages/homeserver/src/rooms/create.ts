@@ -12,7 +12,7 @@ import {
 } from "../http/json.ts";
 import { ROOM_VERSION } from "./auth.ts";
 import { isRoomAlias, isUserId, newRoomId } from "./ids.ts";
-import { memberContent } from "./membership.ts";
+import { memberContent, requireLocal } from "./membership.ts";
 import { appendEvent } from "./timeline.ts";
 
 const presets = {
@@ -70,6 +70,7 @@ export function createRoom(app: App, creator: string, body: JsonObject): string 
     const topic = optionalString(body, "topic");
     if (topic !== undefined) send("m.room.topic", "", { topic, "m.topic": { "m.text": [{ body: topic }] } });
     for (const userId of invites) {
+      requireLocal(app, userId);
       send(
         "m.room.member",
         userId,

@@ -19,7 +19,6 @@ export interface TokenRow {
   user_id: string;
   device_id: string;
   expires_ts: number | null;
-  soft_logout: number;
   /** The refresh token that it was had for, until it is used for the first time. */
   replaces: string | null;
 }
@@ -132,7 +131,7 @@ export class AccountStore {
 
   token(hash: string): TokenRow | undefined {
     return this.#db.get<TokenRow>(
-      "SELECT user_id, device_id, expires_ts, soft_logout, replaces FROM access_tokens WHERE hash = ?",
+      "SELECT user_id, device_id, expires_ts, replaces FROM access_tokens WHERE hash = ?",
       hash,
     );
   }
@@ -171,12 +170,6 @@ export class AccountStore {
     this.#db.run("DELETE FROM refresh_tokens WHERE user_id = ? AND device_id = ?", userId, deviceId);
   }
 
-  /** Ends the access tokens of a user's devices, but keeps the devices: a soft logout. */
-  softLogout(userId: string): void {
-    this.#db.run("UPDATE access_tokens SET soft_logout = 1 WHERE user_id = ?", userId);
-    this.#db.run("DELETE FROM refresh_tokens WHERE user_id = ?", userId);
-  }
-
   refreshToken(hash: string): RefreshRow | undefined {
     return this.#db.get<RefreshRow>(
       "SELECT user_id, device_id, superseded FROM refresh_tokens WHERE hash = ?",
@@ -204,6 +197,11 @@ export class AccountStore {
       userId,
       deviceId,
     );
+  }
+
+  /** Forgets tokens that expired before `ts`; until then they are answered as a soft logout. */
+  deleteTokensExpiredBefore(ts: number): void {
+    this.#db.run("DELETE FROM access_tokens WHERE expires_ts < ?", ts);
   }
 
   addLoginToken(hash: string, userId: string, expiresTs: number): void {

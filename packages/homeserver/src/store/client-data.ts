@@ -157,6 +157,16 @@ export class ClientDataStore {
     );
   }
 
+  /** The rooms in which somebody read on within the range. */
+  roomsWithReceipts(after: number, upTo: number): Set<string> {
+    const rows = this.#db.all<{ room_id: string }>(
+      "SELECT DISTINCT room_id FROM receipts WHERE pos > ? AND pos <= ?",
+      after,
+      upTo,
+    );
+    return new Set(rows.map((row) => row.room_id));
+  }
+
   receiptsSince(roomId: string, after: number, upTo: number): ReceiptRow[] {
     return this.#db.all<ReceiptRow>(
       "SELECT user_id, type, thread_id, event_id, ts FROM receipts WHERE room_id = ? AND pos > ? AND pos <= ? ORDER BY pos",

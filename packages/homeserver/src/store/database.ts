@@ -1,3 +1,4 @@
+import { closeSync, openSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { migrate } from "./migrations.ts";
 
@@ -16,12 +17,13 @@ export class Database {
   readonly #statements = new Map<string, StatementSync>();
   #group: { promise: Promise<void>; resolve: () => void; reject: (error: unknown) => void } | undefined;
   #depth = 0;
-  #savepoint = 0;
   #onCommit: (() => void)[] = [];
   #onRollback: (() => void)[] = [];
   readonly #resetListeners: (() => void)[] = [];
 
   constructor(location: DatabaseLocation) {
+    // Password hashes are nobody else's to read, whatever the umask; SQLite's other files take after this one.
+    if (location !== ":memory:") closeSync(openSync(location, "a", 0o600));
     this.#sqlite = new DatabaseSync(location);
     this.#sqlite.exec(
       "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY",
@@ -52,17 +54,16 @@ export class Database {
   transaction<T>(work: () => T): T {
     if (this.#depth > 0) return work();
     this.#openGroup();
-    const name = `unit${this.#savepoint++}`;
     const commits = this.#onCommit.length;
-    this.#sqlite.exec(`SAVEPOINT ${name}`);
+    this.#sqlite.exec("SAVEPOINT unit");
     this.#depth = 1;
     this.#onRollback = [];
     try {
       const result = work();
-      this.#sqlite.exec(`RELEASE ${name}`);
+      this.#sqlite.exec("RELEASE unit");
       return result;
     } catch (error) {
-      this.#sqlite.exec(`ROLLBACK TO ${name}; RELEASE ${name}`);
+      this.#sqlite.exec("ROLLBACK TO unit; RELEASE unit");
       this.#onCommit.length = commits;
       for (const undo of this.#onRollback) undo();
       throw error;

@@ -16,8 +16,7 @@ CREATE TABLE devices (
   PRIMARY KEY (user_id, device_id)
 ) WITHOUT ROWID;
 CREATE TABLE access_tokens (
-  hash TEXT PRIMARY KEY, user_id TEXT NOT NULL, device_id TEXT NOT NULL, expires_ts INTEGER, soft_logout INTEGER NOT NULL DEFAULT 0,
-  replaces TEXT
+  hash TEXT PRIMARY KEY, user_id TEXT NOT NULL, device_id TEXT NOT NULL, expires_ts INTEGER, replaces TEXT
 ) WITHOUT ROWID;
 CREATE INDEX access_tokens_device ON access_tokens (user_id, device_id);
 CREATE TABLE refresh_tokens (
@@ -67,7 +66,8 @@ CREATE TABLE receipts (
   room_id TEXT NOT NULL, user_id TEXT NOT NULL, type TEXT NOT NULL, thread_id TEXT NOT NULL, event_id TEXT NOT NULL,
   ts INTEGER NOT NULL, pos INTEGER NOT NULL, PRIMARY KEY (room_id, user_id, type, thread_id)
 ) WITHOUT ROWID;
-CREATE INDEX receipts_pos ON receipts (room_id, pos);
+CREATE INDEX receipts_room ON receipts (room_id, pos);
+CREATE INDEX receipts_pos ON receipts (pos);
 CREATE TABLE unread (
   user_id TEXT NOT NULL, room_id TEXT NOT NULL, notify INTEGER NOT NULL, highlight INTEGER NOT NULL, pos INTEGER NOT NULL,
   PRIMARY KEY (user_id, room_id)

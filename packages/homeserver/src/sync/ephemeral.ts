@@ -8,10 +8,17 @@ interface Ephemeral {
 }
 
 /** Receipts and typing that changed within the range. Other people's private receipts stay private. */
-export function ephemeralEvents(app: App, userId: string, roomId: string, range: Range): Ephemeral[] {
+export function ephemeralEvents(
+  app: App,
+  userId: string,
+  roomId: string,
+  range: Range,
+  withReceipts: boolean,
+): Ephemeral[] {
   const events: Ephemeral[] = [];
   const receipts = new Map<string, Map<string, [string, JsonObject][]>>();
-  for (const row of app.store.clientData.receiptsSince(roomId, range.after, range.upTo)) {
+  const rows = withReceipts ? app.store.clientData.receiptsSince(roomId, range.after, range.upTo) : [];
+  for (const row of rows) {
     if (row.type === "m.read.private" && row.user_id !== userId) continue;
     const byType = receipts.get(row.event_id) ?? new Map<string, [string, JsonObject][]>();
     receipts.set(row.event_id, byType);
