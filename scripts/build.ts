@@ -2,7 +2,7 @@
  * Bundles the command line (which imports daemon, runner and homeserver lazily) into dist/, as ES
  * modules with shared chunks, and writes the entry file that an old Node can parse.
  */
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { root } from "./tasks.ts";
@@ -10,14 +10,15 @@ import { root } from "./tasks.ts";
 const manifest: { version: string; dependencies: Record<string, string> } = JSON.parse(
   readFileSync(join(root, "package.json"), "utf8"),
 );
+/** Made beside and moved into place, so that what runs meanwhile finds the old bundle or the new one, whole. */
 const dist = join(root, "dist");
-rmSync(dist, { recursive: true, force: true });
-mkdirSync(dist);
+const made = join(root, `.cache/dist-${process.pid}`);
+mkdirSync(made, { recursive: true });
 
 const result = await build({
   absWorkingDir: root,
   entryPoints: { cli: "packages/cli/src/main.ts" },
-  outdir: "dist",
+  outdir: made,
   bundle: true,
   splitting: true,
   format: "esm",
@@ -37,9 +38,9 @@ const result = await build({
 mkdirSync(join(root, ".cache"), { recursive: true });
 writeFileSync(join(root, ".cache", "bundle-meta.json"), JSON.stringify(result.metafile));
 
-writeFileSync(join(dist, "package.json"), '{ "type": "module" }\n');
+writeFileSync(join(made, "package.json"), '{ "type": "module" }\n');
 writeFileSync(
-  join(dist, "mx-agent.js"),
+  join(made, "mx-agent.js"),
   `#!/usr/bin/env node
 if (Number(process.versions.node.split(".")[0]) < 24) {
   process.stderr.write("mx-agent needs Node 24 or later; this is " + process.version + " (" + process.execPath + ")\\n");
@@ -52,4 +53,9 @@ if (Number(process.versions.node.split(".")[0]) < 24) {
 }
 `,
 );
-chmodSync(join(dist, "mx-agent.js"), 0o755);
+chmodSync(join(made, "mx-agent.js"), 0o755);
+
+const old = `${made}.old`;
+if (existsSync(dist)) renameSync(dist, old);
+renameSync(made, dist);
+rmSync(old, { recursive: true, force: true });

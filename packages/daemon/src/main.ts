@@ -11,6 +11,7 @@ import { loadPeerLookup } from "./ipc/peer-credentials.ts";
 import { openExclusively, removeNotice } from "./lock.ts";
 import { methods } from "./methods/index.ts";
 import { descendsFrom } from "./run/descent.ts";
+import { RunnerHost } from "./run/runner-host.ts";
 import { monotonicClock } from "./state/clock.ts";
 import { Database } from "./state/database.ts";
 import { migrations } from "./state/schema.ts";
@@ -30,6 +31,8 @@ export interface RunDaemonOptions {
 /** Runs until SIGTERM, SIGINT or `daemon.stop`; resolves when everything is closed. MX_ALREADY_RUNNING and others. */
 export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   const { dirs, env } = options;
+  // Whatever any library writes is ours alone to read, the database's own files among it.
+  process.umask(0o077);
   ensurePrivateDirs(dirs);
   const logger = createLogger({ name: "daemon", env });
   const noticeFile = join(dirs.runtime, "daemon.json");
@@ -39,10 +42,14 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   );
   const now = monotonicClock(new Settings(db));
   const tables = openTables(db, now);
-  const runner = await startRunner({
-    command: [process.execPath, entryFile(), "runner-process"],
-    dir: join(dirs.data, "runs"),
-    socket: join(dirs.runtime, "runner.sock"),
+  const runner = await RunnerHost.start({
+    logger,
+    start: () =>
+      startRunner({
+        command: [process.execPath, entryFile(), "runner-process"],
+        dir: join(dirs.data, "runs"),
+        socket: join(dirs.runtime, "runner.sock"),
+      }),
   });
   const stopped = Promise.withResolvers<void>();
   const sockets = { daemon: join(dirs.runtime, "daemon.sock"), agent: join(dirs.runtime, "agent.sock") };
@@ -63,13 +70,13 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
       process.exit(70);
     },
   });
-  let stopping = false;
-  runner.on("closed", () => {
-    if (stopping) return;
-    logger.error({}, "the runner is gone; ending, the next start records what it took along");
-    process.exitCode = 70;
-    stopped.resolve();
+  runner.onRestarted(async () => daemon.online?.runs.adopt());
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopped.resolve());
+  process.on("SIGHUP", () => {
+    if (options.foreground) stopped.resolve();
   });
+  // Before anybody can ask: who sees the daemon answer finds it logged in.
+  await daemon.start();
   const server = await serve({
     sockets,
     handlers: methods(daemon),
@@ -78,17 +85,9 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     refusePid: (pid) => descendsFrom(pid, runner.pid),
     onError: (error, where) => logger.error({ err: error, ...where }, "a method failed unexpectedly"),
   });
-  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopped.resolve());
-  process.on("SIGHUP", () => {
-    if (options.foreground) stopped.resolve();
-  });
   logger.info({ pid: process.pid, version: version(), home: dirs.data }, "the daemon is listening");
-  daemon
-    .start()
-    .catch((error: unknown) => logger.error({ err: error }, "the last login could not be taken up"));
 
   await stopped.promise;
-  stopping = true;
   const late = setTimeout(() => {
     logger.error({}, "stopping took too long");
     process.exit(70);

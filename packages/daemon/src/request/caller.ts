@@ -2,7 +2,7 @@
  * Our side as the one who asks: requests go out durably, answers count only from the Matrix user, key and
  * device that was asked, and everything else is dropped and counted (PROTOCOL.md, "What happens, in order").
  */
-import { maskArgv, mxError } from "@mx-agent/base";
+import { failpoint, maskArgv, mxError } from "@mx-agent/base";
 import type { CallParams, ExecOutput, ExecParams, InvocationResult } from "@mx-agent/ipc";
 import {
   decodePublicKey,
@@ -173,7 +173,9 @@ export class Caller {
       return;
     }
     const outcome = summaryOf(parsed.value);
+    failpoint("request.before_finished");
     if (!requests.setFinished(request.invocation_id, JSON.stringify(event.content), outcome, now())) return;
+    failpoint("request.after_finished");
     pending
       ?.finished(parsed.value)
       .then((result) => requests.setResult(request.invocation_id, result))
@@ -219,10 +221,12 @@ export class Caller {
       created_ts: now(),
       expires_ts,
     };
+    failpoint("request.before_record");
     db.transaction(() => {
       requests.insert(row);
       outbox.enqueue({ kind: "event", room_id: target.room_id, type: built.type, content: built.content });
     });
+    failpoint("request.after_record");
     const request = requests.get(invocation_id);
     if (!request) throw mxError("MX_INTERNAL", { detail: `request ${invocation_id} was not recorded` });
     return this.#wait(request, emit);

@@ -61,7 +61,10 @@ export class ControlChannel {
     switch (event.type) {
       case EventTypes.execStdin: {
         const parsed = parseContent(EventTypes.execStdin, event.content);
-        if (parsed.ok) this.#stdin.push(parsed.value);
+        if (!parsed.ok) return;
+        // Numbers protect from replay; input without one is the timeline's, and its nonce does.
+        if (parsed.value.seq !== undefined || (event.kind === "timeline" && this.#fresh(parsed.value)))
+          this.#stdin.push(parsed.value);
         return;
       }
       case EventTypes.streamAck: {

@@ -7,7 +7,7 @@ import { failpoint, MxError } from "@mx-agent/base";
 import type { Explanation } from "@mx-agent/ipc";
 import { EventTypes, parseContent } from "@mx-agent/protocol";
 import type { Logger } from "pino";
-import { type Admission, AGAIN, admit, IMAGINED, ON_ARRIVAL } from "../admit/admit.ts";
+import { type Admission, AFTER_RESTART, AGAIN, admit, IMAGINED, ON_ARRIVAL } from "../admit/admit.ts";
 import { shape } from "../admit/checks/shape.ts";
 import type { Assumed } from "../admit/trace.ts";
 import type { IncomingEvent } from "../matrix/api.ts";
@@ -43,26 +43,25 @@ export class Executor {
   /** Requests that were admitted and not started when the last daemon ended are decided on again. */
   async resumeAdmitted(): Promise<void> {
     for (const execution of this.#world.executions.inState("received", "admitted")) {
-      const admission = this.#decide(eventOf(execution), AGAIN, execution);
+      const admission = this.#decide(eventOf(execution), AFTER_RESTART, execution);
       if (admission?.outcome === "admitted") await this.#runs.start(admission.admitted);
     }
   }
 
-  /** The requester withdraws a request that was not started. The message was verified as his. */
-  async cancelWaiting(execution: Execution, event: IncomingEvent): Promise<void> {
-    const { db, executions, nonces, now } = this.#world;
+  /** The requester withdraws what is held, or ends a tool's run. The message was verified as his. */
+  async cancel(execution: Execution, event: IncomingEvent): Promise<void> {
+    const { db, nonces, now } = this.#world;
     const parsed = parseContent(EventTypes.execCancel, event.content);
-    if (!parsed.ok || execution.state !== "held") return;
-    db.transaction(() => {
-      if (nonces.admit(execution.key_id, parsed.value.nonce, now() + NONCE_LIFETIME_MS, now()) !== "fresh")
-        return;
-      executions.setDecision(
-        execution.run_id,
-        "rejected",
-        "approval_denied",
-        execution.explanation ?? "null",
-      );
+    if (!parsed.ok) return;
+    const fresh = db.transaction(() => {
+      const expires_ts = now() + NONCE_LIFETIME_MS;
+      if (nonces.admit(execution.key_id, parsed.value.nonce, expires_ts, now()) !== "fresh") return false;
+      if (execution.state === "held")
+        this.#endHold(execution, "approval_denied", "withdrawn by its requester");
+      return true;
     });
+    if (fresh && (execution.state === "starting" || execution.state === "running"))
+      await this.#runs.cancel(execution.run_id);
   }
 
   /** Held requests whose time is over are answered so. */
@@ -70,12 +69,18 @@ export class Executor {
     const { db, executions, now } = this.#world;
     for (const held of executions.inState("held")) {
       if ((held.hold_expires_ts ?? 0) > now()) continue;
-      db.transaction(() => {
-        executions.setDecision(held.run_id, "rejected", "approval_expired", held.explanation ?? "null");
-        const event = eventOf(held);
-        answerRefused(event, { request: shape(event), reason: "approval_expired", hint: null }, this.#world);
-      });
+      db.transaction(() => this.#endHold(held, "approval_expired", "nobody decided in time"));
     }
+  }
+
+  #endHold(held: Execution, reason: "approval_denied" | "approval_expired", detail: string): void {
+    const { audit, executions } = this.#world;
+    const event = eventOf(held);
+    const request = shape(event);
+    const refused = { outcome: "refused", reason, detail, hint: null, request, key: null } as const;
+    audit.decision(event, { ...refused, rule: null, steps: [] });
+    executions.setDecision(held.run_id, "rejected", reason, held.explanation ?? "null");
+    answerRefused(event, refused, this.#world);
   }
 
   /** The trace of the same function for a recorded request, decided on as of now. */
@@ -128,6 +133,7 @@ export class Executor {
           redelivered = earlier.event_id === event.event_id && earlier.key_id === claim.key_id;
           return "replayed";
         }
+        if (this.#world.executions.isAnothersRequest(claim.request_id, claim.key_id)) return "replayed";
         const nonce = this.#world.nonces.admit(
           claim.key_id,
           claim.nonce,
@@ -149,15 +155,19 @@ export class Executor {
 
   /** Records the decision, in the audit log first: what cannot be written there does not run. */
   #settle(event: IncomingEvent, admission: Admission, run_id: string | undefined): void {
-    if (admission.outcome === "silence") return;
     const { audit, executions } = this.#world;
-    if (admission.outcome === "refused" && admission.key === null) {
+    if (admission.outcome === "silence") {
+      // Recorded, and its agent is no longer ours: nobody else will ever end it.
+      if (run_id !== undefined) executions.setDecision(run_id, "rejected", "policy_denied", "null");
+      return;
+    }
+    if (admission.outcome === "refused" && admission.key === null && run_id === undefined) {
       this.#refuseEarly(event, admission);
       return;
     }
-    failpoint("admit.before-audit");
+    failpoint("admit.before_audit");
     audit.decision(event, admission);
-    failpoint("admit.after-audit");
+    failpoint("admit.after_audit");
     if (run_id === undefined) return;
     const explanation = JSON.stringify(explanationOf(admission, null));
     if (admission.outcome === "admitted") executions.setDecision(run_id, "admitted", null, explanation);
@@ -170,15 +180,29 @@ export class Executor {
     }
   }
 
-  /** Failed before its signature was verified: counted, and answered at most once in a while. */
+  /** Failed before its signature and nonce were settled: counted, and answered at most once in a while. */
   #refuseEarly(event: IncomingEvent, refused: Extract<Admission, { outcome: "refused" }>): void {
-    const room_id = event.room_id ?? "";
+    const { early } = this.#world;
+    const { request, reason } = refused;
+    early.count(reason, event.sender);
     // For whom it was is known only once it was parsed; what cannot be parsed is answered to nobody.
-    const { request } = refused;
-    const may = this.#world.early.count(refused.reason, event.sender, room_id);
-    const old = event.backfilled && (refused.reason === "expired" || refused.reason === "replayed");
-    if (!may || old || !request) return;
-    const answer: RefusedRequest = { ...refused, request };
-    answerRefused(event, answer, this.#world);
+    if (!request || !this.#isAnswerable(event, { reason, request })) return;
+    if (early.mayAnswer(event.sender, event.room_id ?? ""))
+      answerRefused(event, { ...refused, request }, this.#world);
+  }
+
+  /**
+   * A refusal names the invocation or request that the stranger's event named. Where that is one we know, or one
+   * that was lifted from elsewhere, it would tell its real requester that his was refused.
+   */
+  #isAnswerable(
+    event: IncomingEvent,
+    { request, reason }: Pick<RefusedRequest, "request" | "reason">,
+  ): boolean {
+    const { executions } = this.#world;
+    const { invocation_id, request_id } = request.content;
+    if (reason === "binding_mismatch") return false;
+    if (event.backfilled && (reason === "expired" || reason === "replayed")) return false;
+    return !executions.byInvocation(invocation_id) && !executions.byRequest(request_id);
   }
 }

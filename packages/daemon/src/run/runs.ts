@@ -30,6 +30,7 @@ export class Runs {
   readonly #context: SpecContext & { indexDir: string };
   readonly #logger: Logger;
   readonly #live = new Map<string, LiveRun>();
+  #closed = false;
   readonly #reasons = new Map<string, "cancelled">();
 
   constructor(
@@ -54,15 +55,15 @@ export class Runs {
     if (execution?.state !== "admitted") return;
     const { run_id } = execution;
     const spec = specOf(run_id, admitted, this.#context);
-    failpoint("run.before-starting");
+    failpoint("run.before_starting");
     executions.setState(run_id, "starting");
-    failpoint("run.after-starting");
+    failpoint("run.after_starting");
     this.#attach(execution);
     const state = await this.#runner.start(spec);
-    failpoint("run.after-start");
+    failpoint("run.after_start");
     if (state.end) return this.#ended(run_id, state.end);
     executions.setStarted(run_id, this.#world.now());
-    failpoint("run.after-running");
+    failpoint("run.after_running");
     this.#accept(execution);
   }
 
@@ -100,7 +101,9 @@ export class Runs {
     return this.#world.executions.inState("starting", "running").length;
   }
 
+  /** Lets go; the runs go on under the runner. */
   close(): void {
+    this.#closed = true;
     for (const live of this.#live.values()) {
       if (live.linger) clearTimeout(live.linger);
       live.publisher?.close();
@@ -162,6 +165,7 @@ export class Runs {
 
   /** The outcome is durable, with everything that is to be sent of it, before anything else happens. */
   #ended(run_id: string, end: RunEnd): void {
+    if (this.#closed) return;
     const execution = this.#world.executions.byRun(run_id);
     if (!execution || execution.state === "ended" || execution.state === "rejected") return;
     const live = this.#attach(execution);
@@ -183,14 +187,14 @@ export class Runs {
     const result = execution.kind === "call" ? await this.#output(execution.run_id, outcome) : null;
     // Chunks that the window has room for go first, so that `finished` seldom overtakes them.
     await live.publisher?.settled();
-    failpoint("run.before-ended");
+    failpoint("run.before_ended");
     db.transaction(() => {
       executions.setEnded(execution.run_id, outcome, now());
       audit.outcome(execution, outcome);
       if (outcome.outcome === "spawn_failed") publishSpawnFailure(execution, outcome, this.#world);
       else publishOutcome(execution, outcome, chunks, result, this.#world);
     });
-    failpoint("run.after-ended");
+    failpoint("run.after_ended");
     this.#letGo(execution.run_id, live);
   }
 
