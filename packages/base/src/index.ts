@@ -41,4 +41,5 @@ export { encodeFrame, FrameDecoder, MAX_FRAME_BYTES } from "./frames.ts";
 export { oneLine } from "./log-human.ts";
 export { maskArgv, maskText, REDACTED, redact } from "./redact.ts";
 export { isSecretField, isSecretName } from "./secret-names.ts";
+export { isSteeringName } from "./steering-names.ts";
 export { version } from "./version.ts";

@@ -1,7 +1,6 @@
 /** `policy check`: what a policy may say, and an operator should know that it says. */
 
-import { isSecretName } from "@mx-agent/base";
-import { isSteeringName } from "./environment.ts";
+import { isSecretName, isSteeringName } from "@mx-agent/base";
 import type { Machine } from "./machine.ts";
 import type { Entry, LoadedPolicy, Policy, Room } from "./model.ts";
 import { isInside } from "./paths.ts";

@@ -14,7 +14,6 @@ export type {
   PolicyRequest,
   PolicyStep,
 } from "./decision.ts";
-export { isSteeringName } from "./environment.ts";
 export { type Machine, nodeMachine, type ResolvedCommand } from "./machine.ts";
 export type { LoadedPolicy, Policy, ToolDefinition } from "./model.ts";
 export { type Problem, showProblem, type Warning } from "./problems.ts";

@@ -1,6 +1,6 @@
-import { isSecretName } from "@mx-agent/base";
+import { isSecretName, isSteeringName } from "@mx-agent/base";
 import { expect, test } from "vitest";
-import { decide, isSteeringName, loadPolicy } from "../src/index.ts";
+import { decide, loadPolicy } from "../src/index.ts";
 import { machine } from "./support/machine.ts";
 
 const secrets =

@@ -1,3 +1,5 @@
+import { isSteeringName } from "@mx-agent/base";
+
 /** Variables that every child gets from the daemon's own environment, where it has them. */
 const MINIMUM: readonly string[] = [
   "PATH",
@@ -16,13 +18,6 @@ const FALLBACK: Readonly<Record<string, string>> = {
   LANG: "C.UTF-8",
   TERM: "dumb",
 };
-
-/**
- * What changes which code a program runs, or which files it believes. A peer never sets these, listed
- * or not: they would turn any allowed command into any other.
- */
-const NEVER_FROM_A_PEER =
-  /^(?:LD_.*|DYLD_.*|GCONV_PATH|LOCPATH|NLSPATH|GLIBC_TUNABLES|MALLOC_.*|RESOLV_.*|HOSTALIASES|PATH|HOME|SHELL|IFS|ENV|BASH_.*|BASHOPTS|SHELLOPTS|CDPATH|GLOBIGNORE|PROMPT_COMMAND|PS[0-4]|ZDOTDIR|FPATH|NODE_.*|NPM_.*|npm_.*|YARN_.*|PNPM_.*|BUN_.*|DENO_.*|PYTHON.*|PERL.*|RUBY.*|GEM_.*|BUNDLE_.*|JAVA_.*|_JAVA_.*|JDK_.*|CLASSPATH|GIT_.*|SSH_.*|GPG_.*|GNUPG.*|CARGO_.*|RUST.*|GO.*|CGO_.*|CC|CXX|CPP|LD|AS|AR|CFLAGS|CXXFLAGS|CPPFLAGS|LDFLAGS|MAKEFLAGS|MFLAGS|GNUMAKEFLAGS|MAKEFILES|EDITOR|VISUAL|PAGER|MANPAGER|LESS.*|BROWSER|LUA_.*|PHP.*|R_.*|JULIA_.*|TMPDIR|XDG_.*|DBUS_.*|DISPLAY|WAYLAND_DISPLAY|SUDO_.*|.*_PROXY|.*_proxy)$/;
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
@@ -72,7 +67,7 @@ export function buildEnvironment(sources: EnvironmentSources): ChildEnvironment 
   function refusal(name: string, value: string): DropReason | undefined {
     if (!NAME.test(name) || value.includes("\0")) return "malformed";
     if (isSecretName(name)) return "secret";
-    if (isDangerousFromPeer(name)) return "dangerous";
+    if (isSteeringName(name)) return "dangerous";
     return allowed.has(name) ? undefined : "not_allowed";
   }
 }
@@ -80,9 +75,4 @@ export function buildEnvironment(sources: EnvironmentSources): ChildEnvironment 
 /** A variable may have the name of something that every object has. */
 function own(record: Readonly<Record<string, string | undefined>>, name: string): string | undefined {
   return Object.hasOwn(record, name) ? record[name] : undefined;
-}
-
-/** Whether a peer may never set this name, whatever the policy lists. */
-export function isDangerousFromPeer(name: string): boolean {
-  return NEVER_FROM_A_PEER.test(name);
 }

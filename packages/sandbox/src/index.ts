@@ -4,7 +4,6 @@ export {
   type ChildEnvironment,
   type DropReason,
   type EnvironmentSources,
-  isDangerousFromPeer,
 } from "./environment.ts";
 export {
   FIRST_OPENED_FD,

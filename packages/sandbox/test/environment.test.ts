@@ -1,7 +1,7 @@
-import { isSecretName } from "@mx-agent/base";
+import { isSecretName, isSteeringName } from "@mx-agent/base";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { buildEnvironment, isDangerousFromPeer } from "../src/index.ts";
+import { buildEnvironment } from "../src/index.ts";
 
 const build = (base: Record<string, string>, allowlist: string[], requested: Record<string, string> = {}) =>
   buildEnvironment({ base, allowlist, requested, home: "/home/agent", isSecretName });
@@ -73,7 +73,7 @@ describe("a child's environment", () => {
     const { env, dropped } = build({ PATH: "/bin" }, names, requested);
     expect(Object.values(env)).not.toContain("/evil");
     expect(dropped.map((one) => [one.name, one.reason])).toEqual(names.map((name) => [name, "dangerous"]));
-    expect(["CI", "NODE_ENV", "FOO", "LDX"].map(isDangerousFromPeer)).toEqual([false, true, false, false]);
+    expect(["CI", "NODE_OPTIONS", "FOO", "LDX"].map(isSteeringName)).toEqual([false, true, false, false]);
   });
 
   it("is well formed whatever is asked for", () => {
