@@ -42,8 +42,11 @@ export interface LaunchMachine {
   uid: number;
 }
 
-/** Starts the process of a run. Throws StartFailure with the code that the run then ends with. */
-export async function launch(spec: RunSpec, machine: LaunchMachine): Promise<Launched> {
+/**
+ * Starts the process of a run. Throws StartFailure with the code that the run then ends with. `before` is
+ * called right before the spawn; what it sets of this process is what the child inherits.
+ */
+export async function launch(spec: RunSpec, machine: LaunchMachine, before: () => void): Promise<Launched> {
   checkExecutable(spec.executable);
   const plan = plannedSandbox(spec, machine);
   const opened: number[] = [];
@@ -63,6 +66,7 @@ export async function launch(spec: RunSpec, machine: LaunchMachine): Promise<Lau
         stdio[one.fd] = opened[index + (cwd === null ? 0 : 1)] ?? "ignore";
       });
     }
+    before();
     const child = spawn(plan.file, plan.argv.slice(1), {
       argv0: plan.argv[0] ?? plan.file,
       cwd: cwd === null ? "/" : process.platform === "linux" ? `/proc/self/fd/${cwd}` : spec.cwd.path,

@@ -9,7 +9,7 @@ import { LauncherStatus } from "./launcher-status.ts";
 import type { Machine } from "./machine.ts";
 import { OutputBudget, pump } from "./output.ts";
 import { processInfo } from "./processes.ts";
-import type { EndedState, StreamSpool } from "./spool.ts";
+import type { EndedState, RunRecord, StreamSpool } from "./spool.ts";
 import { StdinPipe } from "./stdin.ts";
 import { ProcessTree } from "./tree.ts";
 import { hasLimit } from "./watch.ts";
@@ -118,22 +118,25 @@ export class Run {
 
   async #launch(): Promise<void> {
     const machine = this.#machine;
-    const brand = machine.brands.take();
     const record = {
       run_id: this.run_id,
       started_at: this.#started_at,
       pid: null,
       start_time: null,
       boot_id: machine.boot_id,
-      brand,
+      brand: null,
     };
+    let brand: number | null = null;
     let launched: Launched;
     try {
-      await machine.spool.writeRecord(record);
       if (hasLimit(this.#spec.limits) && machine.boot_id === "")
         throw new StartFailure("LIMIT_UNAVAILABLE", "this system shows no processes to measure");
-      failpoint("runner.spawn.before");
-      launched = await launch(this.#spec, await machine.launching());
+      launched = await launch(this.#spec, await machine.launching(), () => {
+        // Without an await in between: what another start does to this process must not be inherited.
+        brand = machine.brands.take();
+        machine.spool.writeRecord({ ...record, brand });
+        failpoint("runner.spawn.before");
+      });
     } catch (error) {
       await this.#finish(failure(error));
       return;
@@ -151,11 +154,17 @@ export class Run {
     });
     const life = this.#live(launched, status);
     machine.watch(life);
-    // The brand alone finds what is left of a run; the command runs, whatever the disk says.
-    await machine.spool
-      .writeRecord({ ...record, pid, start_time })
-      .catch((error: unknown) => machine.log(`${this.run_id}: ${String(error)}`));
+    this.#record({ ...record, pid, start_time, brand });
     await Promise.race([status.running(pid), life]);
+  }
+
+  /** The brand alone finds what is left of a run: the command goes on, whatever the disk says. */
+  #record(record: RunRecord): void {
+    try {
+      this.#machine.spool.writeRecord(record);
+    } catch (error) {
+      this.#machine.log(`${this.run_id}: ${error instanceof Error ? error.message : String(error)}`);
+    }
   }
 
   async #live(launched: Launched, status: LauncherStatus): Promise<void> {

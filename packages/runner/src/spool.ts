@@ -4,6 +4,7 @@
  * it is made durable before anything is spawned, and only once.
  */
 import { createHash } from "node:crypto";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { failpoint, mxError } from "@mx-agent/base";
@@ -90,10 +91,18 @@ export class Spool {
     return true;
   }
 
-  /** Overwrites the record in its own space. It survives this process, not a power failure, which ends all runs anyway. */
-  async writeRecord(record: RunRecord): Promise<void> {
+  /**
+   * Overwrites the record in its own space, before this returns. It survives this process, not a power
+   * failure, which ends all runs anyway.
+   */
+  writeRecord(record: RunRecord): void {
     failpoint("runner.record.before");
-    await withFile(join(this.directory(record.run_id), "run.json"), "r+", (file) => overwrite(file, record));
+    const file = openSync(join(this.directory(record.run_id), "run.json"), "r+");
+    try {
+      writeSync(file, padded(record), 0, RESERVE_BYTES, 0);
+    } finally {
+      closeSync(file);
+    }
     failpoint("runner.record.after");
   }
 
@@ -109,7 +118,8 @@ export class Spool {
     failpoint("runner.end.before");
     const file = await openReserved(reserved);
     try {
-      await overwrite(file, withShortMessage(state));
+      const text = padded(withShortMessage(state));
+      await file.write(text, 0, text.length, 0);
       await file.sync();
     } finally {
       await file.close();
@@ -200,10 +210,9 @@ export class StreamSpool {
   }
 }
 
-/** Writes JSON over what a file has, in its own blocks, padded so that nothing of the old text is left. */
-async function overwrite(file: FileHandle, value: RunRecord | EndedState): Promise<void> {
-  const text = Buffer.from(JSON.stringify(value).padEnd(RESERVE_BYTES));
-  await file.write(text, 0, text.length, 0);
+/** JSON for a file of reserved blocks; padded, so that nothing of what was there is left. */
+function padded(value: RunRecord | EndedState): Buffer {
+  return Buffer.from(JSON.stringify(value).padEnd(RESERVE_BYTES));
 }
 
 function withShortMessage(state: EndedState): EndedState {

@@ -10,6 +10,9 @@ import { childrenOf, processInfo, processTable } from "../../src/processes.ts";
 
 export const entry = fileURLToPath(new URL("runner-process.ts", import.meta.url));
 
+/** Runners are started by the hundred; compiled once, each is up three times as fast. */
+const compileCache = fileURLToPath(new URL("../../../../.cache/node", import.meta.url));
+
 export interface RunnerUser {
   /** Words before the command that starts the runner, for example setpriv and its options. */
   prefix: string[];
@@ -55,7 +58,11 @@ export class TestRunner {
       command: [...this.#user.prefix, process.execPath, entry],
       dir: this.dir,
       socket: this.socket,
-      env: { ...process.env, ...env },
+      env: {
+        ...process.env,
+        ...(this.#user.uid === self.uid ? { NODE_COMPILE_CACHE: compileCache } : {}),
+        ...env,
+      },
     });
     client.on("ended", (run_id, end) => {
       this.ends.set(run_id, end);
