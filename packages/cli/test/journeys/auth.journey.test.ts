@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { freePort, startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
-import { type Machine, newMachine, startMachine } from "../support/machine.ts";
+import { closeAll, type Machine, newMachine, startMachine } from "../support/machine.ts";
 import { eventually } from "../support/two-daemons.ts";
 
 let homeserver: TestHomeserver;
@@ -13,8 +13,7 @@ beforeAll(async () => {
   homeserver = await startHomeserverForTests();
 });
 afterAll(async () => {
-  for (const machine of machines) await machine.close();
-  await homeserver?.close();
+  await closeAll(machines).finally(() => homeserver?.close());
 });
 
 async function box(): Promise<Machine> {

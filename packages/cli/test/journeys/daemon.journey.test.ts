@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { isAlive } from "../../src/background/alive.ts";
-import { type Machine, newMachine } from "../support/machine.ts";
+import { closeAll, type Machine, newMachine } from "../support/machine.ts";
 import { eventually } from "../support/two-daemons.ts";
 
 let homeserver: TestHomeserver;
@@ -15,8 +15,7 @@ beforeAll(async () => {
   homeserver = await startHomeserverForTests();
 });
 afterAll(async () => {
-  for (const machine of machines) await machine.close();
-  await homeserver?.close();
+  await closeAll(machines).finally(() => homeserver?.close());
 });
 
 async function fresh(name = "box"): Promise<Machine> {

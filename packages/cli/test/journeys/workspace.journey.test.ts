@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { connect } from "@mx-agent/ipc/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
-import { type Machine, startMachine } from "../support/machine.ts";
+import { closeAll, type Machine, startMachine } from "../support/machine.ts";
 import { approve, eventually, shareWorkspace } from "../support/two-daemons.ts";
 
 let homeserver: TestHomeserver;
@@ -19,8 +19,7 @@ beforeAll(async () => {
   ]);
 });
 afterAll(async () => {
-  await Promise.all([alice?.close(), bob?.close()]);
-  await homeserver?.close();
+  await closeAll([alice, bob]).finally(() => homeserver?.close());
 });
 
 interface Workspace {

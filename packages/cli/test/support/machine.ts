@@ -9,7 +9,9 @@ import { fileURLToPath } from "node:url";
 import type { TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { isAlive } from "../../src/background/alive.ts";
 
-export const mxAgent = fileURLToPath(new URL("../../../../dist/mx-agent.js", import.meta.url));
+/** The program under test: MX_TEST_PROGRAM, an installed one for example, or what the build made. */
+export const mxAgent =
+  process.env.MX_TEST_PROGRAM ?? fileURLToPath(new URL("../../../../dist/mx-agent.js", import.meta.url));
 
 export interface Ran {
   code: number | null;
@@ -191,6 +193,12 @@ export async function startMachine(options: MachineOptions): Promise<Machine> {
   await machine.startDaemon();
   await machine.login();
   return machine;
+}
+
+/** Closes each of them, whatever becomes of the others; then fails where one of them did. */
+export async function closeAll(machines: readonly (Machine | undefined)[]): Promise<void> {
+  const closed = await Promise.allSettled(machines.map((machine) => machine?.close()));
+  for (const end of closed) if (end.status === "rejected") throw end.reason;
 }
 
 /** How long what an orderly stop ends may take to be gone. */

@@ -2,7 +2,14 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
-import { type Machine, type Ran, type RunningCommand, type RunOptions, startMachine } from "./machine.ts";
+import {
+  closeAll,
+  type Machine,
+  type Ran,
+  type RunningCommand,
+  type RunOptions,
+  startMachine,
+} from "./machine.ts";
 
 export interface TwoDaemons {
   homeserver: TestHomeserver;
@@ -45,8 +52,9 @@ export async function twoDaemons(options: TwoDaemonsOptions = {}): Promise<TwoDa
       laptop.run(["exec", ...target, ...flags, "--", ...words], rest),
     execLive: (words, flags = []) => laptop.spawn(["exec", ...target, ...flags, "--", ...words]),
     async close() {
-      await Promise.all([laptop.close(), builder.close()]);
-      if (options.homeserver === undefined) await homeserver.close();
+      await closeAll([laptop, builder]).finally(() =>
+        options.homeserver === undefined ? homeserver.close() : undefined,
+      );
     },
   };
 }
