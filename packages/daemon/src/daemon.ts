@@ -7,8 +7,9 @@ import { type Machine, showProblem } from "@mx-agent/policy";
 import type { RunnerClient } from "@mx-agent/runner";
 import type { Logger } from "pino";
 import { AccountKeeper } from "./account.ts";
+import { signerOf } from "./audit/checkpoint.ts";
+import type { AuditLog } from "./audit/log.ts";
 import { Auditor } from "./audit-entries.ts";
-import type { AuditFile } from "./audit-file.ts";
 import type { Credentials } from "./matrix/types.ts";
 import { Online } from "./online.ts";
 import { PolicyFile } from "./policy-file.ts";
@@ -19,7 +20,7 @@ export interface DaemonOptions {
   env: NodeJS.ProcessEnv;
   tables: Tables;
   runner: RunnerClient;
-  log: AuditFile;
+  log: AuditLog;
   machine: Machine;
   logger: Logger;
   sockets: { daemon: string; agent: string };
@@ -37,7 +38,7 @@ export class Daemon {
   readonly policy: PolicyFile;
   readonly account: AccountKeeper;
   readonly audit: Auditor;
-  readonly log: AuditFile;
+  readonly log: AuditLog;
   readonly now: () => number;
   readonly #options: DaemonOptions;
   readonly #startedAt = Date.now();
@@ -143,7 +144,7 @@ export class Daemon {
   }
 
   async #goOnline(credentials: Credentials): Promise<void> {
-    const { dirs, env, tables, runner, machine, logger, now, fetch, fatal } = this.#options;
+    const { dirs, env, tables, runner, machine, log, logger, now, fetch, fatal } = this.#options;
     this.#loggedOut = undefined;
     this.#failed = undefined;
     this.#online = await Online.open({
@@ -153,7 +154,7 @@ export class Daemon {
       policy: this.policy,
       machine,
       audit: this.audit,
-      auditHead: () => undefined,
+      auditHead: () => log.head().signed ?? undefined,
       run: {
         env,
         home: machine.home,
@@ -168,6 +169,8 @@ export class Daemon {
       onLoggedOut: (soft, detail) => this.#onLoggedOut(soft, detail),
       onFatal: fatal,
     });
+    log.signWith(signerOf(this.#online.identity.key));
+    log.checkpoint();
   }
 
   async #goOffline(): Promise<void> {

@@ -5,19 +5,22 @@ import { createLogger } from "@mx-agent/base/log";
 import { serve } from "@mx-agent/ipc/server";
 import { nodeMachine } from "@mx-agent/policy";
 import { startRunner } from "@mx-agent/runner";
-import { AuditFile } from "./audit-file.ts";
+import { openAudit } from "./audit/log.ts";
 import { Daemon } from "./daemon.ts";
 import { loadPeerLookup } from "./ipc/peer-credentials.ts";
 import { openExclusively, removeNotice } from "./lock.ts";
 import { methods } from "./methods/index.ts";
 import { descendsFrom } from "./run/descent.ts";
 import { RunnerHost } from "./run/runner-host.ts";
+import { ownKeyIds } from "./signing-keys.ts";
 import { monotonicClock } from "./state/clock.ts";
 import { Database } from "./state/database.ts";
 import { migrations } from "./state/schema.ts";
 import { Settings } from "./state/settings.ts";
 import { openTables } from "./state/tables.ts";
 
+/** Of 32 MiB each; the oldest is removed for the next, which is put on record. */
+const AUDIT_FILES = 16;
 /** An orderly end takes no longer than this. */
 const STOP_WITHIN_MS = 5_000;
 
@@ -58,8 +61,14 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     env,
     tables,
     runner,
-    log: new AuditFile(join(dirs.data, "audit")),
-    machine: nodeMachine(env),
+    log: openAudit({
+      dir: join(dirs.data, "audit"),
+      clock: () => new Date(now()),
+      maxFiles: AUDIT_FILES,
+      isOwnKey: (key_id) => ownKeyIds(join(dirs.data, "keys")).includes(key_id),
+      onError: (error) => logger.error({ err: error }, "the audit log could not be signed"),
+    }),
+    machine: nodeMachine(env, [dirs.config, dirs.data, dirs.runtime]),
     logger,
     sockets,
     now,
@@ -84,6 +93,9 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     peerOf: loadPeerLookup(),
     refusePid: (pid) => descendsFrom(pid, runner.pid),
     onError: (error, where) => logger.error({ err: error, ...where }, "a method failed unexpectedly"),
+  }).catch(async (error: unknown) => {
+    await end();
+    throw error;
   });
   logger.info({ pid: process.pid, version: version(), home: dirs.data }, "the daemon is listening");
 
@@ -93,14 +105,18 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     process.exit(70);
   }, STOP_WITHIN_MS);
   await server.close();
-  await daemon.close();
-  // A runner that nobody needs does not stay; one with runs goes on, and the next daemon finds it.
-  if (tables.executions.inState("starting", "running").length === 0) await runner.shutdown();
-  else runner.close();
-  db.close();
-  removeNotice(noticeFile);
+  await end();
   clearTimeout(late);
   logger.info({}, "the daemon has stopped");
+
+  async function end(): Promise<void> {
+    await daemon.close();
+    // A runner that nobody needs does not stay; one with runs goes on, and the next daemon finds it.
+    if (tables.executions.inState("starting", "running").length === 0) await runner.shutdown();
+    else runner.close();
+    db.close();
+    removeNotice(noticeFile);
+  }
 }
 
 /** The program that this process runs: the runner is started from the same. */

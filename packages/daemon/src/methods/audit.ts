@@ -35,7 +35,7 @@ export function auditMethods(daemon: Daemon): Pick<Handlers, "audit.tail" | "aud
     },
     "audit.verify": {
       parse: parser(z.strictObject({ file: z.string().nullable() })),
-      handle: async () => log.verify(),
+      handle: ({ file }) => log.verify(file),
     },
   };
 }
