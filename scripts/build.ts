@@ -36,7 +36,7 @@ const result = await build({
 });
 // The architecture test reads this; it is not published.
 mkdirSync(join(root, ".cache"), { recursive: true });
-writeFileSync(join(root, ".cache", "bundle-meta.json"), JSON.stringify(result.metafile));
+writeFileSync(join(root, ".cache", "bundle-meta.json"), JSON.stringify(result.metafile).replaceAll(`.cache/dist-${process.pid}/`, "dist/"));
 
 writeFileSync(join(made, "package.json"), '{ "type": "module" }\n');
 writeFileSync(
