@@ -61,6 +61,8 @@ export class Online {
   readonly workspaces: Workspaces;
   readonly revocations: Revocations;
   readonly #tables: Tables;
+  /** Puts on record what was refused before its signature was verified. */
+  readonly #sumUp: () => void;
   readonly #timers: NodeJS.Timeout[] = [];
 
   private constructor(options: OnlineOptions, session: MatrixSession, identity: Identity) {
@@ -68,6 +70,10 @@ export class Online {
     const { rooms, outbox } = session;
     const early = new EarlyRefusals(now);
     const heard = new Map<string, number>();
+    this.#sumUp = () => {
+      const summary = early.takeSummary();
+      if (summary) audit.early(summary);
+    };
     this.session = session;
     this.identity = identity;
     this.#tables = tables;
@@ -100,10 +106,7 @@ export class Online {
         this.executor.expireHeld();
         this.revocations.check();
       }, HOUSEKEEPING_MS),
-      setInterval(() => {
-        const summary = early.takeSummary();
-        if (summary) audit.early(summary);
-      }, SUMMARY_MS),
+      setInterval(() => this.#sumUp(), SUMMARY_MS),
     );
     for (const timer of this.#timers) timer.unref();
     const router = new Router({
@@ -161,5 +164,6 @@ export class Online {
     this.registry.close();
     this.runs.close();
     await this.session.close();
+    this.#sumUp();
   }
 }

@@ -23,8 +23,10 @@ import type { World } from "./world.ts";
 
 /** Decided on for the first time. */
 export const ON_ARRIVAL: Assumed = new Set();
-/** Decided on again, from step 6: freshness, binding and nonce were settled on arrival. */
+/** Decided on again while it is held or runs: freshness and nonce were settled on arrival. */
 export const AGAIN: Assumed = new Set(["freshness", "replay", "capacity"]);
+/** Decided on again by a restarted daemon that had not started it: what expired in between is not run. */
+export const AFTER_RESTART: Assumed = new Set(["replay", "capacity"]);
 /** What would be decided on a request that nobody sent. */
 export const IMAGINED: Assumed = new Set([
   "freshness",

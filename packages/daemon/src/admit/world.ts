@@ -11,7 +11,7 @@ export interface World {
   trusted(room_id: string, agent_id: string, key_id: string): TrustEntry | undefined;
   isJoined(room_id: string, user_id: string): boolean;
   isEncrypted(room_id: string): boolean;
-  /** Admits the nonce and claims the invocation id, durably, in the transaction of this admission. */
+  /** Admits the nonce and claims invocation and request id, durably, in the transaction of this admission. */
   claim(claim: Claim): "fresh" | "replayed" | "full";
   policy: LoadedPolicy;
   machine: Machine;
@@ -24,6 +24,7 @@ export interface Claim {
   key_id: string;
   nonce: string;
   invocation_id: string;
+  request_id: string;
   /** Until when the nonce is remembered, milliseconds since the epoch. */
   expires_ts: number;
 }

@@ -10,6 +10,8 @@ import {
   keyIdOf,
   parseContent,
   STALE_WITHIN_MS,
+  verifyBinding,
+  verifySignature,
 } from "@mx-agent/protocol";
 import type { Identity } from "../identity.ts";
 import type { Rooms, StateEvent } from "../matrix/api.ts";
@@ -60,6 +62,20 @@ export class AgentDirectory {
     if (!parsed?.ok || parsed.value.signing_public_key === undefined) return undefined;
     const key = decodePublicKey(parsed.value.signing_public_key);
     return key && keyIdOf(key) === parsed.value.signing_key_id ? key : undefined;
+  }
+
+  /** Whether the agent's state was written and signed by the user and the key that it names. */
+  vouchesForItself(room_id: string, agent_id: string): boolean {
+    const event = this.#parts.rooms.stateEvent(room_id, EventTypes.agent, agent_id);
+    const key = this.publicKey(room_id, agent_id);
+    if (!event || !key || typeof event.content !== "object" || event.content === null) return false;
+    const carrier = { room_id, type: event.type, sender: event.sender, device_id: null };
+    const { matrix_user_id }: { matrix_user_id?: unknown } = event.content;
+    return (
+      matrix_user_id === event.sender &&
+      verifyBinding(event.content, carrier) === "ok" &&
+      verifySignature(event.content, key) === "ok"
+    );
   }
 
   #info(room_id: string, event: StateEvent): AgentInfo | undefined {

@@ -11,6 +11,9 @@ import type { IncomingEvent, Outbox, Rooms } from "../matrix/api.ts";
 import type { PolicyFile } from "../policy-file.ts";
 import type { OwnAgent, OwnAgents } from "../state/own-agents.ts";
 
+/** How often one agent's state is restored, at most: whoever goes on overwriting it cannot make us chatter. */
+const RESTORE_INTERVAL_MS = 60_000;
+
 export interface RegistryParts {
   ownAgents: OwnAgents;
   identity: Identity;
@@ -29,6 +32,8 @@ export class AgentRegistry {
   readonly #parts: RegistryParts;
   readonly #timer: NodeJS.Timeout;
   readonly #warnings = new Map<string, string>();
+  readonly #restored = new Map<string, number>();
+  readonly #restoring = new Map<string, NodeJS.Timeout>();
 
   constructor(parts: RegistryParts) {
     this.#parts = parts;
@@ -64,10 +69,25 @@ export class AgentRegistry {
     const agent = ownAgents.find(event.room_id ?? "", event.state_key ?? "");
     if (!agent) return;
     this.#warnings.set(
-      `${agent.room_id} ${agent.agent_id}`,
-      `the state of agent ${agent.agent_id} was overwritten by ${event.sender} at ${new Date(event.received_ts).toISOString()}, and restored`,
+      nameOf(agent),
+      `the state of agent ${agent.agent_id} was overwritten by ${event.sender} at ${new Date(event.received_ts).toISOString()}, and is restored`,
     );
-    this.#publish(agent, "active");
+    this.#restore(agent);
+  }
+
+  #restore(agent: OwnAgent): void {
+    const name = nameOf(agent);
+    if (this.#restoring.has(name)) return;
+    const since = this.#parts.now() - (this.#restored.get(name) ?? Number.NEGATIVE_INFINITY);
+    const restore = () => {
+      this.#restoring.delete(name);
+      const current = this.#parts.ownAgents.find(agent.room_id, agent.agent_id);
+      if (!current) return;
+      this.#restored.set(name, this.#parts.now());
+      this.#publish(current, "active");
+    };
+    if (since >= RESTORE_INTERVAL_MS) restore();
+    else this.#restoring.set(name, setTimeout(restore, RESTORE_INTERVAL_MS - since).unref());
   }
 
   #publish(agent: OwnAgent, status: "active" | "offline"): OwnAgent {
@@ -131,7 +151,13 @@ export class AgentRegistry {
 
   close(): void {
     clearInterval(this.#timer);
+    for (const timer of this.#restoring.values()) clearTimeout(timer);
+    this.#restoring.clear();
   }
+}
+
+function nameOf(agent: OwnAgent): string {
+  return `${agent.room_id} ${agent.agent_id}`;
 }
 
 /** The agent state in a room, when it can be read. */

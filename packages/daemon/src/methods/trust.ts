@@ -65,6 +65,12 @@ export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
             detail: `${info.agent_id} shows ${fingerprintOf(key)}, not ${params.fingerprint}; nothing was approved`,
             hint: "compare with `mx-agent trust fingerprint` on its machine, over a line that you trust",
           });
+        // Somebody else's key, shown as his own, would pass the comparison: he has to show that he has it.
+        if (!params.legacy && !here().directory.vouchesForItself(info.room_id, info.agent_id))
+          throw mxError("MX_BAD_INPUT", {
+            detail: `the state of ${info.agent_id} is not written and signed by ${info.user_id} with that key; nothing was approved`,
+            hint: "its operator registers it again with `mx-agent agent register`; a daemon of the first protocol needs --legacy",
+          });
         const entry = {
           room_id: info.room_id,
           agent_id: info.agent_id,

@@ -23,10 +23,13 @@ export class EarlyRefusals {
     this.#now = now;
   }
 
-  /** Counts one; answers whether it may be answered. */
-  count(reason: string, sender: string, room_id: string): boolean {
+  count(reason: string, sender: string): void {
     this.#reasons.set(reason, (this.#reasons.get(reason) ?? 0) + 1);
     if (this.#senders.size < MAX_SENDERS) this.#senders.add(sender);
+  }
+
+  /** Whether one of this sender may be answered in that room; if so, it counts as answered. */
+  mayAnswer(sender: string, room_id: string): boolean {
     const now = this.#now();
     for (const [known, at] of this.#answered)
       if (now - at >= REFUSAL_INTERVAL_MS) this.#answered.delete(known);

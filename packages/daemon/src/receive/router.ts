@@ -1,13 +1,15 @@
 import { decodePublicKey, EventTypes, parseContent } from "@mx-agent/protocol";
 import type { Logger } from "pino";
+import { shape } from "../admit/checks/shape.ts";
 import type { Pings } from "../agents/pings.ts";
 import type { AgentRegistry } from "../agents/registry.ts";
 import type { Identity } from "../identity.ts";
 import type { IncomingEvent, Rooms } from "../matrix/api.ts";
 import type { Caller } from "../request/caller.ts";
+import { eventOf } from "../run/event-of.ts";
 import type { Executor } from "../run/executor.ts";
 import type { Runs } from "../run/runs.ts";
-import type { ExecutionTable } from "../state/executions.ts";
+import type { Execution, ExecutionTable } from "../state/executions.ts";
 import type { TrustTable } from "../state/trust.ts";
 import { isFrom } from "./verify.ts";
 
@@ -74,18 +76,23 @@ export class Router {
     if (!own && entry?.status !== "trusted") return;
     const public_key = own ? identity.key.publicKey : entry && decodePublicKey(entry.public_key);
     if (!public_key || !rooms.isJoined(room_id, user_id)) return;
-    const control = runs.control(execution.invocation_id);
-    const device_id = control?.device_id ?? null;
+    const device_id = replyDevice(execution);
     const expected = { room_id, user_id, key_id, public_key, legacy: entry?.legacy ?? false, device_id };
     if (!isFrom(event, expected, rooms.get(room_id)?.encrypted ?? false)) return;
+    // Only now: it opens the streams of a run that has ended.
+    const control = runs.control(execution.invocation_id);
     if (control) await control.take(event);
-    else if (event.type === EventTypes.execCancel) await this.#parts.executor.cancelWaiting(execution, event);
+    else if (event.type === EventTypes.execCancel) await this.#parts.executor.cancel(execution, event);
   }
 
   #onHeartbeat(event: IncomingEvent): void {
     const parsed = parseContent(EventTypes.heartbeat, event.content);
     if (!parsed.ok || event.room_id === null) return;
-    this.#parts.heard(event.room_id, parsed.value.agent_id, event.origin_server_ts ?? event.received_ts);
+    const { agent_id } = parsed.value;
+    // Only of agents that are there, and from who wrote them: names alone would fill the memory.
+    if (this.#parts.rooms.stateEvent(event.room_id, EventTypes.agent, agent_id)?.sender !== event.sender)
+      return;
+    this.#parts.heard(event.room_id, agent_id, event.origin_server_ts ?? event.received_ts);
   }
 }
 
@@ -94,6 +101,12 @@ function invocationOf(event: IncomingEvent): string | undefined {
   if (typeof content !== "object" || content === null) return undefined;
   const { invocation_id }: { invocation_id?: unknown } = content;
   return typeof invocation_id === "string" ? invocation_id : undefined;
+}
+
+/** The device that the requester named for streams and results: what else he sends to-device comes from it. */
+function replyDevice(execution: Execution): string | null {
+  const request = shape(eventOf(execution));
+  return request.content.reply?.device_id ?? null;
 }
 
 function streamOf(event: IncomingEvent): unknown {

@@ -130,6 +130,17 @@ export class ExecutionTable {
     );
   }
 
+  /** Whether another key has used that request id: answers to calls name nothing else. */
+  isAnothersRequest(request_id: string, key_id: string): boolean {
+    return (
+      this.#db.get(
+        "SELECT 1 AS hit FROM executions WHERE request_id = ? AND key_id != ?",
+        request_id,
+        key_id,
+      ) !== undefined
+    );
+  }
+
   inState(...states: ExecutionState[]): Execution[] {
     return this.#db
       .all(

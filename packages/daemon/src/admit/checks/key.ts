@@ -26,7 +26,7 @@ export function key(claimant: Claimant, bound: "bound" | "missing", world: World
     return { key_id, public_key: world.self.public_key, legacy: false };
   }
   const entry = requesting_agent === undefined ? undefined : world.trusted(room_id, requesting_agent, key_id);
-  const advice = `the operator of the executing machine compares fingerprints and runs: mx-agent trust approve --room '${room_id}' ${requesting_agent ?? "AGENT"}`;
+  const advice = `the operator of the executing machine compares fingerprints and runs: mx-agent trust approve --room ${typed(room_id, "ROOM")} ${typed(requesting_agent, "AGENT")}`;
   if (!entry || entry.user_id !== sender)
     throw new Refusal(
       "untrusted_key",
@@ -41,4 +41,9 @@ export function key(claimant: Claimant, bound: "bound" | "missing", world: World
   const public_key = decodePublicKey(entry.public_key);
   if (!public_key) throw new Refusal("untrusted_key", "the stored public key cannot be read", advice);
   return { key_id, public_key, legacy: entry.legacy };
+}
+
+/** For a line that a person may paste into a shell: a stranger's name is shown only where it can do nothing there. */
+function typed(name: string | undefined, otherwise: string): string {
+  return name !== undefined && /^[\w!:.][\w!:.-]*$/.test(name) ? `'${name}'` : otherwise;
 }
