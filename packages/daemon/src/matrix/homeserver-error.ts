@@ -1,4 +1,4 @@
-import { type MxError, mxError, MxError as OurError } from "@mx-agent/base";
+import { MxError, mxError } from "@mx-agent/base";
 import { describe, isRecord } from "./types.ts";
 
 export interface Refusal {
@@ -25,7 +25,7 @@ export function refusalOf(error: unknown): Refusal | undefined {
 
 /** What a request of ours threw, as an error of the catalogue. */
 export function toHomeserverError(error: unknown, url: string): MxError {
-  if (error instanceof OurError) return error;
+  if (error instanceof MxError) return error;
   const known = isRecord(error) && typeof error.errcode === "string" ? error : undefined;
   if (known === undefined) {
     return mxError("MX_HOMESERVER_UNREACHABLE", { url, detail: describe(error) }, { cause: error });

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { failpoint, mxError } from "@mx-agent/base";
+import { failpoint, MxError, mxError } from "@mx-agent/base";
 import type { Database } from "../state/database.ts";
 import type { OutboxRow, OutboxTable } from "../state/outbox.ts";
 import type { Outbox, OutboxOptions, Outgoing } from "./api.ts";
@@ -110,7 +110,7 @@ export class DurableOutbox implements Outbox {
     await Promise.all([...this.#lanes.values()].flat().map((item) => item.settled.promise));
   }
 
-  /** Sends no more; what is not confirmed is taken up by the next session. */
+  /** Sends no more; what is not confirmed is taken up by the next session. Volatile messages are gone. */
   async close(): Promise<void> {
     this.#closed.abort();
     await Promise.all(this.#running.values());
@@ -188,8 +188,9 @@ export class DurableOutbox implements Outbox {
       if (!this.#closed.signal.aborted) {
         this.#options.logger.error({ lane, error: describe(error) }, "a lane of the outbox stopped");
       }
-      await Promise.allSettled(flying);
     } finally {
+      // Those that are under way end by the same abort.
+      await Promise.allSettled(flying);
       this.#running.delete(lane);
     }
   }
@@ -217,7 +218,7 @@ export class DurableOutbox implements Outbox {
         this.#closed.signal.throwIfAborted();
         const mx = toHomeserverError(error, homeserver);
         const details = { type: outgoing.type, lane: laneOf(outgoing), error: mx.message };
-        if (refusalOf(error) || mx === error) {
+        if (isFinal(error)) {
           logger.error(details, "a message was refused for good and is dropped");
           if (!item.volatile) this.#options.table.remove(item.txn_id);
           return report(item, { ok: false, error: mx });
@@ -277,6 +278,12 @@ function laneOf(outgoing: Outgoing): string {
 /** Whether a receiver takes a second copy for what it is: state replaces itself, ours carry ids and nonces. */
 function isDeduplicated(outgoing: Outgoing): boolean {
   return outgoing.kind === "state" || outgoing.type.startsWith(OUR_TYPES);
+}
+
+/** Whether to try again is useless: the server refused it, there is no such device or room, or we have a bug. */
+function isFinal(error: unknown): boolean {
+  if (error instanceof MxError) return error.code === "MX_NOT_FOUND" || error.code === "MX_INTERNAL";
+  return refusalOf(error) !== undefined;
 }
 
 function promises(): Pick<Item, "underWay" | "settled"> {

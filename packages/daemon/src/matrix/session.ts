@@ -82,6 +82,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   const ready = Promise.withResolvers<void>();
   ready.promise.catch(() => undefined);
   let publishing: Promise<void> | undefined;
+  let ended: Promise<unknown> | undefined;
   let skew: number | null = null;
 
   silenceSdkConsole();
@@ -199,6 +200,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     ready.reject(closed.signal.reason);
     client.stopClient();
     client.http.abort();
+    ended ??= Promise.all([delivery.close(), backfill.close(), outbox.close()]);
   }
 
   client.on(ClientEvent.ReceivedToDeviceMessage, ({ message, encryptionInfo }) => {
@@ -251,7 +253,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     clockSkew: () => skew,
     async close() {
       stop("stopped", "closed");
-      await Promise.all([started, publishing, delivery.close(), backfill.close(), outbox.close()]);
+      await Promise.all([started, publishing, ended]);
       await store.close();
     },
   };

@@ -5,6 +5,7 @@ import { type FaultProxy, garbage, startFaultProxy, tooManyRequests } from "../s
 import {
   eventually,
   newUser,
+  plainRoom,
   REQUEST,
   request,
   type Site,
@@ -139,6 +140,45 @@ test.each([true, false])(
     expect(builder.session.health().state).toBe("healthy");
   },
 );
+
+test.each(["/versions", "/pushrules", "/filter", "/sync", "/keys/", "/send/"])(
+  "a session ends at once while the homeserver hangs at %s, and its messages go with the next one",
+  async (part) => {
+    const { laptop, builder, room_id } = await site.twoInARoom({ encrypted: true }, { url: proxy.url });
+    const stop = proxy.on(({ path }) => (path.includes(part) ? { kind: "hang" } : undefined));
+    const from = proxy.requests.length;
+    await builder.restart();
+    builder.session.outbox.enqueue(request(room_id, { n: 1 }));
+    await eventually(() => proxy.requests.slice(from).some(({ path }) => path.includes(part)));
+    const before = performance.now();
+    await builder.stop();
+    expect(performance.now() - before).toBeLessThan(5_000);
+    stop();
+    await builder.restart();
+    await laptop.event((one) => one.type === REQUEST);
+    expect(laptop.events).toHaveLength(1);
+  },
+);
+
+test("messages that wait when the token becomes invalid are sent after the next login", async () => {
+  const who = await newUser(server);
+  const builder = await site.machine({ url: proxy.url, ...who });
+  const room_id = await builder.session.createRoom(plainRoom);
+  await builder.stop();
+  const gone = { errcode: "M_UNKNOWN_TOKEN", error: "Unrecognised access token", soft_logout: true };
+  const stop = proxy.on(({ path }) =>
+    path.includes("/sync") ? { kind: "answer", status: 401, body: JSON.stringify(gone) } : undefined,
+  );
+  await builder.restart();
+  const sent = send(builder, request(room_id, { n: 1 }));
+  await eventually(() => builder.loggedOut.length > 0);
+  builder.session.outbox.enqueue(request(room_id, { n: 2 }));
+  stop();
+  await builder.restart();
+  await eventually(() => builder.events.filter((one) => one.type === REQUEST).length === 2);
+  expect(builder.events.map((one) => one.content)).toEqual([{ n: 1 }, { n: 2 }]);
+  expect(await Promise.race([sent, "no answer"])).toBe("no answer");
+});
 
 test("an invented event of a hostile server does not stop the others", async () => {
   const { laptop, builder, room_id } = await site.twoInARoom({}, { url: proxy.url });

@@ -125,7 +125,7 @@ test("an edit does not change a request, and a redaction does not take it back",
   expect(builder.events.find((one) => one.event_id === live_id)?.content).toEqual({ command: ["id"] });
 });
 
-test("of 250 messages to a device, all come, in their order, and without a room in common", async () => {
+test("of 250 messages to a device, all come, once, and without a room in common", async () => {
   const [laptop, builder] = await Promise.all([site.machine(), site.machine()]);
   const room_id = await laptop.session.createRoom(plainRoom);
   await builder.stop();
@@ -143,7 +143,8 @@ test("of 250 messages to a device, all come, in their order, and without a room 
   await laptop.session.outbox.drained();
   await builder.restart();
   await eventually(() => builder.events.length === 250);
-  expect(builder.events.map((one) => one.content)).toEqual(Array.from({ length: 250 }, (_, n) => ({ n })));
+  const came = builder.events.map((one) => Number(Object(one.content).n));
+  expect(came.sort((a, b) => a - b)).toEqual(Array.from({ length: 250 }, (_, n) => n));
   expect(builder.events[0]).toMatchObject({
     kind: "to_device",
     event_id: null,
