@@ -9,22 +9,13 @@ import {
   MsgType,
   SyncState,
 } from "matrix-js-sdk";
-import type { Logger } from "matrix-js-sdk/lib/logger.js";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Homeserver } from "../src/index.ts";
+import { quiet } from "./support/quiet.ts";
 import { testServer } from "./support/server.ts";
 
 let server: Homeserver;
 const clients: MatrixClient[] = [];
-
-const quiet: Logger = {
-  trace() {},
-  debug() {},
-  info() {},
-  warn() {},
-  error() {},
-  getChild: () => quiet,
-};
 
 beforeAll(async () => {
   server = await testServer();

@@ -90,11 +90,7 @@ async function answerTo(
     "/_matrix/$1/v3/",
   );
   const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
-  const { route, params } = parts.router.find(
-    request.method === "HEAD" ? "GET" : (request.method ?? ""),
-    path,
-  );
-  parts.logger.debug({ method: route.method, pattern: route.pattern }, "request");
+  const { route, params } = findRoute(parts, request.method ?? "", path);
   const ip = request.socket.remoteAddress ?? "";
   const session = sessionOf(parts, route, request, query, ip);
   if (route.limit !== undefined) parts.limiter.take(route.limit, session?.userId ?? ip);
@@ -114,6 +110,17 @@ async function answerTo(
       },
     }),
   );
+}
+
+function findRoute(parts: HttpParts, method: string, path: string): ReturnType<Router["find"]> {
+  try {
+    const found = parts.router.find(method === "HEAD" ? "GET" : method, path);
+    parts.logger.debug({ method, pattern: found.route.pattern }, "request");
+    return found;
+  } catch (error) {
+    parts.logger.debug({ method, path }, "a request that is not known");
+    throw error;
+  }
 }
 
 function sessionOf(
