@@ -1,10 +1,20 @@
 /**
  * Bundles the command line (which imports daemon, runner and homeserver lazily) into dist/, as ES
- * modules with shared chunks, and writes the entry file that an old Node can parse.
+ * modules with shared chunks, writes the entry file that an old Node can parse, and the licences of
+ * what is in the bundle.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { build, type Metafile } from "esbuild";
 import { root } from "./tasks.ts";
 
 const manifest: { version: string; dependencies: Record<string, string> } = JSON.parse(
@@ -36,9 +46,13 @@ const result = await build({
 });
 // The architecture test reads this; it is not published.
 mkdirSync(join(root, ".cache"), { recursive: true });
-writeFileSync(join(root, ".cache", "bundle-meta.json"), JSON.stringify(result.metafile).replaceAll(`.cache/dist-${process.pid}/`, "dist/"));
+writeFileSync(
+  join(root, ".cache", "bundle-meta.json"),
+  JSON.stringify(result.metafile).replaceAll(`.cache/dist-${process.pid}/`, "dist/"),
+);
 
 writeFileSync(join(made, "package.json"), '{ "type": "module" }\n');
+writeFileSync(join(made, "THIRD-PARTY-LICENSES.txt"), licencesOf(result.metafile));
 writeFileSync(
   join(made, "mx-agent.js"),
   `#!/usr/bin/env node
@@ -59,3 +73,25 @@ const old = `${made}.old`;
 if (existsSync(dist)) renameSync(dist, old);
 renameSync(made, dist);
 rmSync(old, { recursive: true, force: true });
+
+/** The licence texts of all packages of others that the bundle has code of. A package without one ends the build. */
+function licencesOf({ outputs }: Metafile): string {
+  const inputs = Object.values(outputs).flatMap((output) => Object.keys(output.inputs));
+  // The last node_modules of a path is the one that the package is in.
+  const folders = inputs.flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(file) ?? []);
+  const texts = [...new Set(folders)].sort().map((folder) => {
+    const files = readdirSync(join(root, folder)).filter((name) => /^(licen[cs]e|notice)/i.test(name));
+    if (files.length === 0) throw new Error(`${folder} is in the bundle, and has no file with its licence`);
+    const { name, version, license }: { name: string; version: string; license: string } = JSON.parse(
+      readFileSync(join(root, folder, "package.json"), "utf8"),
+    );
+    const text = files.map((file) => readFileSync(join(root, folder, file), "utf8").trim()).join("\n\n");
+    return `${name} ${version} (${license})\n\n${text}`;
+  });
+  const line = "-".repeat(80);
+  return [
+    "mx-agent contains code of these packages, under their own licences.",
+    ...texts.map((text) => `${line}\n${text}`),
+    "",
+  ].join("\n\n");
+}
