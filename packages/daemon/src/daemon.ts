@@ -32,6 +32,11 @@ export interface DaemonOptions {
   fatal(error: unknown): void;
 }
 
+/** How long ended invocations and their output are kept, and how much output in all. */
+const KEEP_MS = 7 * 24 * 3_600_000;
+const KEEP_BYTES = 4 * 1024 ** 3;
+const TIDY_EVERY_MS = 10 * 60_000;
+
 /** The daemon between its sockets and Matrix: what there is while logged out, and `online` beside it. */
 export class Daemon {
   readonly tables: Tables;
@@ -42,6 +47,7 @@ export class Daemon {
   readonly now: () => number;
   readonly #options: DaemonOptions;
   readonly #startedAt = Date.now();
+  #tidying: NodeJS.Timeout | undefined;
   #online: Online | undefined;
   #loggedOut: string | undefined;
   /** Why the last login could not be taken up. */
@@ -78,6 +84,10 @@ export class Daemon {
   /** Goes on with the last login, if there is one. Where that fails, `status` says why. */
   async start(): Promise<void> {
     this.audit.daemon("started", version());
+    this.#tidying = setInterval(() => {
+      this.#tidy().catch((error: unknown) => this.#options.logger.error({ err: error }, "tidying up failed"));
+    }, TIDY_EVERY_MS);
+    this.#tidying.unref();
     const credentials = this.account.credentials();
     if (!credentials) return;
     try {
@@ -89,6 +99,7 @@ export class Daemon {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#tidying);
     this.policy.close();
     await this.#goOffline();
     this.audit.daemon("stopped", version());
@@ -118,6 +129,18 @@ export class Daemon {
       undecryptable: this.#online?.session.undecryptable() ?? 0,
       warnings: this.#online?.registry.warnings ?? [],
     };
+  }
+
+  /** Keeps what is kept within bounds: by age, and by what the spools take. */
+  async #tidy(): Promise<void> {
+    await this.prune(KEEP_MS);
+    let total = 0;
+    for (const { end, created_ts } of this.tables.executions.endedBefore(this.now() + 1).toReversed()) {
+      total += (end?.stdout_bytes ?? 0) + (end?.stderr_bytes ?? 0);
+      if (total <= KEEP_BYTES) continue;
+      await this.prune(this.now() - created_ts);
+      return;
+    }
   }
 
   /** Removes what ended before: records, spools, chunk boundaries. */

@@ -81,6 +81,14 @@ export function answerHeld(
     },
     line,
   );
+  // Ordinary clients render no event types of ours; a person has to see this.
+  const body = `${content.requesting_agent ?? event.sender} asks ${content.target_agent ?? "this machine"} to run: ${summary} (request ${content.request_id}, waits until ${new Date(expires_ts).toISOString()})`;
+  line.outbox.enqueue({
+    kind: "event",
+    room_id: event.room_id ?? "",
+    type: "m.room.message",
+    content: { msgtype: "m.notice", body },
+  });
   return expires_ts;
 }
 

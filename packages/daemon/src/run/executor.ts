@@ -8,6 +8,7 @@ import type { Explanation } from "@mx-agent/ipc";
 import { EventTypes, parseContent } from "@mx-agent/protocol";
 import type { Logger } from "pino";
 import { type Admission, AFTER_RESTART, AGAIN, admit, IMAGINED, ON_ARRIVAL } from "../admit/admit.ts";
+import type { Admitted } from "../admit/admitted.ts";
 import { shape } from "../admit/checks/shape.ts";
 import type { Assumed } from "../admit/trace.ts";
 import type { IncomingEvent } from "../matrix/api.ts";
@@ -37,14 +38,23 @@ export class Executor {
   /** A request from the inbox. Redelivery after a crash finds its record and does nothing. */
   async onRequest(event: IncomingEvent): Promise<void> {
     const admission = this.#decideOnRecord(event);
-    if (admission?.outcome === "admitted") await this.#runs.start(admission.admitted);
+    if (admission?.outcome === "admitted") this.#start(admission.admitted);
+  }
+
+  /** A start takes its time; what else arrives does not wait for it. The admission is durable already. */
+  #start(admitted: Admitted): void {
+    this.#runs
+      .start(admitted)
+      .catch((error: unknown) =>
+        this.#logger.error({ err: error }, "a run could not be handed to the runner"),
+      );
   }
 
   /** Requests that were admitted and not started when the last daemon ended are decided on again. */
   async resumeAdmitted(): Promise<void> {
     for (const execution of this.#world.executions.inState("received", "admitted")) {
       const admission = this.#decide(eventOf(execution), AFTER_RESTART, execution);
-      if (admission?.outcome === "admitted") await this.#runs.start(admission.admitted);
+      if (admission?.outcome === "admitted") this.#start(admission.admitted);
     }
   }
 

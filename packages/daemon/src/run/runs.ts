@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import type { Admitted } from "../admit/admitted.ts";
 import { shape } from "../admit/checks/shape.ts";
 import { sendEvent, sendToDevice } from "../publish/answers.ts";
+import { showEnded, showRunning } from "../publish/display.ts";
 import { publishOutcome, publishSpawnFailure } from "../publish/outcome.ts";
 import { RunPublisher } from "../publish/run-publisher.ts";
 import type { Execution } from "../state/executions.ts";
@@ -17,10 +18,15 @@ import { type SpecContext, specOf } from "./spec.ts";
 /** How long an ended run's streams stay open for a receiver that asks again. */
 const LINGER_MS = 10 * 60_000;
 
+/** A run of more than this is shown in the room's state. */
+const SHOW_AFTER_MS = 10_000;
+
 interface LiveRun {
   publisher: RunPublisher | null;
   control: ControlChannel | null;
   linger: NodeJS.Timeout | null;
+  /** Until the run is shown in the room's state. */
+  show: NodeJS.Timeout | null;
 }
 
 /** The runs of this daemon: starts them, sends what they say, takes what they are told, and records their end. */
@@ -65,6 +71,7 @@ export class Runs {
     executions.setStarted(run_id, this.#world.now());
     failpoint("run.after_running");
     this.#accept(execution);
+    this.#showLater(execution);
   }
 
   /** Takes up, after a restart, what the runner still has or what ended in between. */
@@ -106,6 +113,7 @@ export class Runs {
     this.#closed = true;
     for (const live of this.#live.values()) {
       if (live.linger) clearTimeout(live.linger);
+      if (live.show) clearTimeout(live.show);
       live.publisher?.close();
     }
     this.#live.clear();
@@ -136,7 +144,7 @@ export class Runs {
       new ControlChannel(execution, reply, publisher, this.#runner, this.#world, () =>
         this.cancel(execution.run_id),
       );
-    const live: LiveRun = { publisher, control, linger: null };
+    const live: LiveRun = { publisher, control, linger: null, show: null };
     this.#live.set(execution.run_id, live);
     return live;
   }
@@ -147,6 +155,7 @@ export class Runs {
       this.#world.executions.setStarted(execution.run_id, this.#world.now());
       this.#accept(execution);
     }
+    this.#showLater(execution);
     live.publisher?.output("stdout", state.stdout_bytes);
     live.publisher?.output("stderr", state.stderr_bytes);
     live.control?.resumeStdin(state.stdin_bytes);
@@ -177,6 +186,14 @@ export class Runs {
     );
   }
 
+  /** Short runs are two events of the room; a long one is also shown in its state, while it runs and when it is over. */
+  #showLater(execution: Execution): void {
+    const live = this.#live.get(execution.run_id);
+    if (!live || live.show) return;
+    live.show = setTimeout(() => showRunning(execution, this.#world), SHOW_AFTER_MS);
+    live.show.unref();
+  }
+
   async #finish(execution: Execution, end: RunEnd, live: LiveRun): Promise<void> {
     const { db, executions, audit, now } = this.#world;
     const outcome: RunEnd =
@@ -195,6 +212,8 @@ export class Runs {
       else publishOutcome(execution, outcome, chunks, result, this.#world);
     });
     failpoint("run.after_ended");
+    if (live.show) clearTimeout(live.show);
+    if (outcome.duration_ms > SHOW_AFTER_MS) showEnded(execution, outcome, this.#world);
     this.#letGo(execution.run_id, live);
   }
 

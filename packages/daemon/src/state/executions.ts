@@ -183,7 +183,10 @@ export class ExecutionTable {
   /** Ended or rejected rows older than that: the ones that a prune may remove. */
   endedBefore(ts: number): Execution[] {
     return this.#db
-      .all("SELECT * FROM executions WHERE state IN ('ended', 'rejected') AND created_ts < ?", ts)
+      .all(
+        "SELECT * FROM executions WHERE state IN ('ended', 'rejected') AND created_ts < ? ORDER BY created_ts",
+        ts,
+      )
       .map(execution);
   }
 

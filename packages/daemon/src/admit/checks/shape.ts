@@ -17,6 +17,12 @@ function parse(event: IncomingEvent): RunRequest {
   if (event.type === EventTypes.execRequest) {
     const parsed = parseContent(EventTypes.execRequest, event.content);
     if (!parsed.ok) throw new Refusal("malformed_request", parsed.problem);
+    if (parsed.value.pty)
+      throw new Refusal(
+        "malformed_request",
+        "asks for a terminal",
+        "the executing side has no terminals; ask without one",
+      );
     return { kind: "exec", content: parsed.value };
   }
   const parsed = parseContent(EventTypes.callRequest, event.content);
