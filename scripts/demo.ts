@@ -56,13 +56,13 @@ async function demo(): Promise<void> {
     await machine.run(login, { input: `${machine.name}-password-1` });
   }
 
-  chapter("A workspace: a Matrix room. Being in it allows nothing");
-  const created = await laptop.json(["workspace", "create", "demo", "--no-e2ee"]);
+  chapter("A workspace: an end-to-end encrypted Matrix room. Being in it allows nothing");
+  const created = await laptop.json(["workspace", "create", "demo"]);
   const room = String(created.room_id);
-  say(`\n  laptop$ mx-agent workspace create demo --no-e2ee\n  ${room}`);
+  say(`\n  laptop$ mx-agent workspace create demo\n  ${room}`);
   await laptop.run(["workspace", "invite", "--room", room, "@builder:localhost"]);
   await laptop.run(["workspace", "grant", "--room", room, "@builder:localhost"]);
-  await builder.run(["workspace", "accept", "--no-e2ee", room]);
+  await builder.run(["workspace", "accept", room]);
 
   chapter("An agent on each machine, and each approves the other's key by its fingerprint");
   const repository = join(builder.home, "roman");
