@@ -26,7 +26,8 @@ let homeserver: TestHomeserver;
 
 beforeAll(async () => {
   homeserver = await startHomeserverForTests();
-});
+  // The first run on a machine installs Synapse.
+}, 600_000);
 afterAll(() => homeserver.close());
 
 describe("the homeserver answers as Synapse does", () => {

@@ -9,7 +9,9 @@ import { Story } from "../differential/story.ts";
 const program = fileURLToPath(new URL("client.py", import.meta.url));
 const packages = ["matrix-nio==0.26.0"];
 
-test("a client of another stack (matrix-nio) logs in, joins, sends and reads", async ({ skip }) => {
+test("a client of another stack (matrix-nio) logs in, joins, sends and reads", { timeout: 600_000 }, async ({
+  skip,
+}) => {
   const python = await pythonVenv("nio-venv", packages).catch((error: unknown) => {
     if (error instanceof VenvUnavailable) return skip(error.message);
     throw error;
