@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { type LoginMethod, login, logout } from "../../src/matrix/login.ts";
@@ -51,7 +52,7 @@ test("an access token is taken with the device that it belongs to, until it is l
 test("an account can be made where the homeserver allows it, and its name is then taken", async () => {
   const method = {
     kind: "register",
-    user: `new${Date.now()}`,
+    user: `new${randomBytes(5).toString("hex")}`,
     password: "correct horse battery",
     registration_token: null,
   } as const;
