@@ -160,6 +160,25 @@ describe("a command on the other machine", () => {
     expect(end.result).toMatchObject({ outcome: "cancelled" });
   });
 
+  test("that nobody is left to ask about is forgotten when it is told to be", async () => {
+    const { stdout } = await they.exec(["true"], { flags: ["--detach"] });
+    const id = stdout.trim();
+    await they.laptop.ask(["invocation", "wait", id]);
+    for (const machine of [they.laptop, they.builder]) {
+      await eventually(async () => {
+        await machine.ask(["invocation", "prune", "--older-than", "1ms"]);
+        return (await machine.run(["invocation", "show", id])).code === 3;
+      });
+    }
+    expect((await they.laptop.run(["invocation", "logs", id])).code).toBe(3);
+    expect((await they.laptop.run(["invocation", "list", "--side", "both"])).code).toBe(64);
+  });
+
+  test("ten times in a row is ten runs", async () => {
+    for (let n = 0; n < 10; n++)
+      expect(await they.exec(["echo", String(n)])).toMatchObject({ stdout: `${n}\n` });
+  });
+
   test("of the own machine goes through the homeserver and the same policy", async () => {
     const { builder, room, project } = they;
     const args = ["exec", "--room", room, "--agent", "builder", "--cwd", project, "--", "echo", "here"];

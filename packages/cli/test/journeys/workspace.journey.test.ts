@@ -11,12 +11,15 @@ import { approve, eventually, shareWorkspace } from "../support/two-daemons.ts";
 let homeserver: TestHomeserver;
 let alice: Machine;
 let bob: Machine;
+/** Where both are agents and trust each other; each test leaves it so. */
+let room: string;
 beforeAll(async () => {
   homeserver = await startHomeserverForTests();
   [alice, bob] = await Promise.all([
     startMachine({ name: "alice", homeserver }),
     startMachine({ name: "bob", homeserver }),
   ]);
+  room = await shareWorkspace(alice, bob);
 });
 afterAll(async () => {
   await closeAll([alice, bob]).finally(() => homeserver?.close());
@@ -113,6 +116,19 @@ describe("a workspace", () => {
     expect(status.stdout).not.toContain("secret");
   });
 
+  test("of the daemon's own making has every power level that it needs", async () => {
+    expect((await alice.run(["workspace", "upgrade", "--room", room])).stdout).toBe("nothing to add\n");
+    expect(await bob.run(["workspace", "upgrade", "--room", "nowhere"])).toMatchObject({ code: 3 });
+  });
+
+  test("shows who is in it, and what they may", async () => {
+    const members = await alice.run(["workspace", "members", "--room", room]);
+    expect(members.stdout).toMatch(new RegExp(`${bob.user} .* join +50 +bob`));
+    const status = await alice.run(["workspace", "status", "--room", room]);
+    expect(status.stdout).toMatch(/members: +2\n/);
+    expect(status.stdout).toContain("alice (here)");
+  });
+
   test("that nobody knows is 3", async () => {
     const ended = await alice.run(["workspace", "members", "--room", "atlantis"]);
     expect(ended.code).toBe(3);
@@ -121,8 +137,7 @@ describe("a workspace", () => {
 });
 
 describe("agents", () => {
-  test("see each other, answer each other, and go", async () => {
-    const room = await shareWorkspace(alice, bob);
+  test("see each other and answer each other", async () => {
     const listed = await alice.ask<{ agent_id: string; mine: boolean; trusted: boolean }[]>([
       ...["agent", "list", "--room", room],
     ]);
@@ -141,15 +156,14 @@ describe("agents", () => {
       user_id: bob.user,
       liveness: "active",
     });
-    await bob.ask(["agent", "unregister", "--room", room, "--agent", "bob"]);
-    await eventually(async () => {
-      const shown = await alice.run(["agent", "show", "--room", room, "--agent", "bob", "--json"]);
-      return shown.code !== 0 || JSON.parse(shown.stdout).status === "offline";
-    });
+    expect((await alice.run(["agent", "list", "--room", room])).stdout).toMatch(/bob .* yes /);
+    const pinged = await alice.ask<{ agent_id: string; liveness: string }[]>([
+      ...["agent", "list", "--room", room, "--ping"],
+    ]);
+    expect(pinged.find(({ agent_id }) => agent_id === "bob")?.liveness).toBe("active");
   });
 
   test("that does not answer is told as such: 69", async () => {
-    const room = await shareWorkspace(alice, bob);
     await bob.run(["daemon", "stop"]);
     const ended = await alice.run(["agent", "ping", "--room", room, "--agent", "bob", "--timeout", "1s"]);
     expect(ended.code).toBe(69);
@@ -178,7 +192,6 @@ describe("agents", () => {
 
 describe("trust", () => {
   test("is by fingerprint: another one than the agent's is refused", async () => {
-    const room = await shareWorkspace(alice, bob);
     const wrong = `SHA256:${"A".repeat(43)}`;
     const ended = await alice.run(["trust", "approve", "bob", "--room", room, "--fingerprint", wrong]);
     expect(ended.code).not.toBe(0);
@@ -186,7 +199,6 @@ describe("trust", () => {
   });
 
   test("asks a person, and without a terminal says how a script does it", async () => {
-    const room = await shareWorkspace(alice, bob);
     const ended = await alice.run(["trust", "approve", "bob", "--room", room]);
     expect(ended.code).toBe(64);
     expect(ended.stderr).toContain("--fingerprint");
@@ -195,7 +207,6 @@ describe("trust", () => {
   });
 
   test("is listed, and ends when it is revoked: then nothing of that key runs here", async () => {
-    const room = await shareWorkspace(alice, bob);
     const listed = async () =>
       (await bob.ask<{ agent_id: string; status: string; room_id: string }[]>(["trust", "list"])).filter(
         ({ room_id }) => room_id === room,
@@ -213,7 +224,6 @@ describe("trust", () => {
   });
 
   test("ends by itself when it was given for a time", async () => {
-    const room = await shareWorkspace(alice, bob);
     const { fingerprint } = await alice.ask<{ fingerprint: string }>(["trust", "fingerprint"]);
     await bob.ask([
       "trust",
@@ -230,14 +240,17 @@ describe("trust", () => {
       const entries = await bob.ask<{ room_id: string; status: string }[]>(["trust", "list"]);
       return entries.some((entry) => entry.room_id === room && entry.status === "expired");
     });
+    const refused = await alice.run(["exec", "--room", room, "--agent", "bob", "--", "true"]);
+    expect(refused.code).toBe(77);
+    await approve(bob, alice, room);
   });
 
   test("of an agent that is not approved here: the request is not even sent", async () => {
-    const room = await shareWorkspace(alice, bob);
     await alice.ask(["trust", "revoke", "bob", "--room", room]);
     const ended = await alice.run(["exec", "--room", room, "--agent", "bob", "--", "true"]);
     expect(ended.code).toBe(77);
     expect(ended.stderr).toContain("MX_UNTRUSTED");
+    await approve(alice, bob, room);
   });
 
   test("is the operator's to give: the agents' socket does not serve it", async () => {
@@ -247,5 +260,13 @@ describe("trust", () => {
     });
     await expect(call.result).rejects.toMatchObject({ code: "MX_ROLE" });
     client.close();
+  });
+});
+
+test("an agent that is taken out of a workspace is there no more", async () => {
+  await bob.ask(["agent", "unregister", "--room", room, "--agent", "bob"]);
+  await eventually(async () => {
+    const shown = await alice.run(["agent", "show", "--room", room, "--agent", "bob", "--json"]);
+    return shown.code !== 0 || JSON.parse(shown.stdout).status === "offline";
   });
 });

@@ -180,7 +180,7 @@ export async function newMachine({ name, homeserver }: MachineOptions): Promise<
       await Promise.all([...spawned].map(({ ended }) => ended));
       await machine.run(["daemon", "stop"]);
       const left = await untilNothingRuns(home);
-      await rm(home, { recursive: true, force: true, maxRetries: 5 });
+      if (!process.env.MX_TEST_KEEP) await rm(home, { recursive: true, force: true, maxRetries: 5 });
       if (left.length > 0) throw new Error(`${name}: left behind and ended now: ${left.join("; ")}`);
     },
   };

@@ -25,8 +25,8 @@ export interface TwoDaemons {
 }
 
 export interface TwoDaemonsOptions {
-  /** Commands that the builder's policy allows the laptop. */
-  commands?: string[];
+  /** The builder's policy; by default it allows the laptop everyday commands, without a sandbox. */
+  policy?: (room: string, user: string, project: string) => string;
   homeserver?: TestHomeserver;
 }
 
@@ -40,7 +40,8 @@ export async function twoDaemons(options: TwoDaemonsOptions = {}): Promise<TwoDa
   const room = await shareWorkspace(laptop, builder);
   const project = join(builder.home, "project");
   await mkdir(project);
-  await builder.setPolicy(policyFor(room, laptop.user, options.commands ?? everydayCommands, project));
+  const policy = options.policy ?? everydayPolicy;
+  await builder.setPolicy(policy(room, laptop.user, project));
   const target = ["--room", room, "--agent", "builder", "--cwd", project];
   return {
     homeserver,
@@ -52,9 +53,11 @@ export async function twoDaemons(options: TwoDaemonsOptions = {}): Promise<TwoDa
       laptop.run(["exec", ...target, ...flags, "--", ...words], rest),
     execLive: (words, flags = []) => laptop.spawn(["exec", ...target, ...flags, "--", ...words]),
     async close() {
-      await closeAll([laptop, builder]).finally(() =>
-        options.homeserver === undefined ? homeserver.close() : undefined,
-      );
+      try {
+        await closeAll([laptop, builder]);
+      } finally {
+        if (options.homeserver === undefined) await homeserver.close();
+      }
     },
   };
 }
@@ -101,6 +104,9 @@ export async function eventually(look: () => Promise<boolean>, tries = 200): Pro
 }
 
 export const everydayCommands = ["cat", "echo", "env", "false", "pwd", "sh", "sleep", "sort", "true"];
+
+const everydayPolicy = (room: string, user: string, project: string) =>
+  policyFor(room, user, everydayCommands, project);
 
 export function policyFor(room: string, user: string, commands: string[], directory: string): string {
   return `version = 1

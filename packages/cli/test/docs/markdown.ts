@@ -1,0 +1,54 @@
+/** The pages that people read, and the blocks of code in them. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("../../../..", import.meta.url));
+
+export interface Block {
+  /** Relative to the project. */
+  file: string;
+  /** Of its first line, from 1. */
+  line: number;
+  /** What stands behind the fence: `console`, `text`, `toml`. */
+  kind: string;
+  lines: string[];
+  /** Why the tests do not run it, where the page says so in the line above: `*Not run by the tests: …*`. */
+  notRun: string | null;
+}
+
+const MARKER = /^\*Not run by the tests: (.+)\*$/;
+
+/** All blocks of a page, in order. */
+export function blocksOf(file: string): Block[] {
+  const blocks: Block[] = [];
+  let open: Block | undefined;
+  let above = "";
+  for (const [index, line] of read(file).split("\n").entries()) {
+    const fence = /^```(.*)$/.exec(line);
+    if (open === undefined && fence !== null) {
+      const notRun = MARKER.exec(above)?.[1] ?? null;
+      open = { file, line: index + 2, kind: fence[1] ?? "", lines: [], notRun };
+    } else if (open !== undefined && fence !== null) {
+      blocks.push(open);
+      open = undefined;
+    } else open?.lines.push(line);
+    if (line.trim() !== "") above = line;
+  }
+  if (open !== undefined) throw new Error(`${file}:${open.line}: the block does not end`);
+  return blocks;
+}
+
+export function read(file: string): string {
+  return readFileSync(join(root, file), "utf8");
+}
+
+/** Every page of the project, relative to it; what was installed and what was made is not ours. */
+export function pages(dir = root): string[] {
+  return readdirSync(dir, { withFileTypes: true }).flatMap((entry) => {
+    const path = join(dir, entry.name);
+    if (entry.isDirectory())
+      return ["node_modules", "dist", ".git", ".cache"].includes(entry.name) ? [] : pages(path);
+    return entry.name.endsWith(".md") ? [relative(root, path)] : [];
+  });
+}
