@@ -16,14 +16,15 @@ export function auditMethods(daemon: Daemon): Pick<Handlers, "audit.tail" | "aud
         }
         if (follow)
           await new Promise<void>((resolve) => {
-            const stop = log.follow((line) => {
-              last_seq = line.seq;
-              void send(line);
-            });
             const end = () => {
               stop();
               resolve();
             };
+            const stop = log.follow((line) => {
+              last_seq = line.seq;
+              // Fails when the reader is gone.
+              send(line).catch(end);
+            });
             signal.addEventListener("abort", end, { once: true });
           });
         return { last_seq };
