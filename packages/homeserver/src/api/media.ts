@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { App } from "../app.ts";
-import { notFound, tooLarge } from "../http/errors.ts";
+import { missingParam, notFound, tooLarge } from "../http/errors.ts";
+import { queryInteger } from "../http/json.ts";
 import { type ApiRequest, Download } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
 import { contentDisposition, safeContentType } from "../media/headers.ts";
@@ -18,8 +19,7 @@ export function mediaRoutes(app: App): Route[] {
     route("GET", `${v1}/config`, config),
     route("GET", `${v1}/download/{serverName}/{mediaId}`, fetch),
     route("GET", `${v1}/download/{serverName}/{mediaId}/{fileName}`, fetch),
-    // A thumbnail may be larger than asked for; the original is.
-    route("GET", `${v1}/thumbnail/{serverName}/{mediaId}`, fetch),
+    route("GET", `${v1}/thumbnail/{serverName}/{mediaId}`, (request) => thumbnail(app, request)),
   ];
 }
 
@@ -42,6 +42,15 @@ async function put(app: App, request: ApiRequest): Promise<unknown> {
     }),
   );
   return { content_uri: `mxc://${app.settings.serverName}/${mediaId}` };
+}
+
+/** A thumbnail may be larger than asked for; the original is. */
+function thumbnail(app: App, request: ApiRequest): Promise<unknown> {
+  for (const name of ["width", "height"]) {
+    if (!request.query.has(name)) throw missingParam(name);
+    queryInteger(request.query, name, 0, 1, 10_000);
+  }
+  return download(app, request);
 }
 
 async function download(app: App, request: ApiRequest): Promise<unknown> {

@@ -13,15 +13,19 @@ const maxLength: Readonly<Record<string, number>> = { displayname: 256, avatar_u
 /** "Profiles": display name and avatar, which follow the user into their rooms. */
 export function profileRoutes(app: App): Route[] {
   return [
-    route("GET", base, (request) => Object.fromEntries(profileOf(app, request.param("userId"))), {
-      auth: "optional",
-    }),
+    route("GET", base, (request) => wholeProfile(app, request.param("userId")), { auth: "optional" }),
     route("GET", `${base}/{keyName}`, (request) => getKey(app, request), { auth: "optional" }),
     route("PUT", `${base}/{keyName}`, (request) =>
       setKey(app, request, own(request.body, request.param("keyName"))),
     ),
     route("DELETE", `${base}/{keyName}`, (request) => setKey(app, request, null)),
   ];
+}
+
+function wholeProfile(app: App, userId: string): unknown {
+  const profile = profileOf(app, userId);
+  if (profile.size === 0) throw notFound(`${userId} has no profile`);
+  return Object.fromEntries(profile);
 }
 
 function profileOf(app: App, userId: string): Map<string, unknown> {

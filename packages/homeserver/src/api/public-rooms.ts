@@ -88,7 +88,7 @@ function publicRooms(app: App, wanted: Search): unknown {
   const total = published.length;
   const all = published
     .map(({ roomId, joined }) => describe(app, roomId, joined))
-    .filter((room) => matches(room, wanted));
+    .filter((room) => isOpen(room) && matches(room, wanted));
   const chunk = all.slice(start, start + wanted.limit);
   const end = start + chunk.length;
   return {
@@ -97,6 +97,14 @@ function publicRooms(app: App, wanted: Search): unknown {
     ...(end < all.length && chunk.length > 0 ? { next_batch: `p${end}` } : {}),
     ...(start > 0 ? { prev_batch: `p${Math.max(0, start - wanted.limit)}` } : {}),
   };
+}
+
+/** Whether somebody who finds the room could do anything with it. */
+function isOpen(room: JsonObject): boolean {
+  return (
+    room.world_readable === true ||
+    (room.join_rule !== undefined && room.join_rule !== "invite" && room.join_rule !== "private")
+  );
 }
 
 function matches(room: JsonObject, wanted: Search): boolean {
