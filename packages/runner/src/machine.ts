@@ -16,8 +16,6 @@ export interface MachineOptions {
   native: Native | string;
   spool: Spool;
   hidden_paths: readonly string[];
-  /** Brands that runs of earlier runners carry. */
-  used_brands: readonly number[];
   log: (line: string) => void;
 }
 
@@ -36,7 +34,7 @@ export class Machine {
   constructor(options: MachineOptions) {
     this.native = options.native;
     this.spool = options.spool;
-    this.brands = new Brands(options.native, options.used_brands);
+    this.brands = new Brands(options.native);
     this.#hidden_paths = options.hidden_paths;
     this.#log = options.log;
   }

@@ -56,9 +56,8 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   await endPredecessor(dir);
   const spool = new Spool(runs_dir);
   const unfinished = await unfinishedRuns(spool);
-  const used_brands = [...unfinished.values()].flatMap((record) => record?.brand ?? []);
   const hidden_paths = [...new Set([...(options.hidden_paths ?? []), dir, dirname(socket)])];
-  const machine = new Machine({ native, spool, hidden_paths, used_brands, log });
+  const machine = new Machine({ native, spool, hidden_paths, log });
   machine.watch(machine.capabilities());
   await endInterrupted(machine, unfinished);
 

@@ -27,8 +27,18 @@ export async function endInterrupted(
 
 async function endLeftovers(machine: Machine, record: RunRecord): Promise<void> {
   const { brand } = record;
-  const root = { pid: record.pid ?? -1, start_time: record.start_time ?? 0, spared: new Set<number>() };
-  const tree = new ProcessTree(root, (one) => brand !== null && brandOf(one.pid) === brand);
+  const root = {
+    pid: record.pid ?? -1,
+    start_time: record.start_time ?? 0,
+    brand,
+    spared: new Set<number>(),
+  };
+  // Their parents may be gone, whoever adopted them: the brand alone finds them.
+  const tree = new ProcessTree(
+    root,
+    (one) =>
+      brand !== null && one.pid !== process.pid && one.pid !== process.ppid && brandOf(one.pid) === brand,
+  );
   const left = await tree.end(0);
   for (const one of left) machine.log(`pid ${one.pid} of run ${record.run_id} could not be ended`);
 }

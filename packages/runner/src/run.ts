@@ -148,7 +148,7 @@ export class Run {
     const start_time = processInfo(pid)?.start_time ?? 0;
     const status = new LauncherStatus(launched.status);
     this.#stdin = new StdinPipe(launched.stdin);
-    this.#tree = new ProcessTree({ pid, start_time, spared: status.spared(pid) }, (process) => {
+    this.#tree = new ProcessTree({ pid, start_time, brand, spared: status.spared(pid) }, (process) => {
       if (process.ppid !== globalThis.process.pid || machine.children.has(process.pid)) return false;
       return brand !== null && brandOf(process.pid) === brand;
     });

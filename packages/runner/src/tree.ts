@@ -1,4 +1,5 @@
 /** Everything that descends from one run, and its end. */
+import { brandOf } from "./brand.ts";
 import type { Native } from "./native.ts";
 import { childrenOf, type ProcessInfo, processInfo, processTable } from "./processes.ts";
 
@@ -18,6 +19,8 @@ export interface TreeRoot {
   /** The child's pid, which is also its session and its process group. */
   pid: number;
   start_time: number;
+  /** What all of them carry; null where there are no brands. */
+  brand: number | null;
   /** Processes that only hold the run together: a launcher, which must not get the SIGTERM. */
   spared: ReadonlySet<number>;
 }
@@ -96,10 +99,11 @@ export class ProcessTree {
   }
 
   #isTied(process: ProcessInfo): boolean {
-    const { pid, start_time } = this.#root;
+    const { pid, start_time, brand } = this.#root;
     if (this.#known.get(process.pid) === process.start_time) return true;
-    // A session or group keeps its number free for as long as it has members.
-    if ((process.sid === pid || process.pgid === pid) && process.start_time >= start_time) return true;
+    // A number may be somebody else's by now: once a session is empty, its number can be used again.
+    if ((process.sid === pid || process.pgid === pid) && process.start_time >= start_time)
+      return brand === null || brandOf(process.pid) === brand;
     return this.#claims(process);
   }
 }
