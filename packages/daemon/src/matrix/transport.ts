@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import type { EventEncryptionInfo, OlmEncryptionInfo } from "matrix-js-sdk/lib/crypto-api/index.js";
 import { EventShieldColour, EventShieldReason } from "matrix-js-sdk/lib/crypto-api/index.js";
 import type { MatrixEvent } from "matrix-js-sdk/lib/models/event.js";
@@ -66,9 +67,39 @@ async function transportOfOlm(
   };
 }
 
-/** The device of that user whose identity key it is; null when no device of that user has it. */
+/** Waiting for news of a device: so often, with this pause, and not again for the same key for a while. */
+const LOOKS = 12;
+const LOOK_AGAIN_MS = 250;
+const NOT_AGAIN_MS = 60_000;
+const lookedFor = new WeakMap<RustCrypto, Map<string, number>>();
+
+/**
+ * The device of that user whose identity key it is; null when no device of that user has it. A message may be
+ * faster than the news of its device, which the SDK is then asking for: that is waited for, once.
+ */
 async function deviceOf(crypto: RustCrypto, user_id: string, key: string | null): Promise<string | null> {
   if (key === null) return null;
+  const known = await knownDevice(crypto, user_id, key);
+  if (known !== null || !mayWait(crypto, `${user_id} ${key}`)) return known;
+  for (let look = 0; look < LOOKS; look++) {
+    await pause(LOOK_AGAIN_MS);
+    const found = await knownDevice(crypto, user_id, key);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+function mayWait(crypto: RustCrypto, key: string): boolean {
+  const before = lookedFor.get(crypto) ?? new Map<string, number>();
+  lookedFor.set(crypto, before);
+  const now = performance.now();
+  for (const [other, at] of before) if (now - at > NOT_AGAIN_MS) before.delete(other);
+  if (before.has(key)) return false;
+  before.set(key, now);
+  return true;
+}
+
+async function knownDevice(crypto: RustCrypto, user_id: string, key: string): Promise<string | null> {
   const devices = await crypto.getUserDeviceInfo([user_id]);
   for (const [device_id, device] of devices.get(user_id) ?? []) {
     if (device.getIdentityKey() === key) return device_id;
