@@ -96,12 +96,15 @@ async function demo(): Promise<void> {
   const exec = (...command: string[]) => ["exec", "--room", room, "--agent", "builder", "--", ...command];
   const started = performance.now();
   const seen: number[] = [];
-  const code = await laptop.follow(exec(process.execPath, "--test", "--test-reporter=spec"), (line) => {
-    seen.push(performance.now() - started);
-    if (line.trim() !== "") say(`  +${((performance.now() - started) / 1000).toFixed(2)} s  ${line}`);
-  });
+  const { code, stderr } = await laptop.follow(
+    exec(process.execPath, "--test", "--test-reporter=spec"),
+    (line) => {
+      seen.push(performance.now() - started);
+      if (line.trim() !== "") say(`  +${((performance.now() - started) / 1000).toFixed(2)} s  ${line}`);
+    },
+  );
   say(`  exit code ${code}`);
-  if (code !== 0) throw new Error("the test suite failed");
+  if (code !== 0) throw new Error(`the test suite failed: ${stderr}`);
   if ((seen.at(-1) ?? 0) - (seen[0] ?? 0) < 500)
     throw new Error("the output did not arrive while the command ran");
 

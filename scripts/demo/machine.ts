@@ -46,11 +46,11 @@ export class Machine {
   }
 
   /** Starts a command and calls for each line of its output as it arrives. */
-  async follow(args: string[], onLine: (line: string) => void): Promise<number> {
+  async follow(args: string[], onLine: (line: string) => void): Promise<Ended> {
     this.#say(`\n  ${this.name}$ mx-agent ${shown(args)}`);
     const child = this.spawn(args);
     if (child.stdout) createInterface({ input: child.stdout }).on("line", onLine);
-    return (await this.#finish(child)).code;
+    return this.#finish(child);
   }
 
   spawn(args: string[], input?: string): ChildProcess {
