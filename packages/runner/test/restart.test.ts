@@ -98,6 +98,22 @@ describe("a runner that is killed", () => {
     });
   }
 
+  it("and comes back leaves the runs of every other runner of the machine alone", async () => {
+    await using one = await runner();
+    await using other = await runner();
+    const [mine, theirs] = [one.spec(["sleep", "600"]), other.spec(["sleep", "600"])];
+    await one.start(mine);
+    const { pid } = await other.start(theirs);
+    const done = closed(one.client);
+    process.kill(one.guard_pid, "SIGKILL");
+    process.kill(one.client.pid, "SIGKILL");
+    await done;
+    await one.connect();
+    expect((await one.client.list())[0]?.end?.outcome).toBe("interrupted");
+    expect((await other.client.list())[0]).toMatchObject({ pid, end: null });
+    expect(processInfo(pid ?? 0)?.state).not.toBe("Z");
+  });
+
   it("again and again, at every point between asking and ending, starts nothing twice and owes no end", async () => {
     const points = [
       "runner.start.before_mark",
