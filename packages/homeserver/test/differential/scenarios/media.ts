@@ -29,6 +29,7 @@ export const media: Scenario[] = [
       await bob.get(path("download", `${story.serverName}/nosuchmedia`));
       await bob.get(path("thumbnail", `${story.serverName}/nosuchmedia?width=10&height=10`));
       await bob.get(path("thumbnail", image), "without a size");
+      await bob.get(path("thumbnail", `${image}?width=32&height=32&method=scale`));
       await alice.call("POST", "/_matrix/media/v3/upload", new Uint8Array(0), "nothing", {
         "content-type": "text/plain",
       });
