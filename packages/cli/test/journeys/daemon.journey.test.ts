@@ -45,7 +45,14 @@ describe("daemon start", () => {
     await writeFile(held, "");
     const shell = spawn(
       "bash",
-      ["-c", `exec 5<"${held}" 40<"${held}" 251<"${held}"; "$@"`, "bash", ...box.command, "daemon", "start"],
+      [
+        "-c",
+        `exec 5<>"${held}" 40>>"${held}" 251<>"${held}"; "$@"`,
+        "bash",
+        ...box.command,
+        "daemon",
+        "start",
+      ],
       {
         env: box.env,
       },
