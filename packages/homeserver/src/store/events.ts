@@ -110,11 +110,6 @@ export class EventStore {
     return row === undefined ? undefined : toEvent(row);
   }
 
-  byPos(pos: number): StoredEvent | undefined {
-    const row = this.#db.get<EventRow>("SELECT * FROM events WHERE pos = ?", pos);
-    return row === undefined ? undefined : toEvent(row);
-  }
-
   /** The room's events within the range, newest first, at most `limit`. */
   backwards(roomId: string, range: Range, limit: number): StoredEvent[] {
     return this.#db
