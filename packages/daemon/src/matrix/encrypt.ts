@@ -2,6 +2,7 @@ import { mxError } from "@mx-agent/base";
 import type { MatrixClient } from "matrix-js-sdk/lib/client.js";
 import { MatrixEvent } from "matrix-js-sdk/lib/models/event.js";
 import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
+import type { RoomTable } from "../state/rooms.ts";
 import type { Outgoing } from "./api.ts";
 import type { OutboxLink, Prepared } from "./outbox.ts";
 import { type Clock, isRecord } from "./types.ts";
@@ -10,11 +11,10 @@ export interface EncryptorOptions {
   client: MatrixClient;
   crypto: RustCrypto;
   user_id: string;
-  isEncrypted: (room_id: string) => boolean;
+  rooms: RoomTable;
   clock: Clock;
 }
 
-const ALGORITHM = "m.megolm.v1.aes-sha2";
 /** How long a device that was there counts as being there, milliseconds. */
 const DEVICE_KNOWN_MS = 300_000;
 
@@ -23,7 +23,7 @@ export function encryptor(options: EncryptorOptions): OutboxLink["encrypt"] {
   const seen = new Map<string, number>();
   return async (outgoing) => {
     if (outgoing.kind === "state" || outgoing.type === "m.reaction") return null;
-    const encrypted = options.isEncrypted(outgoing.room_id);
+    const encrypted = options.rooms.isEncrypted(outgoing.room_id);
     if (outgoing.kind === "event") return encrypted ? encryptEvent(outgoing, options) : null;
     await deviceThere(outgoing, options, seen);
     return encrypted ? encryptToDevice(outgoing, options.crypto) : null;
@@ -32,12 +32,16 @@ export function encryptor(options: EncryptorOptions): OutboxLink["encrypt"] {
 
 async function encryptEvent(
   { room_id, type, content }: Extract<Outgoing, { kind: "event" }>,
-  { client, crypto, user_id }: EncryptorOptions,
+  { client, crypto, user_id, rooms }: EncryptorOptions,
 ): Promise<Prepared> {
   const room = client.getRoom(room_id);
   if (!room) throw new Error(`the SDK does not know ${room_id} yet`);
-  // A server that hides the encryption event after we have seen it does not get plain text by that.
-  if (!room.hasEncryptionStateEvent()) await crypto.onCryptoEvent(room, encryptionEvent(room_id, user_id));
+  if (!room.hasEncryptionStateEvent()) {
+    // A server that hides the encryption event after we have seen it does not get plain text by that.
+    const remembered = { type: "m.room.encryption", state_key: "", room_id, sender: user_id };
+    const how = rooms.encryption(room_id);
+    await crypto.onCryptoEvent(room, new MatrixEvent({ ...remembered, content: isRecord(how) ? how : {} }));
+  }
   const event = new MatrixEvent({ type, content: { ...content }, room_id, sender: user_id });
   await crypto.encryptEvent(event, room);
   const wire = event.getWireType();
@@ -45,16 +49,6 @@ async function encryptEvent(
     throw mxError("MX_INTERNAL", { detail: `an event for ${room_id} came out of encryption as ${wire}` });
   }
   return { type: wire, content: event.getWireContent() };
-}
-
-function encryptionEvent(room_id: string, sender: string): MatrixEvent {
-  return new MatrixEvent({
-    type: "m.room.encryption",
-    state_key: "",
-    content: { algorithm: ALGORITHM },
-    room_id,
-    sender,
-  });
 }
 
 /** An empty batch is what the SDK gives for a device that it does not know. */

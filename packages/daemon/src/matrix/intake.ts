@@ -25,6 +25,8 @@ export interface IntakeOptions {
 /** What a room keeps of its state once we have left it, so that it still has a name. */
 const KEPT_AFTER_LEAVING = new Set(["m.room.name", "m.room.canonical_alias"]);
 const PRUNE_EVERY_MS = 3_600_000;
+/** An event may be 64 KiB in all; what a server shows beyond that is none. */
+const MAX_CONTENT_CHARACTERS = 128 * 1024;
 
 /**
  * Takes in what /sync brings: events, state, decrypted to-device messages, markers of gaps and the position,
@@ -133,13 +135,15 @@ export class Intake {
       if (state_key === undefined) continue;
       this.#options.rooms.setState(room_id, { type, state_key, event_id, sender, content, origin_server_ts });
       if (type === "m.room.encryption" && state_key === "")
-        this.#options.rooms.rememberEncrypted(room_id, now);
+        this.#options.rooms.rememberEncrypted(room_id, content, now);
     }
   }
 
   #storeEvent(room_id: string, event: RawEvent, backfilled: boolean, now: number): void {
     const encrypted = event.type === "m.room.encrypted" && event.state_key === undefined;
     if (!encrypted && !event.type.startsWith(OUR_TYPES)) return;
+    const content = JSON.stringify(event.content);
+    if (content.length > MAX_CONTENT_CHARACTERS) return;
     this.#options.inbox.add({
       kind: "timeline",
       room_id,
@@ -147,7 +151,7 @@ export class Intake {
       sender: event.sender,
       type: event.type,
       state_key: event.state_key ?? null,
-      content: JSON.stringify(event.content),
+      content,
       origin_server_ts: event.origin_server_ts,
       backfilled,
       transport: encrypted ? null : JSON.stringify({ encrypted: false } satisfies Transport),

@@ -49,7 +49,9 @@ export class RoomActions {
       power_level_content_override: await this.#powerLevels(options.power_level_content_override),
     });
     const room_id = this.#text(answer, "room_id");
-    if (options.encrypted) this.#options.table.rememberEncrypted(room_id, this.#options.clock());
+    if (options.encrypted) {
+      this.#options.table.rememberEncrypted(room_id, encryption.content, this.#options.clock());
+    }
     await this.#arrival(room_id);
     return room_id;
   }

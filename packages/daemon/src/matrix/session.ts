@@ -159,7 +159,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
         client,
         crypto,
         user_id,
-        isEncrypted: (room_id) => tables.rooms.isEncrypted(room_id),
+        rooms: tables.rooms,
         clock,
       }),
     }),

@@ -41,6 +41,8 @@ export type NewInboxRow = Omit<InboxRow, "id" | "attempts">;
 export const SEEN_FOR_MS = 30 * 24 * 3_600_000;
 /** An event that ended the process this often is set aside, or it would end it for ever. */
 export const MAX_ATTEMPTS = 5;
+/** Event ids that are remembered; the oldest go first. */
+const MAX_SEEN = 200_000;
 /** Undecryptable and set-aside events, each; the oldest go first. */
 const MAX_KEPT = 10_000;
 
@@ -112,6 +114,11 @@ export class InboxTable {
 
   prune(now: number): void {
     this.#db.run("DELETE FROM seen_events WHERE seen_ts < ?", now - SEEN_FOR_MS);
+    this.#db.run(
+      `DELETE FROM seen_events WHERE seen_ts < (
+         SELECT seen_ts FROM seen_events ORDER BY seen_ts DESC LIMIT 1 OFFSET ?)`,
+      MAX_SEEN,
+    );
     for (const status of ["undecryptable", "set_aside"]) {
       this.#db.run(
         `DELETE FROM inbox WHERE status = ?1 AND id <= (

@@ -11,7 +11,9 @@ CREATE TABLE room_state (
   sender TEXT NOT NULL, content TEXT NOT NULL, origin_server_ts INTEGER NOT NULL,
   PRIMARY KEY (room_id, type, state_key)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE encrypted_rooms (room_id TEXT PRIMARY KEY, seen_ts INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE encrypted_rooms (
+  room_id TEXT PRIMARY KEY, content TEXT NOT NULL, seen_ts INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 `;
 
 export type Membership = "join" | "invite" | "leave";
@@ -95,9 +97,16 @@ export class RoomTable {
     return row && readState(row);
   }
 
-  /** Remembers for ever that a room is encrypted, whatever its state shows later. */
-  rememberEncrypted(room_id: string, now: number): void {
-    this.#db.run("INSERT OR IGNORE INTO encrypted_rooms VALUES (?, ?)", room_id, now);
+  /** Remembers for ever that a room is encrypted, and how it was at first, whatever its state shows later. */
+  rememberEncrypted(room_id: string, content: unknown, now: number): void {
+    const json = JSON.stringify(content ?? {});
+    this.#db.run("INSERT OR IGNORE INTO encrypted_rooms VALUES (?, ?, ?)", room_id, json, now);
+  }
+
+  /** The content of the first `m.room.encryption` event that was seen there. */
+  encryption(room_id: string): unknown {
+    const row = this.#db.get("SELECT content FROM encrypted_rooms WHERE room_id = ?", room_id);
+    return row && JSON.parse(text(row, "content"));
   }
 
   isEncrypted(room_id: string): boolean {

@@ -102,12 +102,14 @@ test.each([true, false])(
       expect(await send(laptop, request(room_id, { ask: ++asked }))).toMatchObject({ ok: true });
 
     for (const passage of passages) {
-      for (const failpoint of failpoints) {
+      // Back-fill is the same for both, and encrypting what it takes is slow.
+      for (const failpoint of failpoints.filter((name) => !encrypted || !name.startsWith("backfill"))) {
         // While it is away more than one /sync holds, now and then, so that there are gaps to be filled.
         const many = failpoint.startsWith("backfill") && passage === 1 ? 105 : 1;
         for (let n = 0; n < many; n++) await ask();
         const killed = run(dir, credentials, `${failpoint}:${passage}`);
-        await killed.ready.then(ask, ask);
+        await Promise.race([killed.ready, killed.ended]);
+        await ask();
         if (
           (await Promise.race([killed.ended, eventually(() => new Set(answers()).size === asked)])) ===
           "SIGKILL"

@@ -180,6 +180,18 @@ test("messages that wait when the token becomes invalid are sent after the next 
   expect(await Promise.race([sent, "no answer"])).toBe("no answer");
 });
 
+test("state that can't be written ends the session loudly, and nothing counts as received", async () => {
+  const { laptop, builder, room_id } = await site.twoInARoom();
+  builder.db.run("ALTER TABLE inbox RENAME TO inbox_away");
+  await send(laptop, request(room_id, { n: 1 }));
+  await eventually(() => builder.fatal.length > 0);
+  expect(builder.session.health().state).toBe("stopped");
+  expect(builder.events).toEqual([]);
+  builder.db.run("ALTER TABLE inbox_away RENAME TO inbox");
+  await builder.restart();
+  await builder.event((one) => one.type === REQUEST);
+});
+
 test("an invented event of a hostile server does not stop the others", async () => {
   const { laptop, builder, room_id } = await site.twoInARoom({}, { url: proxy.url });
   const nonsense = [
