@@ -52,7 +52,7 @@ async function assemble(words: readonly string[], cli: Cli, failures: string[]):
 }
 
 function translate(thrown: unknown, words: readonly string[], failures: readonly string[]): MxError {
-  if (!(thrown instanceof CommanderError)) return toMxError(thrown);
+  if (!(thrown instanceof CommanderError)) return located(toMxError(thrown), words);
   // commander shows the whole help where a verb is missing.
   const detail =
     thrown.code === "commander.help"
@@ -65,6 +65,13 @@ function translate(thrown: unknown, words: readonly string[], failures: readonly
   const noun = nounOf(words);
   const error = mxError("MX_USAGE", { detail, command: noun });
   return noun === "" ? new MxError({ ...error.toJSON(), hint: "see `mx-agent --help`" }) : error;
+}
+
+/** A mistake in a flag that several commands share does not know whose it was. */
+function located(error: MxError, words: readonly string[]): MxError {
+  const { detail, command } = error.details;
+  if (error.code !== "MX_USAGE" || command !== "") return error;
+  return mxError("MX_USAGE", { detail: String(detail), command: nounOf(words) }, { cause: error });
 }
 
 const nounOf = (words: readonly string[]) => nouns.find(({ name }) => name === words[0])?.name ?? "";

@@ -1,0 +1,106 @@
+import { MxError } from "@mx-agent/base";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { parseDuration } from "../src/parse/duration.ts";
+import { parseEnv, refuseSecrets } from "../src/parse/env.ts";
+import { roomOf, targetOf } from "../src/parse/target.ts";
+
+const codeOf = (work: () => unknown): string | undefined => {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return error instanceof MxError ? error.code : String(error);
+  }
+};
+
+describe("a duration", () => {
+  test.each([
+    ["250ms", 250],
+    ["30s", 30_000],
+    ["1.5m", 90_000],
+    ["2h", 7_200_000],
+    ["7d", 604_800_000],
+  ])("%s is %i ms", (text, ms) => expect(parseDuration(text, "--timeout")).toBe(ms));
+
+  test.each([
+    "",
+    "30",
+    "s",
+    "-1s",
+    "0s",
+    "0.0001ms",
+    "1e3s",
+    "30 s",
+    "30S",
+    "1m30s",
+    "½h",
+    "99999999999999d",
+  ])("%s is none, and the message names the flag", (text) => {
+    expect(codeOf(() => parseDuration(text, "--timeout"))).toBe("MX_USAGE");
+    expect(() => parseDuration(text, "--timeout")).toThrow(/--timeout/);
+  });
+
+  test("is a positive whole number of milliseconds, or refused, whatever is typed", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        const code = codeOf(() => {
+          const ms = parseDuration(text, "--timeout");
+          expect(Number.isSafeInteger(ms) && ms > 0).toBe(true);
+        });
+        expect([undefined, "MX_USAGE"]).toContain(code);
+      }),
+    );
+  });
+});
+
+describe("--env", () => {
+  test("takes everything after the first equals sign, and the last of a name", () => {
+    expect(parseEnv(["A=1", "B=x=y", "C=", "A=2"])).toEqual({ A: "2", B: "x=y", C: "" });
+  });
+
+  test("gives back every pair of names and values", () => {
+    const name = fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,20}$/).filter((one) => one !== "__proto__");
+    fc.assert(
+      fc.property(fc.dictionary(name, fc.string()), (env) => {
+        expect(parseEnv(Object.entries(env).map(([key, value]) => `${key}=${value}`))).toEqual({ ...env });
+      }),
+    );
+  });
+
+  test.each(["", "=", "=x", "A", "1A=x", "A-B=x", "A B=x", "Ä=x"])("%j is no pair", (pair) => {
+    expect(codeOf(() => parseEnv([pair]))).toBe("MX_USAGE");
+  });
+
+  test.each(["MY_TOKEN", "DB_PASSWORD", "AWS_REGION", "api_key", "SSH_AUTH_SOCK"])(
+    "%s is not sent, and its value not shown",
+    (name) => {
+      expect(codeOf(() => refuseSecrets({ [name]: "hush" }))).toBe("MX_USAGE");
+      expect(() => refuseSecrets({ [name]: "hush" })).not.toThrow(/hush/);
+    },
+  );
+
+  test("of ordinary names is sent", () => {
+    expect(codeOf(() => refuseSecrets({ CI: "1", NODE_ENV: "test" }))).toBeUndefined();
+  });
+});
+
+describe("a target", () => {
+  test("is what the flags say, before what is configured", () => {
+    expect(targetOf({ room: "flag" }, { room: "set", agent: "set" })).toEqual({ room: "flag", agent: "set" });
+  });
+
+  test.each([
+    [{ room: "r" }, "MX_HALF_TARGET"],
+    [{ agent: "a" }, "MX_HALF_TARGET"],
+    [{ room: "r", agent: "" }, "MX_HALF_TARGET"],
+    [{}, "MX_USAGE"],
+  ])("of which only %j is known is refused", (flags, code) => {
+    expect(codeOf(() => targetOf(flags, {}))).toBe(code);
+  });
+
+  test("that is a room alone needs one", () => {
+    expect(roomOf({}, { room: "set" })).toBe("set");
+    expect(codeOf(() => roomOf({}, {}))).toBe("MX_USAGE");
+  });
+});

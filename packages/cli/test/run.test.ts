@@ -1,0 +1,299 @@
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { mxError } from "@mx-agent/base";
+import type { CallContext, ExecOutput, Handlers, InvocationResult } from "@mx-agent/ipc";
+import { type IpcServer, serve } from "@mx-agent/ipc/server";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { handlers, me } from "../../ipc/test/support/lapitest.ts";
+import { nouns } from "../src/nouns.ts";
+import { run } from "../src/run.ts";
+import { type FakeCli, fakeCli } from "./support/fake-cli.ts";
+
+let home: string;
+const servers = new Set<IpcServer>();
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), "mx-cli-"));
+  await mkdir(join(home, "runtime"), { mode: 0o700 });
+});
+afterEach(async () => {
+  for (const server of servers) await server.close({ grace_ms: 0 });
+  servers.clear();
+  await rm(home, { recursive: true });
+});
+
+/** A daemon that answers as the test says, on the real sockets of this home. */
+async function daemon(some: Partial<Handlers>): Promise<IpcServer> {
+  const server = await serve({
+    sockets: socketsOf(home),
+    handlers: handlers(some),
+    version: "0.0.1",
+    peerOf: () => ({ uid: me, pid: process.pid }),
+    refusePid: () => false,
+    onError: () => {},
+  });
+  servers.add(server);
+  return server;
+}
+
+const socketsOf = (at: string) => ({
+  daemon: join(at, "runtime", "daemon.sock"),
+  agent: join(at, "runtime", "agent.sock"),
+});
+
+interface Ended {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+async function mx(words: string[], stdin?: string): Promise<Ended> {
+  return end(words, fakeCli({ env: { MX_AGENT_HOME: home }, ...(stdin === undefined ? {} : { stdin }) }));
+}
+
+async function end(words: string[], fake: FakeCli): Promise<Ended> {
+  const code = await run(words, fake.cli);
+  return { code, stdout: fake.stdout(), stderr: fake.stderr() };
+}
+
+const exec = ["exec", "--room", "r", "--agent", "a"];
+const requested: ExecOutput = { type: "requested", invocation_id: "inv_1", request_id: "req_1" };
+const chunk = (data: string, stream: "stdout" | "stderr" = "stdout"): ExecOutput => ({
+  type: "chunk",
+  stream,
+  data: Buffer.from(data).toString("base64"),
+});
+const finished: InvocationResult = {
+  ...{ outcome: "exited", exit_code: 0, signal: null, duration_ms: 10 },
+  ...{ stdout_bytes: 0, stderr_bytes: 0, truncated: false, complete: true },
+};
+
+/** An `exec.run` that says these things and then ends. */
+function execHandler(items: ExecOutput[], result: Partial<InvocationResult> = {}): Handlers["exec.run"] {
+  return {
+    parse: (params) => params as never,
+    parseInput: (item) => item as never,
+    handle: async (_, { send }: CallContext<"exec.run">) => {
+      for (const item of [requested, ...items]) await send(item);
+      return { type: "finished", invocation_id: "inv_1", result: { ...finished, ...result } };
+    },
+  };
+}
+
+describe("a command line that means nothing is 64, and says where help is", () => {
+  test.each([
+    [["frobnicate"]],
+    [["daemon"]],
+    [["daemon", "frobnicate"]],
+    [["daemon", "status", "--frobnicate"]],
+    [["daemon", "status", "extra"]],
+    [["workspace", "create"]],
+    [["trust", "revoke"]],
+    [["agent", "ping", "--room", "r", "--agent", "a", "--timeout", "soon"]],
+    [["audit", "tail", "-n", "-1"]],
+    [["invocation", "list", "--side", "both"]],
+    [["auth", "login", "--homeserver", "http://h", "--token-stdin", "--register"]],
+  ])("%j", async (words) => {
+    const ended = await mx(words);
+    expect(ended).toMatchObject({ code: 64, stdout: "" });
+    expect(ended.stderr).toMatch(/MX_USAGE/);
+    expect(ended.stderr).toMatch(/see `mx-agent (help [a-z ]*[a-z]|--help)`/);
+  });
+});
+
+describe("help", () => {
+  test("is the answer: on stdout, with 0, for every command", async () => {
+    for (const { name, hidden } of nouns.filter((noun) => !noun.hidden)) {
+      const ended = await mx([name, "--help"]);
+      expect([name, hidden, ended.code, ended.stderr]).toEqual([name, undefined, 0, ""]);
+      expect(ended.stdout).toContain(`Usage: mx-agent ${name}`);
+    }
+    expect((await mx([])).stdout).toContain("Usage: mx-agent");
+    expect((await mx(["help", "daemon"])).stdout).toContain("Usage: mx-agent daemon");
+    expect((await mx(["--version"])).stdout).toBe("mx-agent 0.0.1\n");
+  });
+
+  test("does not show what mx-agent starts itself", async () => {
+    expect((await mx([])).stdout).not.toContain("daemon-process");
+  });
+});
+
+describe("without a daemon", () => {
+  test("a question about it is 3, and everything else 69", async () => {
+    expect(await mx(["daemon", "status"])).toMatchObject({ code: 3, stdout: "" });
+    expect(await mx(["workspace", "list"])).toMatchObject({ code: 69, stdout: "" });
+    const ended = await mx([...exec, "--", "true"]);
+    expect(ended.code).toBe(69);
+    expect(ended.stderr).toMatch(/daemon start`?\n.*mx-agent: MX_DAEMON_UNREACHABLE\n$/s);
+  });
+});
+
+describe("errors of the daemon", () => {
+  test.each([
+    ["MX_NOT_LOGGED_IN", 3],
+    ["MX_NOT_FOUND", 3],
+    ["MX_UNTRUSTED", 77],
+    ["MX_HOMESERVER_UNREACHABLE", 69],
+    ["MX_CONFIG", 78],
+    ["MX_INTERNAL", 70],
+  ] as const)("%s end with %i, in three lines or one object", async (name, code) => {
+    const fails = () => Promise.reject(mxError(name, { what: "thing", name: "x", detail: "d" }));
+    await daemon({ "workspace.list": { parse: (params) => params as never, handle: fails } });
+    const said = await mx(["workspace", "list"]);
+    expect(said).toMatchObject({ code, stdout: "" });
+    expect(said.stderr).toContain(`reason: ${name}`);
+    const json = await mx(["workspace", "list", "--json"]);
+    expect(json).toMatchObject({ code, stderr: "" });
+    expect(JSON.parse(json.stdout)).toMatchObject({ error: { code: name, origin: "local" } });
+  });
+});
+
+describe("exec", () => {
+  test("writes what the command wrote, each stream to its own, and ends as it did", async () => {
+    await daemon({ "exec.run": execHandler([chunk("out"), chunk("err", "stderr")], { exit_code: 9 }) });
+    expect(await mx([...exec, "--", "make"])).toEqual({ code: 9, stdout: "out", stderr: "err" });
+  });
+
+  test("with --json is one object, bytes that are no text in base64", async () => {
+    const bytes: ExecOutput = { type: "chunk", stream: "stdout", data: "//79" };
+    await daemon({ "exec.run": execHandler([bytes, chunk("text", "stderr")], { exit_code: 1 }) });
+    const ended = await mx([...exec, "--json", "--", "make", "--json"]);
+    expect(ended).toMatchObject({ code: 1, stderr: "" });
+    expect(JSON.parse(ended.stdout)).toMatchObject({
+      result: { exit_code: 1 },
+      stdout: { encoding: "base64", data: "//79" },
+      stderr: { encoding: "utf-8", data: "text" },
+    });
+  });
+
+  test("with --json-stream is a line for each piece, and the end", async () => {
+    await daemon({ "exec.run": execHandler([{ type: "accepted" }, chunk("a"), chunk("b")]) });
+    const { stdout } = await mx([...exec, "--json-stream", "--", "make"]);
+    const lines = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).type);
+    expect(lines).toEqual(["requested", "accepted", "chunk", "chunk", "finished"]);
+  });
+
+  test("passes on everything after -- as it is, flags of ours too", async () => {
+    let asked: unknown;
+    await daemon({
+      "exec.run": {
+        ...execHandler([]),
+        parse: (params) => {
+          asked = params;
+          return params as never;
+        },
+      },
+    });
+    await mx([...exec, "--env", "CI=1", "--timeout", "2m", "--", "npm", "test", "--", "--room", "x y"]);
+    expect(asked).toMatchObject({
+      ...{ room: "r", agent: "a", env: { CI: "1" }, timeout_ms: 120_000, stdin: true, detach: false },
+      command: ["npm", "test", "--", "--room", "x y"],
+    });
+  });
+
+  test("sends stdin and its end, in order", async () => {
+    await daemon({
+      "exec.run": {
+        parse: (params) => params as never,
+        parseInput: (item) => item as never,
+        handle: async (_, { send, input }) => {
+          await send(requested);
+          for await (const item of input) {
+            if (item.type === "eof") break;
+            await send({ type: "chunk", stream: "stdout", data: item.data });
+          }
+          return { type: "finished", invocation_id: "inv_1", result: finished };
+        },
+      },
+    });
+    const text = "0123456789".repeat(30_000);
+    expect((await mx([...exec, "--", "cat"], text)).stdout === text).toBe(true);
+  });
+
+  test("is cancelled by the first signal, and left by the second", async () => {
+    const started = Promise.withResolvers<void>();
+    await daemon({
+      "exec.run": {
+        ...execHandler([]),
+        handle: async (_, { send, signal }) => {
+          await send(requested);
+          signal.addEventListener("abort", () => started.resolve(), { once: true });
+          started.resolve();
+          // Never ends: the command there does not die.
+          await new Promise(() => {});
+          throw new Error("not reached");
+        },
+      },
+    });
+    const fake = fakeCli({ env: { MX_AGENT_HOME: home } });
+    const ending = end([...exec, "--stdin", "none", "--", "sleep", "9"], fake);
+    await started.promise;
+    fake.signal("SIGINT");
+    fake.signal("SIGINT");
+    expect(await ending).toMatchObject({ code: 130 });
+  });
+
+  test("goes on with a daemon that was restarted in between, without a byte twice", async () => {
+    const begun = Promise.withResolvers<void>();
+    const first = await daemon({
+      "exec.run": {
+        ...execHandler([]),
+        handle: async (_, { send, signal }) => {
+          await send(requested);
+          await send(chunk("one "));
+          begun.resolve();
+          await new Promise((_resolve, reject) =>
+            signal.addEventListener("abort", () => reject(signal.reason)),
+          );
+          throw new Error("not reached");
+        },
+      },
+    });
+    const ending = mx([...exec, "--stdin", "none", "--", "make"]);
+    await begun.promise;
+    await first.close({ grace_ms: 100 });
+    servers.delete(first);
+    await daemon({
+      "invocation.logs": {
+        parse: (params) => params as never,
+        handle: async (_, { send }) => {
+          await send(chunk("one t"));
+          await send(chunk("wo"));
+          return { result: null };
+        },
+      },
+      "invocation.wait": {
+        parse: (params) => params as never,
+        handle: async () => ({
+          ...{ type: "finished" as const, invocation_id: "inv_1" },
+          result: { ...finished, exit_code: 4 },
+        }),
+      },
+    });
+    expect(await ending).toMatchObject({ code: 4, stdout: "one two" });
+  });
+
+  test("refused there says what, why and what to do, and ends with whose number it is", async () => {
+    await daemon({
+      "exec.run": {
+        ...execHandler([]),
+        handle: async () => ({
+          ...{ type: "rejected" as const, invocation_id: "inv_1", request_id: "req_1" },
+          ...{ reason: "policy_denied", detail: null, origin: "remote" as const },
+        }),
+      },
+    });
+    const ended = await mx([...exec, "--", "rm", "-rf", "a b"]);
+    expect(ended).toMatchObject({ code: 77, stdout: "" });
+    expect(ended.stderr.split("\n")).toEqual([
+      "mx-agent: a in r refused: rm -rf 'a b'",
+      "  reason: policy_denied (MX_REFUSED)",
+      expect.stringContaining("on a's machine: `mx-agent policy explain req_1`"),
+      "mx-agent: MX_REFUSED",
+      "",
+    ]);
+  });
+});

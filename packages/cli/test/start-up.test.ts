@@ -1,0 +1,56 @@
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+
+const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
+
+/** Notes every module that is loaded; the list is the last line of stderr. */
+const recorder = `
+import { registerHooks } from "node:module";
+const loaded = [];
+registerHooks({ load(url, context, next) { loaded.push(url); return next(url, context); } });
+process.on("exit", () => process.stderr.write("\\n" + JSON.stringify(loaded)));
+`;
+
+function loadedBy(words: string[]): string[] {
+  const home = mkdtempSync(join(tmpdir(), "mx-start-"));
+  try {
+    const hook = `data:text/javascript,${encodeURIComponent(recorder)}`;
+    const { stderr } = spawnSync(process.execPath, ["--import", hook, main, ...words], {
+      env: { PATH: process.env.PATH, MX_AGENT_HOME: home },
+      encoding: "utf8",
+    });
+    const loaded: string[] = JSON.parse(stderr.trimEnd().split("\n").at(-1) ?? "");
+    return loaded.map((url) => url.replace(/^.*\/(packages|node_modules)\//, "$1/"));
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+}
+
+/** Packages of others by name, ours as packages/NAME. */
+const packagesOf = (files: string[]) =>
+  new Set(files.filter((file) => /^(packages|node_modules)\//.test(file)).map(packageOf));
+function packageOf(file: string): string {
+  const [top, name = "", second] = file.split("/");
+  if (top === "packages") return `packages/${name}`;
+  return name.startsWith("@") ? `${name}/${second}` : name;
+}
+
+test.each([
+  ["daemon status", ["daemon", "status"]],
+  ["exec", ["exec", "--room", "r", "--agent", "a", "--", "true"]],
+  ["workspace list", ["workspace", "list"]],
+])("%s loads the command line, the client and the basics, and nothing slow", (_, words) => {
+  const files = loadedBy(words);
+  expect(files.some((file) => file.startsWith("packages/cli/src/commands/"))).toBe(true);
+  const allowed = ["packages/base", "packages/cli", "packages/ipc", "commander", "json-rpc-2.0", "smol-toml"];
+  expect([...packagesOf(files)].filter((name) => !allowed.includes(name))).toEqual([]);
+});
+
+test("no command loads another one's file", () => {
+  const commands = loadedBy(["daemon", "status"]).filter((file) => file.includes("/src/commands/"));
+  expect(commands).toEqual(["packages/cli/src/commands/daemon.ts"]);
+});
