@@ -16,13 +16,13 @@ import type { App } from "./app.ts";
 import { RateLimiter } from "./http/limits.ts";
 import type { Session } from "./http/request.ts";
 import { Router } from "./http/router.ts";
-import { createHttpServer } from "./http/server.ts";
+import { createHttpServer, type Logger } from "./http/server.ts";
 import { MediaFiles } from "./media/files.ts";
-import { type HomeserverOptions, settingsOf } from "./options.ts";
+import { type HomeserverOptions, type Settings, settingsOf } from "./options.ts";
 import { PushRules } from "./rooms/push-rules.ts";
 import { allRoutes } from "./routes.ts";
 import { openStore, type Store } from "./store/index.ts";
-import { type DataLock, lockDataDir } from "./store/lock.ts";
+import { lockDataDir } from "./store/lock.ts";
 import { Notifier } from "./sync/notifier.ts";
 import { Presence } from "./sync/presence.ts";
 import { Typing } from "./sync/typing.ts";
@@ -41,6 +41,10 @@ export interface Homeserver {
   listUsers(): HomeserverUser[];
 }
 
+/** Connections that wait to be accepted, for a machine's worth of clients that start at once. */
+const BACKLOG = 4_096;
+/** How long answers that are under way may take when the server closes. */
+const CLOSE_GRACE_MS = 2_000;
 const HOUSEKEEPING_MS = 60 * 60 * 1000;
 /** How long a transaction id is remembered. */
 const TRANSACTION_LIFETIME_MS = 7 * 24 * 60 * 60 * 1000;
@@ -49,84 +53,101 @@ const EXPIRED_TOKEN_MS = 90 * 24 * 60 * 60 * 1000;
 /** How often at most the time of a device's last request is written down. */
 const SEEN_EVERY_MS = 60_000;
 
-/** Starts a homeserver; it answers when this resolves. */
+/** Starts a homeserver; it answers when this resolves. MX_USAGE, MX_HOMESERVER_START, MX_STORE_NEWER. */
 export async function startHomeserver(options: HomeserverOptions): Promise<Homeserver> {
   const { settings, logger } = settingsOf(options);
-  const { dataDir } = options;
-  let lock: DataLock | undefined;
+  const resources = new AsyncDisposableStack();
+  try {
+    const app = await openApp(options.dataDir, settings, logger, resources);
+    const port = await listen(app, options.bind, resources);
+    const host = options.bind.host.includes(":") ? `[${options.bind.host}]` : options.bind.host;
+    return {
+      url: `http://${host}:${port}`,
+      port,
+      close: () => resources.disposeAsync(),
+      addUser: (name, password) => addUserTo(app.store, settings.serverName, name, password),
+      createRegistrationToken: (tokenOptions) => createRegistrationTokenIn(app.store, tokenOptions),
+      listUsers: () => listUsersOf(app.store),
+    };
+  } catch (error) {
+    await resources.disposeAsync();
+    throw error;
+  }
+}
+
+/** Opens all that the server works on; `resources` closes it, in the reverse order. */
+async function openApp(
+  dataDir: string | null,
+  settings: Settings,
+  logger: Logger,
+  resources: AsyncDisposableStack,
+): Promise<App> {
   if (dataDir !== null) {
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
-    lock = lockDataDir(dataDir);
+    const lock = lockDataDir(dataDir);
+    resources.defer(() => lock.release());
   }
+  const media = await MediaFiles.open(dataDir);
+  resources.defer(() => media.close());
   const store = openStore(dataDir === null ? ":memory:" : join(dataDir, "homeserver.db"));
+  resources.defer(() => store.db.close());
   const now = () => Date.now();
+  const housekeeping = setInterval(() => cleanUp(store, now()), HOUSEKEEPING_MS).unref();
+  resources.defer(() => clearInterval(housekeeping));
   const notifier = new Notifier();
   const typing = new Typing(
     () => store.positions.next(),
     (roomId) => notifier.wake(store.rooms.joined(roomId)),
   );
-  const media = await MediaFiles.open(dataDir);
-  const limiter = new RateLimiter(settings.rateLimits, now);
-  const uia = new UserInteractiveAuth(now);
-  const presence = new Presence(now);
+  resources.defer(() => typing.stop());
   const pushRules = new PushRules(store.clientData);
   store.db.onReset(() => pushRules.forget(undefined));
-  const app: App = {
+  return {
     settings,
     store,
     pushRules,
     notifier,
     typing,
-    presence,
-    uia,
-    limiter,
+    presence: new Presence(now),
+    uia: new UserInteractiveAuth(now),
+    limiter: new RateLimiter(settings.rateLimits, now),
     media,
     logger,
     now,
   };
+}
+
+/** Listens, and resolves with the port once clients can connect. */
+async function listen(
+  app: App,
+  bind: HomeserverOptions["bind"],
+  resources: AsyncDisposableStack,
+): Promise<number> {
   const server = createHttpServer({
     router: new Router(allRoutes(app)),
-    limiter,
-    logger,
+    limiter: app.limiter,
+    logger: app.logger,
     authenticate: authenticator(app),
-    durable: () => store.db.durable(),
+    durable: () => app.store.db.durable(),
   });
-  const housekeeping = setInterval(() => cleanUp(store, now()), HOUSEKEEPING_MS).unref();
-  const close = async () => {
-    clearInterval(housekeeping);
-    notifier.stop();
-    typing.stop();
-    if (server.listening) {
-      const closed = once(server, "close");
-      server.close();
-      server.closeIdleConnections();
-      const force = setTimeout(() => server.closeAllConnections(), 2_000);
-      await closed;
-      clearTimeout(force);
-    }
-    store.db.close();
-    await media.close();
-    lock?.release();
-  };
+  server.listen(bind.port, bind.host, BACKLOG);
   try {
-    server.listen(options.bind.port, options.bind.host);
     await once(server, "listening");
   } catch (error) {
-    await close();
     throw mxError("MX_HOMESERVER_START", {
-      detail: `cannot listen on ${options.bind.host}:${options.bind.port}: ${(error as Error).message}`,
+      detail: `cannot listen on ${bind.host}:${bind.port}: ${error instanceof Error ? error.message : String(error)}`,
     });
   }
-  const { port } = server.address() as AddressInfo;
-  const host = options.bind.host.includes(":") ? `[${options.bind.host}]` : options.bind.host;
-  return {
-    url: `http://${host}:${port}`,
-    port,
-    close,
-    addUser: (name, password) => addUserTo(store, settings.serverName, name, password),
-    createRegistrationToken: (tokenOptions) => createRegistrationTokenIn(store, tokenOptions),
-    listUsers: () => listUsersOf(store),
-  };
+  resources.defer(async () => {
+    const closed = once(server, "close");
+    server.close();
+    app.notifier.stop();
+    server.closeIdleConnections();
+    const force = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+    await closed;
+    clearTimeout(force);
+  });
+  return (server.address() as AddressInfo).port;
 }
 
 function cleanUp(store: Store, now: number): void {

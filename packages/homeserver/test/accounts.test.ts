@@ -286,3 +286,22 @@ describe("with a data directory", () => {
     await expect(testServer({ dataDir })).rejects.toThrow("another homeserver is using");
   });
 });
+
+it("a long poll goes on when its token is refreshed in the meantime", async () => {
+  const patient = await testServer();
+  try {
+    const user = await newUser(patient, "kim");
+    const login = passwordLogin("kim", "secret", { refresh_token: true, device_id: "POLLER" });
+    const first = (await nobody(patient).post("/login", login)).body;
+    const get = (path: string, token: unknown) =>
+      nobody(patient).call("GET", path, undefined, { authorization: `Bearer ${String(token)}` });
+    const { body } = await get("/sync", first.access_token);
+    const poll = get(`/sync?timeout=30000&since=${String(body.next_batch)}`, first.access_token);
+    const second = (await nobody(patient).post("/refresh", { refresh_token: first.refresh_token })).body;
+    await get("/account/whoami", second.access_token);
+    const room = await user.room();
+    expect((await poll).body).toMatchObject({ rooms: { join: { [room]: {} } } });
+  } finally {
+    await patient.close();
+  }
+});

@@ -26,7 +26,7 @@ export function syncRoutes(app: App): Route[] {
 
 /** Answers at once when there is something new, else waits until there is, at most `timeout`. */
 async function sync(app: App, request: ApiRequest): Promise<unknown> {
-  const { userId, deviceId, tokenHash } = request.session;
+  const { userId, deviceId } = request.session;
   const timeout = queryInteger(request.query, "timeout", 0, 0, MAX_TIMEOUT_MS);
   const sinceText = request.query.get("since");
   const since =
@@ -54,7 +54,8 @@ async function sync(app: App, request: ApiRequest): Promise<unknown> {
     await app.notifier.wait(userId, remaining, (stop) => {
       stopWaiting = stop;
     });
-    if (app.store.accounts.token(tokenHash) === undefined) {
+    // The token may have been refreshed meanwhile; what counts is that the device was not logged out.
+    if (app.store.accounts.device(userId, deviceId) === undefined) {
       throw new MatrixError(401, "M_UNKNOWN_TOKEN", "the access token has ended", { soft_logout: false });
     }
   }

@@ -34,7 +34,7 @@ const corsHeaders = {
 
 /** A node:http server whose answers are those of the router's handlers. */
 export function createHttpServer(parts: HttpParts): Server {
-  const server = createServer((request, response) => {
+  const server = createServer({ connectionsCheckingInterval: 5_000 }, (request, response) => {
     exchange(parts, request, response).catch((error: unknown) => {
       parts.logger.error({ error: String(error) }, "an answer could not be sent");
       response.destroy();

@@ -44,7 +44,7 @@ export function appendEvent(app: App, proposed: NewEvent): StoredEvent {
   const target = proposed.type === "m.room.redaction" ? redactionTarget(app, proposed, view) : undefined;
   const { db, events, rooms, positions } = app.store;
   return db.transaction(() => {
-    const replaced = stateKey === null ? undefined : view.get(proposed.type, stateKey);
+    const replaced = stateKey === null ? undefined : events.state(proposed.roomId, proposed.type, stateKey);
     const event: StoredEvent = {
       pos: positions.next(),
       eventId: newEventId(),
@@ -56,7 +56,7 @@ export function appendEvent(app: App, proposed: NewEvent): StoredEvent {
       content: proposed.content,
       redacts: target?.eventId ?? null,
       redactedBy: null,
-      replacesState: (replaced as StoredEvent | undefined)?.eventId ?? null,
+      replacesState: replaced?.eventId ?? null,
       deviceId: proposed.deviceId ?? null,
       txnId: proposed.txnId ?? null,
     };

@@ -102,7 +102,10 @@ export class EventStore {
       event.pos,
     );
     this.#db.run("DELETE FROM relations WHERE pos = ?", event.pos);
-    if (event.stateKey !== null) this.#state.delete(cacheKey(event.roomId, event.type, event.stateKey));
+    if (event.stateKey === null) return;
+    const key = cacheKey(event.roomId, event.type, event.stateKey);
+    this.#db.afterRollback(() => this.#state.delete(key));
+    this.#state.delete(key);
   }
 
   byId(eventId: string): StoredEvent | undefined {

@@ -15,7 +15,8 @@ const lockFile = (dataDir: string) => join(dataDir, "lock.db");
  * exclusive lock of SQLite ends with the process, however that ends.
  */
 export function lockDataDir(dataDir: string): DataLock {
-  const lock = tryLock(dataDir);
+  // Somebody who only asks whether it is taken holds it for an instant.
+  const lock = tryLock(dataDir, 500);
   if (lock === undefined) {
     throw mxError("MX_HOMESERVER_START", { detail: `another homeserver is using ${dataDir}` });
   }
@@ -25,13 +26,13 @@ export function lockDataDir(dataDir: string): DataLock {
 /** Whether a server has the data directory now. */
 export function isLocked(dataDir: string): boolean {
   if (!existsSync(lockFile(dataDir))) return false;
-  const lock = tryLock(dataDir);
+  const lock = tryLock(dataDir, 0);
   lock?.release();
   return lock === undefined;
 }
 
-function tryLock(dataDir: string): DataLock | undefined {
-  const sqlite = new DatabaseSync(lockFile(dataDir));
+function tryLock(dataDir: string, waitMs: number): DataLock | undefined {
+  const sqlite = new DatabaseSync(lockFile(dataDir), { timeout: waitMs });
   try {
     sqlite.exec("BEGIN EXCLUSIVE");
   } catch {

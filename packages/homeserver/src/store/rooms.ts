@@ -60,11 +60,10 @@ export class RoomStore {
       membership,
       pos,
     );
-    const joined = this.#joined.get(roomId);
-    if (joined === undefined) return;
     this.#db.afterRollback(() => this.#joined.delete(roomId));
-    if (membership === "join") joined.add(userId);
-    else joined.delete(userId);
+    const joined = this.#joined.get(roomId);
+    if (membership === "join") joined?.add(userId);
+    else joined?.delete(userId);
   }
 
   forget(userId: string, roomId: string): void {
