@@ -1,20 +1,17 @@
-/**
- * The audit log against bare write and fdatasync of the same bytes, side by side in one run: one entry
- * for each sync, and several (group commit); and how many lines a second are verified.
- *
- *   node packages/daemon/bench/audit.bench.ts [ENTRIES]
- */
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generateSigningKey } from "@mx-agent/protocol";
+import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { compared, median } from "../../../scripts/bench/stats.ts";
 import { signerOf } from "../src/audit/checkpoint.ts";
 import { openAudit } from "../src/audit/log.ts";
 
-const [entries = 1024] = process.argv.slice(2).map(Number);
+export const name = "audit";
+export const description =
+  "Entries of the audit log per second, each synced, against bare write and fdatasync of the same bytes";
+
 const GROUP = 16;
-const ROUNDS = 5;
-const directory = mkdtempSync(join(tmpdir(), "mx-audit-bench-"));
 const entry = {
   kind: "decision" as const,
   decision: "allow",
@@ -26,44 +23,57 @@ const entry = {
   cwd: "/srv/project",
 };
 
-const log = openAudit({
-  dir: join(directory, "audit"),
-  clock: () => new Date(),
-  signer: signerOf(generateSigningKey()),
-});
-const bare = openSync(join(directory, "bare"), "a");
-try {
-  const ratios: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const single = perSecond(entries, () => log.append(entry));
-    const [line] = log.tail(1);
-    const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
-    const plain = perSecond(entries, () => {
-      writeSync(bare, bytes);
-      fdatasyncSync(bare);
-    });
-    const group = Array.from({ length: GROUP }, () => entry);
-    const grouped = perSecond(entries / GROUP, () => log.appendMany(group)) * GROUP;
-    ratios.push(single / plain);
-    console.log(
-      `entries/s on the disk: log ${single.toFixed(0)}, bare ${plain.toFixed(0)}, ratio ${(single / plain).toFixed(2)}; log in groups of ${GROUP} ${grouped.toFixed(0)}`,
-    );
+export async function run({ scale, say }: BenchContext): Promise<Row[]> {
+  const directory = mkdtempSync(join(tmpdir(), "mx-audit-bench-"));
+  const entries = Math.max(64, Math.round(512 * scale));
+  const rounds = Math.max(5, Math.round(20 * scale));
+  const signer = signerOf(generateSigningKey());
+  const log = openAudit({ dir: join(directory, "audit"), clock: () => new Date(), signer });
+  const bare = openSync(join(directory, "bare"), "a");
+  const [ours, theirs, grouped]: [number[], number[], number[]] = [[], [], []];
+  try {
+    for (let round = 0; round < rounds; round++) {
+      ours.push(perSecond(entries, () => log.append(entry)));
+      const bytes = Buffer.from(`${JSON.stringify(log.tail(1)[0])}\n`);
+      theirs.push(
+        perSecond(entries, () => {
+          writeSync(bare, bytes);
+          fdatasyncSync(bare);
+        }),
+      );
+      const group = Array.from({ length: GROUP }, () => entry);
+      grouped.push(perSecond(entries / GROUP, () => log.appendMany(group)) * GROUP);
+      say(`${round + 1} of ${rounds}`);
+    }
+    const start = performance.now();
+    const { lines } = await log.verify();
+    const verified = lines / ((performance.now() - start) / 1000);
+    const against = `bare write and fdatasync, ${median(theirs).toFixed(0)}/s`;
+    return [
+      compared({ what: "audit entries, each synced", against, unit: "1/s", aim: "" }, ours, theirs),
+      compared({ what: `audit entries, ${GROUP} to a sync`, against, unit: "1/s", aim: "" }, grouped, theirs),
+      {
+        what: "audit lines verified",
+        against: "",
+        n: 1,
+        median: verified,
+        p95: undefined,
+        unit: "1/s",
+        ratio: undefined,
+        interval: undefined,
+        aim: "",
+        verdict: "reported",
+      },
+    ];
+  } finally {
+    log.close();
+    closeSync(bare);
+    rmSync(directory, { recursive: true, force: true });
   }
-  ratios.sort((a, b) => a - b);
-  console.log(`ratio, median of ${ROUNDS}: ${ratios[Math.floor(ROUNDS / 2)]?.toFixed(2)}`);
-  const start = performance.now();
-  const { lines, ok } = await log.verify();
-  console.log(
-    `verified ${lines} lines (${ok ? "ok" : "damaged"}): ${((lines / (performance.now() - start)) * 1000).toFixed(0)} lines/s`,
-  );
-} finally {
-  log.close();
-  closeSync(bare);
-  rmSync(directory, { recursive: true, force: true });
 }
 
-function perSecond(count: number, work: () => unknown): number {
+function perSecond(times: number, one: () => void): number {
   const start = performance.now();
-  for (let i = 0; i < count; i++) work();
-  return (count / (performance.now() - start)) * 1000;
+  for (let i = 0; i < times; i++) one();
+  return times / ((performance.now() - start) / 1000);
 }
