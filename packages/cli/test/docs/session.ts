@@ -44,8 +44,10 @@ export function stepsOf({ file, line, lines }: Block): Step[] {
 const SHELL = `set -o pipefail
 cd "$(cat "$STATE.cwd" 2>/dev/null || echo "$HOME")"
 [ ! -e "$STATE.env" ] || . "$STATE.env"
+set -a
 eval "$1" 2>&1
 status=$?
+set +a
 pwd > "$STATE.cwd"
 export -p > "$STATE.env"
 exit $status`;

@@ -54,7 +54,7 @@ export function compare(shown: readonly string[], came: readonly string[], names
       (one, index) => index >= at && (gap || index === at) && same(line, one, names),
     );
     if (found === -1)
-      return `the page shows\n  ${line}\nand ${gap ? "none of these is that" : "this came"}:\n  ${real.slice(at, gap ? undefined : at + 1).join("\n  ")}`;
+      return `the page shows\n  ${line}\nand this came${gap ? ", from here on" : ""}:\n  ${real.slice(at, at + 5).join("\n  ")}`;
     learn(line, real[found] ?? "", names);
     at = found + 1;
     gap = false;

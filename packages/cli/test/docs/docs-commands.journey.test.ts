@@ -1,0 +1,152 @@
+/** Every command that README and wiki show is typed here as it stands there, and does what they say. */
+import { spawn } from "node:child_process";
+import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { type Block, blocksOf, root } from "./markdown.ts";
+import { World } from "./session.ts";
+import { compare } from "./transcript.ts";
+
+/** In this order: each goes on where the one before it ended. */
+const wiki = [
+  "Getting-Started",
+  "Core-Concepts",
+  "Policy",
+  "AI-Agent-Orchestration",
+  "Security-and-Sandboxing",
+  "Operating",
+  "Troubleshooting",
+  "Protocol",
+  "Home",
+].map((page) => `wiki/${page}.md`);
+
+const sessions = (file: string) =>
+  blocksOf(file).filter(({ kind, notRun }) => kind === "console" && notRun === null);
+
+/** Runs the blocks of a page in order; how many commands that were. */
+async function runAll(world: World, blocks: readonly Block[]): Promise<number> {
+  let commands = 0;
+  for (const block of blocks) commands += await world.run(block);
+  return commands;
+}
+
+/** Milliseconds for a page's worth of commands, on a machine that has other things to do. */
+const LONG = 400_000;
+
+describe("README", () => {
+  test(
+    "its tour works as it is typed, and leaves nothing",
+    async () => {
+      const port = await freePort();
+      const world = await World.make({
+        oneHost: true,
+        names: new Map([["127.0.0.1:8008", `127.0.0.1:${port}`]]),
+      });
+      try {
+        expect(await runAll(world, sessions("README.md"))).toBeGreaterThan(25);
+      } finally {
+        await world.close();
+      }
+    },
+    LONG,
+  );
+
+  test(
+    "its demo is what `npm run demo` prints",
+    async () => {
+      const shown = blocksOf("README.md").find(({ lines }) => lines[0]?.startsWith("mx-agent demo:"));
+      if (shown === undefined) throw new Error("README.md shows no demo");
+      // In a copy, because the demo builds, and other tests run the bundle meanwhile.
+      const copy = await mkdtemp(join(tmpdir(), "mx-clone-"));
+      try {
+        for (const part of ["packages", "scripts", "package.json"])
+          await cp(join(root, part), join(copy, part), { recursive: true, verbatimSymlinks: true });
+        await symlink(join(root, "node_modules"), join(copy, "node_modules"));
+        const came = await outputOf(process.execPath, ["scripts/demo.ts"], copy);
+        expect(came.code, came.output).toBe(0);
+        expect(compare(shown.lines, came.output.split("\n"), new Map())).toBeNull();
+      } finally {
+        await rm(copy, { recursive: true, force: true });
+      }
+    },
+    LONG,
+  );
+});
+
+describe("the wiki", () => {
+  let homeserver: TestHomeserver;
+  let world: World;
+  beforeAll(async () => {
+    homeserver = await startHomeserverForTests({ kind: "embedded", name: "example.org" });
+    for (const user of ["laptop", "builder"]) await homeserver.registerUser(user, "a-long-password-1");
+    world = await World.make({
+      oneHost: false,
+      names: new Map([["https://matrix.example.org", homeserver.url]]),
+      files: { password: "a-long-password-1\n" },
+    });
+  });
+  afterAll(async () => {
+    await world?.close().finally(() => homeserver?.close());
+  });
+
+  // One test: a page goes on where the one before it ended.
+  test(
+    "what its pages type works, in their order",
+    async () => {
+      expect(await runAll(world, wiki.flatMap(sessions))).toBeGreaterThan(25);
+    },
+    LONG,
+  );
+});
+
+describe("blocks of code", () => {
+  const all = ["README.md", ...wiki].flatMap(blocksOf);
+
+  test("are sessions that run here, or what a person reads or edits", () => {
+    expect(all.filter(({ kind }) => !["console", "text", "toml"].includes(kind))).toEqual([]);
+    const typed = ({ lines }: Block) => lines.some((line) => /^(\w*\$ |mx-agent |npm )/.test(line));
+    const hidden = all.filter(
+      (block) => block.kind !== "console" && typed(block) && !block.lines[0]?.includes("demo:"),
+    );
+    expect(hidden.map(({ file, line }) => `${file}:${line}`)).toEqual([]);
+  });
+
+  test("that cannot run here say so, and are these", () => {
+    const marked = all.filter(({ notRun }) => notRun !== null);
+    expect(marked.map(({ file, notRun }) => `${file}: ${notRun}`)).toEqual([
+      "README.md: they are what runs the tests, and the demo is run by one of them.",
+      expect.stringMatching(/^README\.md: in this form; they pack, install and start it in their own way/),
+      "README.md: these need a public name, or cloudflared.",
+      "wiki/Getting-Started.md: it needs root.",
+      "wiki/Operating.md: they need a supervisor around them.",
+    ]);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const { createServer } = await import("node:net");
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return address.port;
+}
+
+function outputOf(
+  command: string,
+  args: string[],
+  cwd: string,
+): Promise<{ code: number | null; output: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "inherit"] });
+    let output = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, output }));
+  });
+}
