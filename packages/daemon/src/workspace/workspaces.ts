@@ -1,9 +1,14 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { mxError } from "@mx-agent/base";
 import type { MemberInfo, WorkspaceInfo } from "@mx-agent/ipc";
 import { EventTypes, parseContent, statePowerLevels, workspacePowerLevels } from "@mx-agent/protocol";
 import type { MatrixSession, RoomInfo } from "../matrix/api.ts";
 
 const POWER_LEVELS = "m.room.power_levels";
+
+/** How long the rest of a new room may take to come by /sync, and how often we look. */
+const WHOLE_WITHIN_MS = 10_000;
+const LOOK_MS = 20;
 
 /** Workspaces: rooms with our power levels. Everything here asks the homeserver; membership is never permission. */
 export class Workspaces {
@@ -24,7 +29,7 @@ export class Workspaces {
       initial_state: [],
       power_level_content_override: workspacePowerLevels(),
     });
-    return this.info(room_id);
+    return this.#whole(room_id, options.name);
   }
 
   async list(): Promise<WorkspaceInfo[]> {
@@ -94,6 +99,19 @@ export class Workspaces {
         events: { ...events, ...Object.fromEntries(added) },
       });
     return { room_id, added: added.map(([type]) => type) };
+  }
+
+  /**
+   * A room that was just made, when all of it has come. A homeserver may show it, with its creator in it,
+   * while it is still being made: its name is what comes last of what we read.
+   */
+  async #whole(room_id: string, name: string): Promise<WorkspaceInfo> {
+    let info = await this.info(room_id);
+    for (let waited = 0; info.name !== name && waited < WHOLE_WITHIN_MS; waited += LOOK_MS) {
+      await pause(LOOK_MS);
+      info = await this.info(room_id);
+    }
+    return info;
   }
 
   async #info(room: RoomInfo): Promise<WorkspaceInfo> {
