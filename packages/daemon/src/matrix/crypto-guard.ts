@@ -1,5 +1,5 @@
 import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
-import { describe } from "./types.ts";
+import { describe, type Logger } from "./types.ts";
 
 /** After so many failures at one place the sync goes on without: it would stand still for ever. */
 const MAX_FAILURES = 3;
@@ -12,12 +12,14 @@ export class CryptoGuard {
   #failure: string | undefined;
   #failures = 0;
 
-  constructor(crypto: RustCrypto) {
+  constructor(crypto: RustCrypto, logger: Logger) {
     const processSyncChanges = crypto.processSyncChanges.bind(crypto);
     crypto.processSyncChanges = async (changes) => {
       try {
         const received = await processSyncChanges(changes);
         this.#failures = 0;
+        const lost = countEncrypted(changes.toDeviceEvents) - received.filter(isDecrypted).length;
+        if (lost > 0) logger.warn({ lost }, "messages to this device could not be decrypted and are gone");
         return received;
       } catch (error) {
         this.#failure = describe(error);
@@ -33,4 +35,12 @@ export class CryptoGuard {
     if (failure === undefined || ++this.#failures > MAX_FAILURES) return undefined;
     return failure;
   }
+}
+
+function countEncrypted(events: readonly { type: string }[]): number {
+  return events.filter((event) => event.type === "m.room.encrypted").length;
+}
+
+function isDecrypted({ encryptionInfo }: { encryptionInfo: unknown }): boolean {
+  return encryptionInfo !== null;
 }

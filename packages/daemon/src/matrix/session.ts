@@ -117,7 +117,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     sync: tables.sync,
     version: options.version,
   });
-  const guard = new CryptoGuard(crypto);
+  const guard = new CryptoGuard(crypto, logger);
   const delivery = new Delivery({
     inbox: tables.inbox,
     onEvent: options.onEvent,
