@@ -1,4 +1,5 @@
 import { mkdirSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
 import { failpoint } from "@mx-agent/base";
 import { EventTypes } from "@mx-agent/protocol";
 import type { RunEnd, RunnerClient, RunState, RunStream } from "@mx-agent/runner";
@@ -21,6 +22,11 @@ const LINGER_MS = 10 * 60_000;
 /** A run of more than this is shown in the room's state. */
 const SHOW_AFTER_MS = 10_000;
 
+/** How long the last output may take to leave before the outcome is recorded: a homeserver may be away. */
+const SETTLE_MS = 2_000;
+/** What could not be written, for a full disk, is written when there is room again. */
+const RECORD_AGAIN_MS = 2_000;
+
 interface LiveRun {
   publisher: RunPublisher | null;
   control: ControlChannel | null;
@@ -37,7 +43,10 @@ export class Runs {
   readonly #logger: Logger;
   readonly #live = new Map<string, LiveRun>();
   #closed = false;
+  #adopted = false;
   readonly #reasons = new Map<string, "cancelled">();
+  /** Runs whose outcome is being recorded: each has one. */
+  readonly #finishing = new Set<string>();
 
   constructor(
     world: ExecutorWorld,
@@ -76,11 +85,24 @@ export class Runs {
 
   /** Takes up, after a restart, what the runner still has or what ended in between. */
   async adopt(): Promise<void> {
+    const { executions, now } = this.#world;
+    const restarted = !this.#adopted;
+    this.#adopted = true;
+    // Before the runner is asked: what is handed to it meanwhile is not among what it names.
+    const begun = executions.inState("starting", "running");
     const known = new Map((await this.#runner.list()).map((state) => [state.run_id, state]));
-    for (const execution of this.#world.executions.inState("starting", "running")) {
-      const state = known.get(execution.run_id);
+    for (const { run_id } of begun) {
+      const execution = executions.byRun(run_id);
+      if (execution?.state !== "starting" && execution?.state !== "running") continue;
+      const state = known.get(run_id);
+      // The runner marks a run durably before it starts it, so this one never was. Only a restarted daemon decides
+      // on it again: one that took its runner along would take the next one as well.
+      if (!state && restarted && execution.state === "starting") {
+        executions.setState(run_id, "admitted");
+        continue;
+      }
       this.#attach(execution);
-      if (!state) this.#ended(execution.run_id, interrupted(this.#world.now()));
+      if (!state) this.#ended(run_id, interrupted(now()));
       else if (state.end) this.#ended(execution.run_id, state.end);
       else this.#resume(execution, state);
     }
@@ -151,10 +173,9 @@ export class Runs {
 
   #resume(execution: Execution, state: RunState): void {
     const live = this.#attach(execution);
-    if (execution.state === "starting") {
-      this.#world.executions.setStarted(execution.run_id, this.#world.now());
-      this.#accept(execution);
-    }
+    this.#world.executions.setStarted(execution.run_id, this.#world.now());
+    // It may have been lost with the daemon before; the requester, who waits for it, takes it once.
+    this.#accept(execution);
     this.#showLater(execution);
     live.publisher?.output("stdout", state.stdout_bytes);
     live.publisher?.output("stderr", state.stderr_bytes);
@@ -177,13 +198,16 @@ export class Runs {
     if (this.#closed) return;
     const execution = this.#world.executions.byRun(run_id);
     if (!execution || execution.state === "ended" || execution.state === "rejected") return;
+    if (this.#finishing.has(run_id)) return;
+    this.#finishing.add(run_id);
     const live = this.#attach(execution);
-    this.#finish(execution, end, live).catch((error: unknown) =>
-      this.#logger.error(
-        { err: error, invocation_id: execution.invocation_id },
-        "an outcome could not be recorded",
-      ),
-    );
+    this.#finish(execution, end, live)
+      .catch((error: unknown) => {
+        const { invocation_id } = execution;
+        this.#logger.error({ err: error, invocation_id }, "an outcome could not be recorded; trying again");
+        setTimeout(() => this.#ended(run_id, end), RECORD_AGAIN_MS).unref();
+      })
+      .finally(() => this.#finishing.delete(run_id));
   }
 
   /** Short runs are two events of the room; a long one is also shown in its state, while it runs and when it is over. */
@@ -203,7 +227,8 @@ export class Runs {
     const chunks = live.publisher?.end(outcome) ?? null;
     const result = execution.kind === "call" ? await this.#output(execution.run_id, outcome) : null;
     // Chunks that the window has room for go first, so that `finished` seldom overtakes them.
-    await live.publisher?.settled();
+    await Promise.race([live.publisher?.settled(), pause(SETTLE_MS, undefined, { ref: false })]);
+    if (this.#closed) return;
     failpoint("run.before_ended");
     db.transaction(() => {
       executions.setEnded(execution.run_id, outcome, now());

@@ -102,8 +102,13 @@ export class ExecutionTable {
     this.#db.run("UPDATE executions SET hold_expires_ts = ? WHERE run_id = ?", expires_ts, run_id);
   }
 
+  /** Of a run that is being started; one that has ended in between stays so. */
   setStarted(run_id: string, ts: number): void {
-    this.#db.run("UPDATE executions SET state = 'running', started_ts = ? WHERE run_id = ?", ts, run_id);
+    this.#db.run(
+      "UPDATE executions SET state = 'running', started_ts = ? WHERE run_id = ? AND state = 'starting'",
+      ts,
+      run_id,
+    );
   }
 
   setEnded(run_id: string, end: RunEnd, ts: number): void {
