@@ -19,14 +19,12 @@ export function callMethods(daemon: Daemon): Pick<Handlers, "call.run" | "tools.
       parse: parser(callParams),
       handle: async (params, { send, signal }) => {
         const online = daemon.requireOnline();
-        const pending = online.caller.call(params, await online.target(params));
-        const { invocation_id, request_id } = pending.request;
+        const pending = online.caller.call(params, await online.target(params), send);
         const cancel = () => {
           if (isCancel(signal)) online.caller.cancel(pending.request, "the caller went away");
         };
         signal.addEventListener("abort", cancel, { once: true });
         try {
-          await send({ type: "requested", invocation_id, request_id });
           return resultOf(
             pending,
             await Promise.race([online.caller.outcome(pending), untilClosing(signal)]),

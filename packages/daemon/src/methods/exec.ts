@@ -31,8 +31,7 @@ export function execMethods(daemon: Daemon): Pick<Handlers, "exec.run"> {
           throw mxError("MX_USAGE", { detail: "the command is empty", command: "exec" });
         const resolved = await online.target(params);
         const pending = online.caller.exec(params, resolved, (item) => context.send(item));
-        const { invocation_id, request_id } = pending.request;
-        await context.send({ type: "requested", invocation_id, request_id });
+        const { invocation_id } = pending.request;
         if (params.detach) {
           online.caller.release(pending);
           return { type: "detached", invocation_id };
@@ -52,6 +51,7 @@ export async function waitFor(
   const cancel = () => {
     if (isCancel(context.signal)) online.caller.cancel(pending.request, "the caller went away");
   };
+  if (context.signal.aborted) cancel();
   context.signal.addEventListener("abort", cancel, { once: true });
   try {
     void feed(pending, context).catch(() => {});

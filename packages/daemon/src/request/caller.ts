@@ -52,10 +52,16 @@ export class Caller {
     return this.#send("exec", built, target, maskArgv(params.command).join(" "), emit);
   }
 
-  call(params: CallParams, target: ResolvedTarget): Pending {
+  call(
+    params: CallParams,
+    target: ResolvedTarget,
+    emit: (item: Extract<ExecOutput, { type: "requested" }>) => Promise<void>,
+  ): Pending {
     const { identity, now } = this.#parts;
     const built = buildCall(params, target, identity, now());
-    return this.#send("call", built, target, `tool ${params.tool}`, async () => {});
+    return this.#send("call", built, target, `tool ${params.tool}`, async (item) => {
+      if (item.type === "requested") await emit(item);
+    });
   }
 
   /** The wait for a request of ours that somebody else began, or that this daemon took up after a restart. */
@@ -205,6 +211,8 @@ export class Caller {
   ): Pending {
     const { db, requests, outbox, now } = this.#parts;
     const { invocation_id, request_id, expires_ts } = built;
+    // Named before it is recorded: whoever waits can ask the next daemon what became of it, or that it never was.
+    emit({ type: "requested", invocation_id, request_id }).catch(() => {});
     const row = {
       invocation_id,
       request_id,
