@@ -23,15 +23,22 @@ export interface RegistrationTokenOptions {
 
 /**
  * Makes an account in a data directory, whether a server is running on it or not; a running one knows it
- * at once. Answers with the user id. MX_BAD_INPUT for a name that is taken or malformed.
+ * at once. Answers with the user id. `serverName` is checked where it is given; the data know it.
+ * MX_BAD_INPUT for a name that is taken or malformed.
  */
 export async function addUser(
   dataDir: string,
   name: string,
   password: string,
-  serverName: string,
+  serverName?: string,
 ): Promise<string> {
-  return await withStore(dataDir, (store) => addUserTo(store, serverName, name, password));
+  return await withStore(dataDir, (store) => {
+    const known = store.accounts.serverName() ?? serverName ?? "localhost";
+    if (serverName !== undefined && serverName !== known) {
+      throw badInput(`the data in ${dataDir} are those of a server named ${known}`, `say --name ${known}`);
+    }
+    return addUserTo(store, known, name, password);
+  });
 }
 
 /** The accounts of a data directory, by user id. */

@@ -91,6 +91,7 @@ async function openApp(
   resources.defer(() => media.close());
   const store = openStore(dataDir === null ? ":memory:" : join(dataDir, "homeserver.db"));
   resources.defer(() => store.db.close());
+  keepName(store, settings.serverName);
   const now = () => Date.now();
   const housekeeping = setInterval(() => cleanUp(store, now()), HOUSEKEEPING_MS).unref();
   resources.defer(() => clearInterval(housekeeping));
@@ -115,6 +116,17 @@ async function openApp(
     logger,
     now,
   };
+}
+
+/** A server's name is in every id that it made: it stays what it was at the first start. */
+function keepName(store: Store, name: string): void {
+  const known = store.accounts.serverName();
+  if (known === undefined) store.db.transaction(() => store.accounts.setServerName(name));
+  else if (known !== name) {
+    throw mxError("MX_HOMESERVER_START", {
+      detail: `its data are those of a server named ${known}, not ${name}`,
+    });
+  }
 }
 
 /** Listens, and resolves with the port once clients can connect. */

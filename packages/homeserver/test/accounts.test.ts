@@ -282,6 +282,20 @@ describe("with a data directory", () => {
     }
   });
 
+  it("the server's name stays what it was", async () => {
+    const other = await mkdtemp(join(tmpdir(), "mx-homeserver-test-"));
+    try {
+      await (await testServer({ dataDir: other, name: "first.example" })).close();
+      await expect(testServer({ dataDir: other, name: "second.example" })).rejects.toThrow(
+        "named first.example",
+      );
+      expect(await addUser(other, "kept", "secret")).toBe("@kept:first.example");
+      await expect(addUser(other, "lost", "secret", "localhost")).rejects.toThrow("named first.example");
+    } finally {
+      await rm(other, { recursive: true });
+    }
+  });
+
   it("a second server on it is refused", async () => {
     await expect(testServer({ dataDir })).rejects.toThrow("another homeserver is using");
   });

@@ -43,6 +43,15 @@ export class AccountStore {
     this.#db = db;
   }
 
+  /** The server name that all ids here end in; undefined before the first start. */
+  serverName(): string | undefined {
+    return this.#db.get<{ value: string }>("SELECT value FROM meta WHERE key = 'server_name'")?.value;
+  }
+
+  setServerName(name: string): void {
+    this.#db.run("INSERT INTO meta VALUES ('server_name', ?)", name);
+  }
+
   user(userId: string): UserRow | undefined {
     return this.#db.get<UserRow>("SELECT * FROM users WHERE user_id = ?", userId);
   }

@@ -3,7 +3,7 @@
  * account data, receipts and device list changes all take theirs from the same counter.
  */
 export const schemaV1 = `
-CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE users (
   user_id TEXT PRIMARY KEY, password_hash TEXT, created_ts INTEGER NOT NULL, deactivated INTEGER NOT NULL DEFAULT 0
