@@ -1,0 +1,85 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { freePort, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { closeAll, type Machine, newMachine } from "../support/machine.ts";
+import { eventually } from "../support/two-daemons.ts";
+
+let box: Machine;
+let data: string;
+beforeAll(async () => {
+  // Its accounts are made on the homeserver that the tests start, so that there is nothing to register yet.
+  const none = { name: "localhost", url: "", registerUser: async () => {} } as unknown as TestHomeserver;
+  box = await newMachine({ name: "box", homeserver: none });
+  data = join(await mkdtemp(join(tmpdir(), "mx-hs-")), "data");
+});
+afterEach(async () => {
+  await box.run(["homeserver", "stop", "--data", data]);
+});
+afterAll(async () => {
+  await closeAll([box]).finally(() => rm(join(data, ".."), { recursive: true, force: true }));
+});
+
+interface Started {
+  url: string;
+}
+
+const start = (...args: string[]) =>
+  box.ask<Started>(["homeserver", "start", "--data", data, "--bind", "127.0.0.1:0", ...args]);
+
+describe("the embedded homeserver", () => {
+  test("starts in the background, is asked, and stops", async () => {
+    expect(await box.run(["homeserver", "status", "--data", data])).toMatchObject({ code: 3 });
+    const { url } = await start();
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+    const status = await box.ask<{ url: string; pid: number }>(["homeserver", "status", "--data", data]);
+    expect(status.url).toBe(url);
+    expect(await box.run(["homeserver", "stop", "--data", data])).toMatchObject({ code: 0 });
+    expect(await box.run(["homeserver", "status", "--data", data])).toMatchObject({ code: 3 });
+  });
+
+  test("takes who was added, and who has a token, and nobody else", async () => {
+    const { url } = await start();
+    const add = ["homeserver", "user", "add", "ada", "--data", data, "--password-stdin"];
+    expect(await box.run(add, { stdin: "a password for ada\n" })).toMatchObject({ code: 0 });
+    expect((await box.run(["homeserver", "user", "list", "--data", data])).stdout).toContain(
+      "@ada:localhost",
+    );
+    await box.startDaemon();
+    const login = ["auth", "login", "--homeserver", url, "--user"];
+    const password = ["--password-stdin"];
+    expect(await box.run([...login, "ada", ...password], { stdin: "a password for ada\n" })).toMatchObject({
+      code: 0,
+    });
+    await box.ask(["auth", "logout"]);
+    const register = [...password, "--register"];
+    const closed = await box.run([...login, "bea", ...register], { stdin: "a password for bea\n" });
+    expect(closed.code).not.toBe(0);
+    const { token } = await box.ask<{ token: string }>(["homeserver", "token", "create", "--data", data]);
+    const opened = await box.run([...login, "bea", ...register, "--registration-token-stdin"], {
+      stdin: `a password for bea\n${token}\n`,
+    });
+    expect(opened).toMatchObject({ code: 0 });
+    await box.ask(["auth", "logout"]);
+  });
+
+  test("listens beyond this host only when it is told to, and forgets only when it is told to", async () => {
+    const args = ["homeserver", "start", "--data", data, "--bind"];
+    expect((await box.run([...args, "0.0.0.0:0"])).code).not.toBe(0);
+    const remote = await box.run([...args, "0.0.0.0:0", "--foreground"]);
+    expect(remote.code).toBe(64);
+    expect(remote.stderr).toMatch(/plain HTTP.*--allow-remote/);
+    const nowhere = await box.run(["homeserver", "start", "--bind", "127.0.0.1:0"]);
+    expect(nowhere.code).toBe(64);
+    expect(nowhere.stderr).toContain("--ephemeral");
+  });
+
+  test("that forgets everything ends with Ctrl-C", async () => {
+    const url = `http://127.0.0.1:${await freePort()}`;
+    const running = box.spawn(["homeserver", "start", "--ephemeral", "--bind", url.slice("http://".length)]);
+    await eventually(async () => (await fetch(`${url}/health`).catch(() => undefined))?.ok === true);
+    running.signal("SIGINT");
+    expect((await running.ended).code).toBe(0);
+  });
+});
