@@ -22,7 +22,7 @@ export type Transport =
 /** One event as it was first sent: an edit never changes it. `content` is unparsed. */
 export interface IncomingEvent {
   kind: "timeline" | "to_device";
-  /** Order of arrival in the inbox; never reused. */
+  /** Order of arrival in the inbox, never reused; 0 for what is not stored (stream messages, pings). */
   inbox_id: number;
   room_id: string | null;
   /** null for to-device messages. */

@@ -27,12 +27,25 @@ export class Delivery {
   readonly #options: DeliveryOptions;
   readonly #closed = new AbortController();
   #running: Promise<void> | undefined;
+  #passing: Promise<void> = Promise.resolve();
   #again = false;
   #retryDecryption = true;
+  /** Events come one by one: if one was in work when the process ended, it is the first that is left. */
+  #suspect: number | undefined;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
-    this.#countInterrupted();
+    this.#suspect = options.inbox.next("pending")?.id;
+  }
+
+  /** Hands on what is not stored, in order, beside the inbox: what fails is gone. */
+  pass(event: IncomingEvent): void {
+    const { onEvent, logger } = this.#options;
+    this.#passing = this.#passing
+      .then(() => (this.#closed.signal.aborted ? undefined : onEvent(event)))
+      .catch((error: unknown) =>
+        logger.error({ type: event.type, error: describe(error) }, "a message could not be worked on"),
+      );
   }
 
   /** There may be something to deliver. */
@@ -53,14 +66,7 @@ export class Delivery {
   async close(): Promise<void> {
     this.#closed.abort();
     await this.#running;
-  }
-
-  /** Events come one by one, so the first one was in work when the process ended, if any was. */
-  #countInterrupted(): void {
-    const { inbox } = this.#options;
-    const first = inbox.next("pending");
-    if (first && inbox.countAttempt(first.id) > MAX_ATTEMPTS)
-      this.#setAside(first, "the process ended each time");
+    await this.#passing;
   }
 
   async #run(): Promise<void> {
@@ -85,6 +91,11 @@ export class Delivery {
 
   async #handle(row: InboxRow): Promise<void> {
     const { inbox } = this.#options;
+    if (row.id === this.#suspect) {
+      this.#suspect = undefined;
+      if (inbox.countAttempt(row.id) > MAX_ATTEMPTS)
+        return this.#setAside(row, "the process ended each time");
+    }
     if (row.transport !== null)
       return this.#deliver(row, row, JSON.parse(row.transport), JSON.parse(row.content));
     const result = await this.#options.decrypt(row);

@@ -1,9 +1,10 @@
 import { failpoint } from "@mx-agent/base";
+import { EventTypes } from "@mx-agent/protocol";
 import type { Database } from "../state/database.ts";
 import type { InboxTable } from "../state/inbox.ts";
 import type { RoomTable } from "../state/rooms.ts";
 import type { SyncTable } from "../state/sync-store.ts";
-import type { Transport } from "./api.ts";
+import type { IncomingEvent, Transport } from "./api.ts";
 import { type JoinedRoom, parseSyncResponse, type RawEvent, type SyncBatch } from "./sync-response.ts";
 import { type Clock, OUR_TYPES } from "./types.ts";
 
@@ -20,7 +21,22 @@ export interface IntakeOptions {
   inbox: InboxTable;
   clock: Clock;
   user_id: string;
+  /** A to-device message that is not stored; called in order, once the position is committed. */
+  onPassing(event: IncomingEvent): void;
 }
+
+/**
+ * To-device messages that a restart may lose: what they belong to lives in memory, and their numbers let either
+ * side ask again. A commit for each would be the speed limit of every stream.
+ */
+const PASSING: ReadonlySet<string> = new Set([
+  EventTypes.streamChunk,
+  EventTypes.streamAck,
+  EventTypes.streamResume,
+  EventTypes.execStdin,
+  EventTypes.ping,
+  EventTypes.pong,
+]);
 
 /** What a room keeps of its state once we have left it, so that it still has a name. */
 const KEPT_AFTER_LEAVING = new Set(["m.room.name", "m.room.canonical_alias"]);
@@ -69,7 +85,7 @@ export class Intake {
       const since = sync.position();
       const now = this.#options.clock();
       for (const { type, content } of batch.account_data) sync.setAccountData(type, content ?? {});
-      for (const message of toDevice) this.#storeToDevice(message, now);
+      for (const message of toDevice) if (!PASSING.has(message.type)) this.#storeToDevice(message, now);
       for (const room of batch.joined) this.#storeJoined(room, since, now);
       for (const room of batch.invited) this.#storeInvited(room.room_id, room.state, now);
       for (const room_id of batch.left) this.#storeLeft(room_id);
@@ -77,6 +93,7 @@ export class Intake {
       this.#prune(now);
     });
     failpoint("sync.after_commit");
+    for (const message of toDevice) if (PASSING.has(message.type)) this.#pass(message);
     this.#batch = undefined;
     this.#toDevice = [];
     return batch;
@@ -172,6 +189,22 @@ export class Intake {
       backfilled: false,
       transport: JSON.stringify(message.transport),
       received_ts: now,
+    });
+  }
+
+  #pass({ type, sender, content, transport }: ToDeviceMessage & { transport: Transport }): void {
+    this.#options.onPassing({
+      kind: "to_device",
+      inbox_id: 0,
+      room_id: null,
+      event_id: null,
+      sender,
+      type,
+      content: content ?? {},
+      origin_server_ts: null,
+      backfilled: false,
+      transport,
+      received_ts: this.#options.clock(),
     });
   }
 

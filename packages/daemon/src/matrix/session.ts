@@ -78,7 +78,13 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   const changes = new Changes();
   const gate = new RateLimitGate();
   const health = new Health(gate, clock);
-  const intake = new Intake({ db, ...tables, clock, user_id });
+  const intake = new Intake({
+    db,
+    ...tables,
+    clock,
+    user_id,
+    onPassing: (event) => delivery.pass(event),
+  });
   const ready = Promise.withResolvers<void>();
   ready.promise.catch(() => undefined);
   let publishing: Promise<void> | undefined;
@@ -235,7 +241,8 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
       lazyLoadMembers: false,
     })
     .catch((error: unknown) => health.degraded(describe(error)));
-  delivery.kick();
+  // Not before the caller has the session in its hands.
+  setImmediate(() => delivery.kick());
 
   return {
     account,

@@ -79,11 +79,27 @@ test("an event whose work fails comes again, and when it fails each time it is s
   expect(inbox.count("set_aside")).toBe(1);
 });
 
-test("an event that ends the process each time is set aside", async () => {
+test("an event that ends the process each time is set aside, one that only waited meanwhile is not", async () => {
   arrive(1);
   arrive(2);
+  const logger = memoryLogger();
+  const decrypt: Decrypt = async () => "no key";
+  for (let start = 0; start < 2 * MAX_ATTEMPTS; start++) {
+    new Delivery({ inbox, onEvent: async () => undefined, decrypt, logger });
+  }
   for (let start = 0; start < MAX_ATTEMPTS; start++) {
-    new Delivery({ inbox, onEvent: async () => undefined, decrypt: async () => "", logger: memoryLogger() });
+    const inWork = Promise.withResolvers<void>();
+    const dying = new Delivery({
+      inbox,
+      onEvent: () => {
+        inWork.resolve();
+        return new Promise(() => undefined);
+      },
+      decrypt,
+      logger,
+    });
+    dying.kick();
+    await inWork.promise;
   }
   const seen: string[] = [];
   deliver(async ({ event_id }) => {
