@@ -237,11 +237,12 @@ export class DurableOutbox implements Outbox {
     // While it waited, a newer message may have taken its place.
     const row = item.volatile ? undefined : table.get(item.txn_id);
     const outgoing = row?.outgoing ?? first;
-    const prepared = await this.#prepare(item, outgoing, row);
-    if (!item.volatile) {
+    if (row) {
       failpoint("outbox.before_tried");
-      table.setTried(item.txn_id, device_id, prepared && JSON.stringify(prepared));
+      // From here on nothing takes its place any more, also while it is being encrypted.
+      table.setTried(item.txn_id, device_id, row.tried_by === device_id ? row.prepared : null);
     }
+    const prepared = await this.#prepare(item, outgoing, row);
     item.underWay.resolve();
     failpoint("outbox.before_send");
     const { type, content } = outgoing;
@@ -261,8 +262,11 @@ export class DurableOutbox implements Outbox {
       item.volatile.prepared ??= await this.#options.link.encrypt(outgoing);
       return item.volatile.prepared;
     }
-    if (row?.prepared && row.tried_by === this.#options.device_id) return JSON.parse(row.prepared);
-    return this.#options.link.encrypt(outgoing);
+    const { device_id, link, table } = this.#options;
+    if (row?.prepared && row.tried_by === device_id) return JSON.parse(row.prepared);
+    const prepared = await link.encrypt(outgoing);
+    if (prepared) table.setTried(item.txn_id, device_id, JSON.stringify(prepared));
+    return prepared;
   }
 }
 
