@@ -98,7 +98,8 @@ export class Delivery {
     }
     if (row.transport !== null)
       return this.#deliver(row, row, JSON.parse(row.transport), JSON.parse(row.content));
-    const result = await this.#options.decrypt(row);
+    // One event that encryption stumbles over must not hold up the rest.
+    const result = await this.#options.decrypt(row).catch(describe);
     if (typeof result === "string") {
       this.#options.logger.warn(
         { event_id: row.event_id, room_id: row.room_id, reason: result },
@@ -163,7 +164,7 @@ export class Delivery {
     const { inbox, decrypt } = this.#options;
     for (let row = inbox.next("undecryptable"); row; row = inbox.next("undecryptable", row.id)) {
       if (this.#closed.signal.aborted) return;
-      const result = await decrypt(row);
+      const result = await decrypt(row).catch(describe);
       if (typeof result !== "string") inbox.setStatus(row.id, "pending");
     }
   }

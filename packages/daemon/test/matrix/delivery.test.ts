@@ -139,3 +139,16 @@ test("a decrypted event of another type is nobody's business", async () => {
   await eventually(() => inbox.count("pending") === 0);
   expect(seen).toEqual([]);
 });
+
+test("an event that the encryption stumbles over does not hold up the others", async () => {
+  arrive(1, null);
+  arrive(2);
+  const seen: string[] = [];
+  const stumbles: Decrypt = () => Promise.reject(new Error("unreachable executed"));
+  deliver(async ({ event_id }) => {
+    seen.push(event_id ?? "");
+  }, stumbles);
+  await eventually(() => inbox.count("pending") === 0);
+  expect(seen).toEqual(["$2"]);
+  expect(inbox.count("undecryptable")).toBe(1);
+});
