@@ -132,7 +132,11 @@ export class Database {
       group.reject(error);
       return;
     }
-    group.resolve();
-    for (const callback of callbacks) callback();
+    // Those who wait for news come before those who made them.
+    try {
+      for (const callback of callbacks) callback();
+    } finally {
+      group.resolve();
+    }
   }
 }
