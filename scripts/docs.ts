@@ -7,6 +7,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { defaultConfig, errorCatalogue, isErrorCode, settingNames, settings } from "@mx-agent/base";
+import { cliReference } from "@mx-agent/cli";
 import { policyReference } from "@mx-agent/policy";
 import { isReason, reasons } from "@mx-agent/protocol/core";
 import { root } from "./tasks.ts";
@@ -20,6 +21,7 @@ export interface Reference {
 export const references: readonly Reference[] = [
   { file: "wiki/reference/errors.md", text: errorReference },
   { file: "wiki/reference/configuration.md", text: configurationReference },
+  { file: "wiki/reference/cli.md", text: async () => `${generated}\n\n${await cliReference()}\n` },
   { file: "wiki/reference/policy.md", text: () => `${generated}\n\n${policyReference()}` },
 ];
 

@@ -1,1 +1,1 @@
-export {};
+export { cliReference } from "./reference.ts";

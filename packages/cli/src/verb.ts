@@ -28,9 +28,17 @@ export function verb(noun: Command, spec: VerbSpec): Command {
 
 /** Gives a command its sentence, its example and --json. */
 export function describe(command: Command, spec: Omit<VerbSpec, "name">): Command {
+  specs.set(command, spec);
   command.description(spec.summary).option("--json", "answer with JSON on stdout, errors too");
   const more = spec.more === undefined ? "" : `\n\n${spec.more}`;
   return command.addHelpText("after", `${more}\n\nExample:\n  mx-agent ${spec.example}`);
+}
+
+const specs = new WeakMap<Command, Omit<VerbSpec, "name">>();
+
+/** What a command was declared with; undefined for a noun that only has verbs. */
+export function specOf(command: Command): Omit<VerbSpec, "name"> | undefined {
+  return specs.get(command);
 }
 
 /** Where an action leaves its exit status; 0 where it leaves none. */

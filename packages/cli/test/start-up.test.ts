@@ -46,7 +46,7 @@ test.each([
 ])("%s loads the command line, the client and the basics, and nothing slow", (_, words) => {
   const files = loadedBy(words);
   expect(files.some((file) => file.startsWith("packages/cli/src/commands/"))).toBe(true);
-  const allowed = ["packages/base", "packages/cli", "packages/ipc", "commander", "json-rpc-2.0", "smol-toml"];
+  const allowed = ["packages/base", "packages/cli", "packages/ipc", "commander", "json-rpc-2.0"];
   expect([...packagesOf(files)].filter((name) => !allowed.includes(name))).toEqual([]);
 });
 
