@@ -28,7 +28,7 @@ export async function inTurns<K extends string>(
       const elapsed = await works[name]();
       if (i >= 0) samples[name].push(elapsed);
     }
-    if (i > 0 && i % 50 === 0) say(`${i} of ${n}`);
+    if (i > 0 && i % 20 === 0) say(`${i} of ${n}`);
   }
   return samples;
 }

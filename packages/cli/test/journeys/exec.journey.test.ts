@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -210,27 +210,45 @@ describe("a command that cannot be", () => {
     expect(await they.laptop.run(args)).toMatchObject({ code: 77, stdout: "" });
   });
 
-  test("that is allowed and missing is 127", async () => {
-    const script = join(they.project, "tool");
-    await writeFile(script, "#!/bin/sh\necho tool\n");
+  test("that is allowed and missing is 127; a directory, a plain file, a text without its program do not start", async () => {
+    const [tool, plain, directory] = ["tool", "plain", "directory"].map((name) => join(they.project, name));
+    const [script, file, folder] = [tool ?? "", plain ?? "", directory ?? ""];
+    for (const path of [script, file]) {
+      await writeFile(path, "#!/bin/sh\necho tool\n");
+      await chmod(path, 0o755);
+    }
+    await they.builder.setPolicy(
+      policyFor(
+        they.room,
+        they.laptop.user,
+        [...everydayCommands, script, file, folder, "/nowhere/program"],
+        they.project,
+      ),
+    );
+    expect(await they.exec([script])).toMatchObject({ code: 0, stdout: "tool\n" });
+    const missing = await they.exec(["/nowhere/program"]);
+    expect(missing.code).toBe(127);
+    expect(missing.stderr).toMatch(/mx-agent: MX_COMMAND_NOT_FOUND\n$/);
+    await rm(script);
+    expect((await they.exec([script])).code).toBe(127);
+    await chmod(file, 0o644);
+    await mkdir(folder);
+    for (const path of [file, folder]) expect([126, 127]).toContain((await they.exec([path])).code);
+    expect((await they.exec([they.project])).code).toBe(77);
+  });
+
+  test("that was exchanged for another since the policy was read is refused", async () => {
+    const script = join(they.project, "exchanged");
+    await writeFile(script, "#!/bin/sh\necho one\n");
     await chmod(script, 0o755);
     await they.builder.setPolicy(
       policyFor(they.room, they.laptop.user, [...everydayCommands, script], they.project),
     );
-    expect(await they.exec([script])).toMatchObject({ code: 0, stdout: "tool\n" });
-    await writeFile(script, "#!/no/such/interpreter\n");
-    const missing = await they.exec([script]);
-    expect([126, 127]).toContain(missing.code);
-    expect(missing.stderr).toMatch(/mx-agent: MX_(COMMAND_NOT_FOUND|SPAWN_FAILED)\n$/);
-  });
-
-  test("that is a directory, or not executable, is refused or 126", async () => {
-    const directory = join(they.project, "directory");
-    await mkdir(directory);
-    expect([77, 126]).toContain((await they.exec([directory])).code);
-    const plain = join(they.project, "plain");
-    await writeFile(plain, "no program");
-    expect([77, 126]).toContain((await they.exec([plain])).code);
+    expect(await they.exec([script])).toMatchObject({ stdout: "one\n" });
+    await rename(script, `${script}.old`);
+    await writeFile(script, "#!/bin/sh\necho two\n");
+    await chmod(script, 0o755);
+    expect(await they.exec([script])).toMatchObject({ code: 77, stdout: "" });
   });
 
   test.each([
