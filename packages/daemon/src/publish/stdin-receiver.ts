@@ -35,7 +35,7 @@ export class StdinReceiver {
       this.#ack();
       return;
     }
-    if (this.#held + data.length > 2 * WINDOW) return;
+    if (seq !== this.#next && this.#held + data.length > 2 * WINDOW) return;
     this.#held += data.length;
     this.#waiting.set(seq, { data, eof: chunk.eof });
     if (!this.#waiting.has(this.#next) && this.#askedFor !== this.#next) {
@@ -81,6 +81,7 @@ export class StdinReceiver {
 
   #ack(): void {
     this.#sinceAck = 0;
-    this.#sink.ack(this.#next, Math.max(0, WINDOW - this.#held));
+    // Counted from the next number: what is held lies within it.
+    this.#sink.ack(this.#next, WINDOW);
   }
 }

@@ -8,6 +8,8 @@ const GATHER_MS = 20;
 /** What a receiver takes before its first acknowledgement, in bytes. */
 const INITIAL_WINDOW = 1024 * 1024;
 const RETRY_AFTER_MS = 1_000;
+/** So long without an acknowledgement, and the first chunk that lacks one is sent again: it or its answer was lost. */
+const SEND_AGAIN_MS = 5_000;
 
 export interface StreamLine {
   invocation_id: string;
@@ -36,6 +38,7 @@ export class StreamPublisher {
   #heard: number;
   #lastSent = 0;
   #timer: NodeJS.Timeout | undefined;
+  #sendAgain: NodeJS.Timeout | undefined;
   #pumping = false;
   #again = false;
   #closed = false;
@@ -101,6 +104,7 @@ export class StreamPublisher {
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    clearTimeout(this.#sendAgain);
     this.#line.index.close();
     this.#settle();
   }
@@ -142,24 +146,58 @@ export class StreamPublisher {
         const { index } = this.#line;
         if (this.#next === index.count && index.end < this.#available)
           index.cut(Math.min(MAX_CHUNK_BYTES, this.#available - index.end));
-        const content = await this.#content(this.#next);
+        const seq = this.#next;
+        const content = await this.#content(seq);
         if (!content || this.#closed) break;
-        const seq = this.#next++;
-        this.#lastSent = this.#line.now();
-        this.#inFlight++;
-        this.#line.send(content).then(
-          () => this.#sent(seq),
-          () => this.#failed(seq),
-        );
+        // While it was read, the receiver may have asked for another one.
+        if (seq !== this.#next) continue;
+        // Silence counts from the first chunk that waits for an answer, not from before there was any.
+        if (this.#acked === seq) this.#heard = this.#line.now();
+        this.#next++;
+        this.#send(seq, content);
+        this.#watch();
       }
     }
   }
 
+  #send(seq: number, content: object): void {
+    this.#lastSent = this.#line.now();
+    this.#inFlight++;
+    this.#line.send(content).then(
+      () => this.#sent(seq),
+      () => this.#failed(seq),
+    );
+  }
+
+  /** As long as something is unanswered, and the receiver has not been silent for too long. */
+  #watch(): void {
+    if (!this.#line.acknowledged || this.#closed) return;
+    this.#sendAgain ??= setTimeout(() => {
+      this.#sendAgain = undefined;
+      if (this.#acked >= this.#next || this.#isStalled()) return;
+      const silent = this.#line.now() - this.#heard >= SEND_AGAIN_MS;
+      (silent ? this.#sendFirst() : Promise.resolve()).then(
+        () => this.#watch(),
+        () => this.#watch(),
+      );
+    }, SEND_AGAIN_MS).unref();
+  }
+
+  async #sendFirst(): Promise<void> {
+    const seq = this.#acked;
+    const content = await this.#content(seq);
+    if (content && !this.#closed && seq === this.#acked && seq < this.#next) this.#send(seq, content);
+  }
+
+  #isStalled(): boolean {
+    return this.#line.now() - this.#heard > STREAM_STALL_MS;
+  }
+
   #maySend(): boolean {
-    const { index, now } = this.#line;
+    const { index } = this.#line;
     const there = this.#next < this.#last || index.end < this.#available;
     if (!there) return false;
-    if (now() - this.#heard > STREAM_STALL_MS && this.#acked < this.#next) return false;
+    if (this.#acked < this.#next && this.#isStalled()) return false;
     return startOf(index, this.#next) - startOf(index, this.#acked) < this.#window;
   }
 

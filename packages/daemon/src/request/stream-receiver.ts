@@ -44,7 +44,7 @@ export class StreamReceiver {
     }
     const bytes = chunk.eof ? new Uint8Array() : decodeChunk(chunk);
     // A sender that overruns its window is not kept: what is dropped is asked for again.
-    if (!bytes || this.#held + bytes.length > 2 * WINDOW) return;
+    if (!bytes || (chunk.seq !== this.#next && this.#held + bytes.length > 2 * WINDOW)) return;
     this.#held += bytes.length;
     this.#waiting.set(chunk.seq, { bytes, eof: chunk.eof });
     this.#drain();
@@ -132,7 +132,8 @@ export class StreamReceiver {
   #ack(): void {
     if (this.#closed) return;
     this.#sinceAck = 0;
-    this.#sink.ack(this.#next, Math.max(0, WINDOW - this.#held));
+    // Counted from the next number: what is held lies within it.
+    this.#sink.ack(this.#next, WINDOW);
   }
 
   #wake(): void {

@@ -1,0 +1,117 @@
+import type { ExecStdin } from "@mx-agent/protocol";
+import fc from "fast-check";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { StdinReceiver } from "../../src/publish/stdin-receiver.ts";
+import { StdinSender } from "../../src/request/stdin-sender.ts";
+import { bytesOf, type Fate, fates, lossyLine } from "../publish/support/lossy-line.ts";
+
+const WINDOW = 1024 * 1024;
+const CHUNK = 24 * 1024;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A caller's stdin and the child's, joined by a line with these fates. */
+function joined(plan: readonly Fate[], take: (data: Uint8Array) => Promise<void> = async () => {}) {
+  const line = lossyLine(plan);
+  const got: Buffer[] = [];
+  const seen = { eof: false, sentBytes: 0, gotBytes: 0 };
+  const receiver = new StdinReceiver({
+    write: async (offset, data, eof) => {
+      expect(offset).toBe(seen.gotBytes);
+      await take(data);
+      got.push(Buffer.from(data));
+      seen.gotBytes += data.length;
+      seen.eof = eof;
+    },
+    ack: (next_seq, window) => line(() => sender.ack(next_seq, window)),
+    resume: (from_seq) => line(() => sender.resume(from_seq)),
+  });
+  const known = new Set<number>();
+  const sender = new StdinSender({
+    send: (content) => {
+      if (!known.has(content.seq)) seen.sentBytes += Buffer.from(content.data, "base64").length;
+      known.add(content.seq);
+      const chunk = { invocation_id: "inv_1", ...content } as ExecStdin;
+      line(() => receiver.push(chunk));
+    },
+    now: Date.now,
+  });
+  return { sender, receiver, seen, bytes: () => Buffer.concat(got) };
+}
+
+test("stdin arrives as it was written, whatever is lost, doubled or late on the way", async () => {
+  const writes = fc.array(fc.integer({ min: 0, max: 90_000 }), { maxLength: 10 });
+  await fc.assert(
+    fc.asyncProperty(fates, writes, async (plan, lengths) => {
+      const all = bytesOf(lengths.reduce((sum, length) => sum + length, 0));
+      const { sender, seen, bytes } = joined(plan);
+      const writing = (async () => {
+        let at = 0;
+        for (const length of lengths) {
+          await sender.write(all.subarray(at, at + length));
+          at += length;
+        }
+        sender.end();
+      })();
+      for (let waited = 0; !seen.eof && waited < 1_200_000; waited += 1_000)
+        await vi.advanceTimersByTimeAsync(1_000);
+      await writing;
+      expect(seen.eof).toBe(true);
+      expect(bytes().equals(all)).toBe(true);
+      sender.close();
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("a child that does not read bounds what is sent to it, and gets all of it in the end", async () => {
+  const all = bytesOf(5 * WINDOW);
+  const reads: (() => void)[] = [];
+  const { sender, seen, bytes } = joined([], () => new Promise((resolve) => reads.push(resolve)));
+  let written = false;
+  const writing = sender.write(all).then(() => {
+    written = true;
+    sender.end();
+  });
+  for (let n = 0; n < 60; n++) {
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(seen.sentBytes - seen.gotBytes).toBeLessThanOrEqual(WINDOW + CHUNK);
+    reads.shift()?.();
+  }
+  expect(written).toBe(false);
+  while (!seen.eof) {
+    for (const read of reads.splice(0)) read();
+    await vi.advanceTimersByTimeAsync(10);
+  }
+  await writing;
+  expect(bytes().equals(all)).toBe(true);
+  sender.close();
+});
+
+test("a writer is let go when the run has ended", async () => {
+  const { sender } = joined([], () => new Promise(() => {}));
+  const writing = sender.write(bytesOf(3 * WINDOW));
+  await vi.advanceTimersByTimeAsync(100);
+  sender.close();
+  await writing;
+});
+
+test("a sender that overruns the window is not kept, and loses nothing", async () => {
+  let release = () => {};
+  const { receiver, seen } = joined([], () => new Promise((resolve) => (release = resolve)));
+  const content = (seq: number): ExecStdin =>
+    ({ invocation_id: "inv_1", seq, data: Buffer.alloc(CHUNK).toString("base64"), eof: false }) as ExecStdin;
+  const many = Math.ceil((4 * WINDOW) / CHUNK);
+  for (let seq = 0; seq < many; seq++) receiver.push(content(seq));
+  for (let n = 0; n < 2 * many; n++) {
+    await vi.advanceTimersByTimeAsync(1);
+    release();
+  }
+  expect(seen.gotBytes).toBeLessThanOrEqual(2 * WINDOW + CHUNK);
+  expect(seen.gotBytes).toBeGreaterThan(WINDOW);
+});
