@@ -276,6 +276,56 @@ describe("exec", () => {
     expect(await ending).toMatchObject({ code: 4, stdout: "one two" });
   });
 
+  test("is cancelled by a signal after such a restart, too", async () => {
+    const begun = Promise.withResolvers<void>();
+    const first = await daemon({
+      "exec.run": {
+        ...execHandler([]),
+        handle: async (_, { send, signal }) => {
+          await send(requested);
+          begun.resolve();
+          return new Promise((_resolve, reject) =>
+            signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
+          );
+        },
+      },
+    });
+    const fake = fakeCli({ env: { MX_AGENT_HOME: home } });
+    const ending = end([...exec, "--stdin", "none", "--", "sleep", "9"], fake);
+    await begun.promise;
+    await first.close({ grace_ms: 100 });
+    servers.delete(first);
+    const followed = Promise.withResolvers<void>();
+    const cancelled = Promise.withResolvers<void>();
+    await daemon({
+      "invocation.logs": {
+        parse: (params) => params as never,
+        handle: async () => {
+          followed.resolve();
+          await cancelled.promise;
+          return { result: null };
+        },
+      },
+      "invocation.cancel": {
+        parse: (params) => params as never,
+        handle: async ({ invocation_id }) => {
+          cancelled.resolve();
+          return { invocation_id, state: "running" as const };
+        },
+      },
+      "invocation.wait": {
+        parse: (params) => params as never,
+        handle: async () => ({
+          ...{ type: "finished" as const, invocation_id: "inv_1" },
+          result: { ...finished, outcome: "cancelled" as const },
+        }),
+      },
+    });
+    await followed.promise;
+    fake.signal("SIGINT");
+    expect(await ending).toMatchObject({ code: 130 });
+  });
+
   test("refused there says what, why and what to do, and ends with whose number it is", async () => {
     await daemon({
       "exec.run": {

@@ -22,7 +22,7 @@ export async function runExec(cli: Cli, params: ExecParams, sink: OutputSink): P
   } catch (error) {
     const { requested } = output;
     if (requested === undefined || !isLost(error)) throw error;
-    const again = takeUpAgain(cli, requested.invocation_id, output);
+    const again = takeUpAgain(cli, requested.invocation_id, output, stopped);
     return await output.ended(await Promise.race([again, stopped.twice]));
   } finally {
     stopped.off();
@@ -46,11 +46,39 @@ async function follow(
   return Promise.race([reading, stdinFailed.promise]);
 }
 
-/** Waits for the daemon to come back and asks for the output again; what was shown is not shown twice. */
-async function takeUpAgain(cli: Cli, invocation_id: string, output: Continuation): Promise<ExecResult> {
+/**
+ * Waits for the daemon to come back and asks for the output again; what was shown is not shown twice.
+ * MX_STREAM_INCOMPLETE when it does not.
+ */
+async function takeUpAgain(
+  cli: Cli,
+  invocation_id: string,
+  output: Continuation,
+  stopped: Stopped,
+): Promise<ExecResult> {
   await write(cli.stderr, `the daemon went away; waiting for it to go on with ${invocation_id}\n`);
-  const daemon = await comeback(cli, invocation_id);
+  for (let waited = 0; waited < COMEBACK_MS; waited += LOOK_MS) {
+    try {
+      return await goOn(await daemonFor(cli, "invocation.logs"), invocation_id, output, stopped);
+    } catch (error) {
+      if (!isLost(error)) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+  throw mxError("MX_STREAM_INCOMPLETE", {
+    invocation_id,
+    detail: `the daemon did not come back within ${COMEBACK_MS / 1000} s; the run goes on`,
+  });
+}
+
+async function goOn(
+  daemon: IpcClient,
+  invocation_id: string,
+  output: Continuation,
+  stopped: Stopped,
+): Promise<ExecResult> {
   try {
+    stopped.cancelBy(() => void daemon.call("invocation.cancel", { invocation_id }).result.catch(() => {}));
     output.rewind();
     const logs = daemon.call("invocation.logs", { invocation_id, follow: true, since_ms: null });
     for await (const item of logs.output) await output.item(item);
@@ -61,33 +89,33 @@ async function takeUpAgain(cli: Cli, invocation_id: string, output: Continuation
   }
 }
 
-async function comeback(cli: Cli, invocation_id: string): Promise<IpcClient> {
-  for (let waited = 0; ; waited += LOOK_MS) {
-    try {
-      return await daemonFor(cli, "invocation.logs");
-    } catch (error) {
-      if (!isLost(error)) throw error;
-      if (waited >= COMEBACK_MS)
-        throw mxError("MX_STREAM_INCOMPLETE", {
-          invocation_id,
-          detail: `the daemon did not come back within ${COMEBACK_MS / 1000} s; the run goes on`,
-        });
-    }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-  }
+interface Stopped {
+  /** Rejects at the second signal. */
+  twice: Promise<never>;
+  /** What the first signal does from now on; at once, where it has come already. */
+  cancelBy(cancel: () => void): void;
+  off(): void;
 }
 
-function cancelOnSignal(cli: Cli, call: ActiveCall<"exec.run">) {
+function cancelOnSignal(cli: Cli, call: ActiveCall<"exec.run">): Stopped {
   const twice = Promise.withResolvers<never>();
   twice.promise.catch(() => {});
+  let cancel = () => call.cancel();
   let signals = 0;
   const off = cli.onSignal(() => {
     signals++;
     if (signals > 1) return twice.reject(mxError("MX_CANCELLED"));
     if (cli.stderr.isTTY) cli.stderr.write("cancelling; Ctrl-C again leaves at once\n");
-    call.cancel();
+    cancel();
   });
-  return { twice: twice.promise, off };
+  return {
+    twice: twice.promise,
+    cancelBy: (other) => {
+      cancel = other;
+      if (signals > 0) cancel();
+    },
+    off,
+  };
 }
 
 /** It was killed, or it stopped in an orderly way. */
