@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { join } from "node:path";
+import { IPC_VERSION } from "@mx-agent/ipc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { isAlive } from "../../src/background/alive.ts";
@@ -198,12 +199,42 @@ describe("what is sent to the socket that is not JSON-RPC", () => {
   test.runIf(process.getuid?.() === 0)("another uid is told that the daemon is not its own", async () => {
     const box = await fresh();
     await box.startDaemon();
-    const program = `process.setgid(65534); process.setuid(65534); process.argv.splice(1, 0, ${JSON.stringify(box.command[1])});
-      await import(process.argv[1]);`;
-    const args = ["--input-type=module", "-e", program, "daemon", "status"];
-    const child = spawn(process.execPath, args, { env: box.env, cwd: "/" });
-    let said = "";
-    for await (const chunk of child.stderr) said += chunk;
-    expect(said).toMatch(/MX_(SOCKET_FORBIDDEN|PEER_UID|INSECURE_PATH)/);
+    const program = `process.argv.splice(1, 0, ${JSON.stringify(box.command[1])}); await import(process.argv[1]);`;
+    expect(await asNobody(box, program, "daemon", "status")).toMatch(
+      /MX_(SOCKET_FORBIDDEN|PEER_UID|INSECURE_PATH)/,
+    );
   });
+
+  test.runIf(process.getuid?.() === 0)(
+    "another uid is refused by the daemon even where the files would let it",
+    async () => {
+      const box = await fresh();
+      await box.startDaemon();
+      const socket = join(box.home, "runtime", "agent.sock");
+      await chmod(box.home, 0o711);
+      await chmod(join(box.home, "runtime"), 0o711);
+      await chmod(socket, 0o666);
+      const hello = { version: IPC_VERSION, mx_agent: "0.1.0" };
+      const body = JSON.stringify({ jsonrpc: "2.0", id: 0, method: "hello", params: hello });
+      const program = `const { createConnection } = await import("node:net");
+      const frame = Buffer.alloc(4 + ${Buffer.byteLength(body)});
+      frame.writeUInt32BE(frame.length - 4);
+      frame.write(${JSON.stringify(body)}, 4);
+      createConnection(${JSON.stringify(socket)}, function () { this.write(frame); })
+        .on("data", (data) => { process.stderr.write(data.subarray(4)); process.exit(); });`;
+      expect(await asNobody(box, program)).toContain("MX_PEER_UID");
+    },
+  );
 });
+
+/** Runs a program after it has become nobody; what it wrote to stderr. */
+async function asNobody(box: Machine, program: string, ...args: string[]): Promise<string> {
+  const become = "process.setgroups([]); process.setgid(65534); process.setuid(65534);";
+  const child = spawn(process.execPath, ["--input-type=module", "-e", `${become} ${program}`, ...args], {
+    env: box.env,
+    cwd: "/",
+  });
+  let said = "";
+  for await (const chunk of child.stderr) said += chunk;
+  return said;
+}
