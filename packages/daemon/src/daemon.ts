@@ -155,7 +155,7 @@ export class Daemon {
         bytes += (execution.end?.stdout_bytes ?? 0) + (execution.end?.stderr_bytes ?? 0);
         await this.#options.runner.forget(execution.run_id);
       }
-      for (const stream of ["stdout", "stderr"])
+      for (const stream of ["stdin", "stdout", "stderr"])
         rmSync(join(this.#indexDir, `${execution.run_id}.${stream}`), { force: true });
       executions.delete(execution.run_id);
     }

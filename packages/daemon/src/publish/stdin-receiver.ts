@@ -1,4 +1,5 @@
 import type { ExecStdin } from "@mx-agent/protocol";
+import type { ChunkIndex } from "./chunk-index.ts";
 
 /** How much of stdin is held while the child does not read it, in bytes. */
 const WINDOW = 1024 * 1024;
@@ -9,6 +10,8 @@ export interface StdinSink {
   write(offset: number, data: Uint8Array, eof: boolean): Promise<void>;
   ack(next_seq: number, window_bytes: number): void;
   resume(from_seq: number): void;
+  /** Where each chunk ends: written before it is handed on, so that the next daemon goes on from there. */
+  index: ChunkIndex;
 }
 
 /** Puts the requester's stdin chunks in order and hands them to the child at the child's pace. */
@@ -45,9 +48,24 @@ export class StdinReceiver {
     this.#drain();
   }
 
+  /** Goes on for a daemon before: of the bytes in the index the child has taken so many. */
+  resumeAt(taken: number): void {
+    const { index } = this.#sink;
+    for (let place = index.range(0); place; place = index.range(this.#next)) {
+      const last = this.#next === index.count - 1;
+      // The last one may be the empty end marker, of which nobody can tell whether it was handed on.
+      if (place.offset + place.length > taken || (last && place.length === 0)) break;
+      this.#next++;
+      this.#offset = place.offset + place.length;
+    }
+    this.#sink.resume(this.#next);
+  }
+
   /** The child takes no more input. */
   close(): void {
+    if (this.#closed) return;
     this.#closed = true;
+    this.#sink.index.close();
     this.#waiting.clear();
     this.#held = 0;
   }
@@ -69,6 +87,8 @@ export class StdinReceiver {
       chunk = this.#waiting.get(this.#next)
     ) {
       this.#waiting.delete(this.#next);
+      const { index } = this.#sink;
+      if (index.count === this.#next) index.cut(chunk.data.length);
       await this.#sink.write(this.#offset, chunk.data, chunk.eof);
       this.#next++;
       this.#offset += chunk.data.length;

@@ -1,7 +1,9 @@
+import { join } from "node:path";
 import { EventTypes, parseContent } from "@mx-agent/protocol";
-import type { RunnerClient } from "@mx-agent/runner";
+import type { RunnerClient, RunState } from "@mx-agent/runner";
 import type { IncomingEvent } from "../matrix/api.ts";
 import { sendEvent, sendToDevice } from "../publish/answers.ts";
+import { ChunkIndex } from "../publish/chunk-index.ts";
 import type { RunPublisher } from "../publish/run-publisher.ts";
 import { StdinReceiver } from "../publish/stdin-receiver.ts";
 import type { Execution } from "../state/executions.ts";
@@ -24,6 +26,7 @@ export class ControlChannel {
     publisher: RunPublisher,
     runner: RunnerClient,
     world: ExecutorWorld,
+    indexDir: string,
     cancel: () => Promise<void>,
   ) {
     this.execution = execution;
@@ -32,6 +35,7 @@ export class ControlChannel {
     this.#world = world;
     this.#cancel = cancel;
     this.#stdin = new StdinReceiver({
+      index: new ChunkIndex(join(indexDir, `${execution.run_id}.stdin`)),
       write: async (offset, data, eof) => {
         await runner.stdin(execution.run_id, offset, data, eof);
       },
@@ -87,9 +91,15 @@ export class ControlChannel {
     }
   }
 
-  /** A restarted daemon goes on where the child's pipe stands. Chunks cannot be matched to it, so input has ended. */
-  resumeStdin(taken: number): void {
-    if (taken > 0) this.#stdin.close();
+  /** A restarted daemon goes on where the child's pipe stands. */
+  resumeStdin({ stdin_bytes, stdin_ended }: Pick<RunState, "stdin_bytes" | "stdin_ended">): void {
+    if (stdin_ended) this.close();
+    else this.#stdin.resumeAt(stdin_bytes);
+  }
+
+  /** The run takes no more input. */
+  close(): void {
+    this.#stdin.close();
   }
 
   /** Control messages carry nonces of their own, so that none works twice. */

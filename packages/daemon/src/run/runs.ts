@@ -136,6 +136,7 @@ export class Runs {
     for (const live of this.#live.values()) {
       if (live.linger) clearTimeout(live.linger);
       if (live.show) clearTimeout(live.show);
+      live.control?.close();
       live.publisher?.close();
     }
     this.#live.clear();
@@ -163,7 +164,7 @@ export class Runs {
         : null;
     const control =
       publisher &&
-      new ControlChannel(execution, reply, publisher, this.#runner, this.#world, () =>
+      new ControlChannel(execution, reply, publisher, this.#runner, this.#world, this.#context.indexDir, () =>
         this.cancel(execution.run_id),
       );
     const live: LiveRun = { publisher, control, linger: null, show: null };
@@ -179,7 +180,7 @@ export class Runs {
     this.#showLater(execution);
     live.publisher?.output("stdout", state.stdout_bytes);
     live.publisher?.output("stderr", state.stderr_bytes);
-    live.control?.resumeStdin(state.stdin_bytes);
+    live.control?.resumeStdin(state);
   }
 
   #accept(execution: Execution): void {
@@ -224,6 +225,7 @@ export class Runs {
       this.#reasons.delete(execution.run_id) && end.outcome === "signaled"
         ? { ...end, outcome: "cancelled" }
         : end;
+    live.control?.close();
     const chunks = live.publisher?.end(outcome) ?? null;
     const result = execution.kind === "call" ? await this.#output(execution.run_id, outcome) : null;
     // Chunks that the window has room for go first, so that `finished` seldom overtakes them.
@@ -262,6 +264,7 @@ export class Runs {
   #linger(execution: Execution): LiveRun | undefined {
     if (!execution.end || execution.kind !== "exec") return undefined;
     const live = this.#attach(execution);
+    live.control?.close();
     live.publisher?.end(execution.end);
     this.#letGo(execution.run_id, live);
     return live;

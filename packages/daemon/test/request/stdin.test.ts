@@ -1,6 +1,10 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { ExecStdin } from "@mx-agent/protocol";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { ChunkIndex } from "../../src/publish/chunk-index.ts";
 import { StdinReceiver } from "../../src/publish/stdin-receiver.ts";
 import { StdinSender } from "../../src/request/stdin-sender.ts";
 import { bytesOf, type Fate, fates, lossyLine } from "../publish/support/lossy-line.ts";
@@ -8,11 +12,15 @@ import { bytesOf, type Fate, fates, lossyLine } from "../publish/support/lossy-l
 const WINDOW = 1024 * 1024;
 const CHUNK = 24 * 1024;
 
+let dir: string;
+let files = 0;
 beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "mx-stdin-"));
   vi.useFakeTimers();
 });
 afterEach(() => {
   vi.useRealTimers();
+  rmSync(dir, { recursive: true, force: true });
 });
 
 /** A caller's stdin and the child's, joined by a line with these fates. */
@@ -20,7 +28,9 @@ function joined(plan: readonly Fate[], take: (data: Uint8Array) => Promise<void>
   const line = lossyLine(plan);
   const got: Buffer[] = [];
   const seen = { eof: false, sentBytes: 0, gotBytes: 0 };
+  const index = new ChunkIndex(join(dir, `index-${++files}`));
   const receiver = new StdinReceiver({
+    index,
     write: async (offset, data, eof) => {
       expect(offset).toBe(seen.gotBytes);
       await take(data);
@@ -114,4 +124,52 @@ test("a sender that overruns the window is not kept, and loses nothing", async (
   }
   expect(seen.gotBytes).toBeLessThanOrEqual(2 * WINDOW + CHUNK);
   expect(seen.gotBytes).toBeGreaterThan(WINDOW);
+});
+
+test("a child's stdin goes on where it stood when its daemon is started again, whatever was acknowledged", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 1, max: 400_000 }),
+      fc.integer({ min: 0, max: 20 }),
+      async (length, at) => {
+        const all = bytesOf(length);
+        const file = join(dir, `restarted-${++files}`);
+        // The runner keeps the pipe, and skips what it has: it outlives the daemon.
+        const pipe = { bytes: Buffer.alloc(0), ended: false };
+        let receiver: StdinReceiver;
+        let daemon = 1;
+        const start = (number: number) =>
+          new StdinReceiver({
+            index: new ChunkIndex(file),
+            write: async (offset, data, eof) => {
+              expect(offset).toBeLessThanOrEqual(pipe.bytes.length);
+              pipe.bytes = Buffer.concat([pipe.bytes, data.subarray(pipe.bytes.length - offset)]);
+              pipe.ended ||= eof;
+              // Its answer comes too late for a daemon that is killed.
+              if (--left === 0) await new Promise(() => {});
+            },
+            ack: (next_seq, window) => number === daemon && sender.ack(next_seq, window),
+            resume: (from_seq) => number === daemon && sender.resume(from_seq),
+          });
+        let left = at;
+        const sender = new StdinSender({
+          send: (content) =>
+            void setTimeout(() => receiver.push({ invocation_id: "inv_1", ...content } as ExecStdin), 5),
+          now: Date.now,
+        });
+        receiver = start(1);
+        const writing = sender.write(all).then(() => sender.end());
+        await vi.advanceTimersByTimeAsync(100);
+        daemon = 2;
+        receiver = start(2);
+        if (!pipe.ended) receiver.resumeAt(pipe.bytes.length);
+        await vi.advanceTimersByTimeAsync(30_000);
+        await writing;
+        expect(pipe.bytes.equals(all)).toBe(true);
+        expect(pipe.ended).toBe(true);
+        sender.close();
+      },
+    ),
+    { numRuns: 40 },
+  );
 });
