@@ -1,0 +1,212 @@
+/** A hostile homeserver against the executing side: it replays, reorders, withholds, rewrites and forges. */
+import { EventTypes, generateSigningKey } from "@mx-agent/protocol";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Machine, newMachine } from "../../../cli/test/support/machine.ts";
+import { HostileSync, type ServedEvent, timelineOf } from "./support/hostile-sync.ts";
+import { type Content, type Stage, setTheStage } from "./support/stage.ts";
+
+const REQUEST = EventTypes.execRequest;
+
+let stage: Stage;
+let hostile: HostileSync;
+const marks: string[] = [];
+
+beforeAll(async () => {
+  stage = await setTheStage();
+  hostile = new HostileSync(stage.proxy);
+  // The poll that was under way before is over once this has arrived.
+  await onlyLegitimate("first");
+});
+afterAll(() => stage?.close());
+
+const signed = (content: Content) => stage.alice.sign(stage.room, REQUEST, content);
+const fromAlice = (content: unknown) => ({ type: REQUEST, sender: stage.alice.user_id, content });
+
+async function onlyLegitimate(mark: string): Promise<void> {
+  await stage.legitimate(mark);
+  marks.push(mark);
+  expect(await stage.ran()).toEqual(marks);
+}
+
+/** Serves these events, and then a legitimate request, which alone runs. */
+async function refused(mark: string, ...events: ReturnType<typeof fromAlice>[]): Promise<void> {
+  const served = hostile.inject(stage.room, ...events);
+  await onlyLegitimate(mark);
+  await served;
+}
+
+/** The events of Alice's requests as the homeserver has them. */
+async function onRecord(mark: string): Promise<Content> {
+  await stage.alice.pump();
+  const event = stage.alice.events.find(
+    ({ type, content }) => type === REQUEST && JSON.stringify(content).includes(`"${mark}"`),
+  );
+  if (!event) throw new Error(`no request ${mark}`);
+  return event.content;
+}
+
+test("a request that is served again, under another event id, does not run again", async () => {
+  await onlyLegitimate("once");
+  const content = await onRecord("once");
+  await refused("after a replay", fromAlice(content), fromAlice(content));
+});
+
+test("a request that is served again to a restarted daemon does not run again", async () => {
+  await stage.builder.ask(["daemon", "restart"]);
+  await refused("after a replay to a restarted one", fromAlice(await onRecord("once")));
+  process.kill(await stage.builder.daemonPid(), "SIGKILL");
+  await expect
+    .poll(async () => (await stage.builder.run(["daemon", "start"])).code, { timeout: 20_000 })
+    .toBe(0);
+  await refused("after a replay to a killed one", fromAlice(await onRecord("once")));
+});
+
+test("the last request of all is known to a daemon that was killed right after it ran", async () => {
+  await onlyLegitimate("last");
+  process.kill(await stage.builder.daemonPid(), "SIGKILL");
+  await expect
+    .poll(async () => (await stage.builder.run(["daemon", "start"])).code, { timeout: 20_000 })
+    .toBe(0);
+  await refused("after the last one again", fromAlice(await onRecord("last")));
+});
+
+test("a request for one daemon does not run on another of the same user", async () => {
+  const { builder, homeserver, room } = stage;
+  const twin: Machine = await newMachine({ name: "twin", homeserver });
+  try {
+    await twin.startDaemon();
+    const account = builder.user.slice(1, builder.user.indexOf(":"));
+    await twin.ask(["auth", "login", "--homeserver", homeserver.url, "--user", account, "--password-stdin"], {
+      stdin: `${builder.password}\n`,
+    });
+    await twin.ask(["agent", "register", "--room", room, "--agent", "twin"]);
+    await onlyLegitimate("beside a twin");
+    const { stdout } = await twin.run(["audit", "tail", "--json"]);
+    expect(stdout).not.toContain('"decision"');
+  } finally {
+    await twin.close();
+  }
+});
+
+test("requests that are served in another order run once each", async () => {
+  const { alice, room, request } = stage;
+  const one = request("one");
+  const two = request("two");
+  const held: ServedEvent[] = [];
+  // Withheld until both are there; then served the wrong way round, and twice.
+  const release = hostile.rewrite((answer) => {
+    const events = timelineOf(answer, room);
+    held.push(...events.filter(({ type }) => type === REQUEST));
+    const rest = events.filter(({ type }) => type !== REQUEST);
+    const all = held.length >= 2 ? [...held].reverse() : [];
+    if (all.length > 0) release();
+    events.splice(
+      0,
+      events.length,
+      ...rest,
+      ...all,
+      ...all.map((event) => ({ ...event, event_id: `${event.event_id}x` })),
+    );
+  });
+  await alice.send(room, REQUEST, signed(one));
+  await alice.send(room, REQUEST, signed(two));
+  for (const { invocation_id } of [one, two])
+    await alice.until(
+      ({ type, content }) => type === EventTypes.execFinished && content.invocation_id === invocation_id,
+    );
+  expect(new Set(await stage.ran())).toEqual(new Set([...marks, "one", "two"]));
+  marks.splice(0, marks.length, ...(await stage.ran()));
+  await onlyLegitimate("after another order");
+});
+
+test("a request that was withheld until it had expired does not run", async () => {
+  const { request } = stage;
+  const expires_at = new Date(Date.now() + 500).toISOString();
+  const content = signed(request("withheld", { expires_at }));
+  await expect.poll(() => Date.now() > Date.parse(expires_at), { timeout: 5_000 }).toBe(true);
+  await refused("after a withheld one", fromAlice(content));
+});
+
+test("a request whose sender, room, type or content the homeserver rewrites does not run", async () => {
+  const { mallory, room, request } = stage;
+  const good = () => signed(request("rewritten"));
+  const strangers = mallory.sign(room, REQUEST, request("rewritten"));
+  const elsewhere = stage.alice.sign("!elsewhere:localhost", REQUEST, request("rewritten"));
+  const anotherType = stage.alice.sign(room, EventTypes.callRequest, request("rewritten"));
+  const served: ReturnType<typeof fromAlice>[] = [
+    { ...fromAlice(good()), sender: mallory.user_id },
+    fromAlice(strangers),
+    fromAlice(elsewhere),
+    fromAlice(anotherType),
+    fromAlice({ ...good(), command: ["sh", "-c", "echo rewritten >> ran"] }),
+    fromAlice({ ...good(), target_agent: "builder", cwd: "/" }),
+    fromAlice({ ...good(), signature: undefined }),
+    fromAlice({ ...good(), binding: undefined }),
+    fromAlice(stage.alice.sign(room, REQUEST, request("rewritten"), generateSigningKey())),
+  ];
+  await refused("after rewritten ones", ...served);
+});
+
+test("an agent state that the homeserver forges, and a member whom it hides, redirect and end nothing", async () => {
+  const { alice, mallory, builder, room } = stage;
+  const shown = await alice.state(room, EventTypes.agent, "alice");
+  const forged = { ...shown, matrix_user_id: mallory.user_id, signing_key_id: mallory.key.key_id };
+  const served = hostile.inject(
+    room,
+    { type: EventTypes.agent, state_key: "alice", sender: mallory.user_id, content: forged },
+    { type: EventTypes.agent, state_key: "builder", sender: mallory.user_id, content: {} },
+    { type: EventTypes.agent, state_key: "alice2", sender: alice.user_id, content: { agent_id: null } },
+  );
+  await onlyLegitimate("after forged states");
+  await served;
+  expect((await builder.ask<unknown[]>(["agent", "list", "--room", room])).length).toBeGreaterThan(0);
+});
+
+const deep = (levels: number) => `{"deep":${"[".repeat(levels)}${"]".repeat(levels)}}`;
+
+test.each([
+  ["nested 1,000 levels deep", deep(1_000)],
+  ["an array, not an object", "[]"],
+  ["null", "null"],
+  ["a string", '"text"'],
+  ["a number that no double holds", '{"n":1e999}'],
+  ["of 1 MiB", `{"x":"${"y".repeat(1 << 20)}"}`],
+  [
+    "with keys of every object's prototype",
+    '{"__proto__":{"invocation_id":"x"},"constructor":1,"toString":2}',
+  ],
+  ["with 20,000 keys", `{${Array.from({ length: 20_000 }, (_, n) => `"k${n}":${n}`).join()}}`],
+])("a content that is %s stops nobody", async (what, content) => {
+  const { alice, room } = stage;
+  for (const type of [REQUEST, EventTypes.callRequest, EventTypes.execFinished, EventTypes.streamAck])
+    void hostile.injectText(room, { type, sender: alice.user_id }, content);
+  await onlyLegitimate(`after one ${what.slice(0, 20)}`);
+});
+
+test("events that lack what every event has stop nobody", async () => {
+  const { room } = stage;
+  const broken: unknown[] = [
+    null,
+    7,
+    [],
+    {},
+    { type: REQUEST },
+    { type: REQUEST, sender: 5, content: {}, event_id: "$a" },
+    { type: REQUEST, sender: stage.alice.user_id, content: {}, event_id: "", origin_server_ts: 1 },
+    { type: REQUEST, sender: stage.alice.user_id, content: {}, event_id: "$b", origin_server_ts: "soon" },
+    {
+      type: REQUEST,
+      sender: stage.alice.user_id,
+      content: {},
+      event_id: "$c",
+      origin_server_ts: 1,
+      state_key: 1,
+    },
+  ];
+  const served = hostile.next((answer) => {
+    const events: unknown[] = timelineOf(answer, room);
+    events.unshift(...broken);
+  });
+  await onlyLegitimate("after broken events");
+  await served;
+});
