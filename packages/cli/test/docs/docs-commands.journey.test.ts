@@ -1,5 +1,5 @@
 /** Every command that README and wiki show is typed here as it stands there, and does what they say. */
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,8 +35,12 @@ async function runAll(world: World, blocks: readonly Block[]): Promise<number> {
 /** Milliseconds for a page's worth of commands, on a machine that has other things to do. */
 const LONG = 400_000;
 
+/** The pages' policies run commands in a sandbox, which a machine may not have. */
+const hasSandbox = spawnSync("bwrap", ["--ro-bind", "/", "/", "--unshare-all", "true"]).status === 0;
+const sandboxed = test.skipIf(!hasSandbox);
+
 describe("README", () => {
-  test(
+  sandboxed(
     "its tour works as it is typed, and leaves nothing",
     async () => {
       const port = await freePort();
@@ -66,7 +70,8 @@ describe("README", () => {
         await symlink(join(root, "node_modules"), join(copy, "node_modules"));
         const came = await outputOf(process.execPath, ["scripts/demo.ts"], copy);
         expect(came.code, came.output).toBe(0);
-        expect(compare(shown.lines, came.output.split("\n"), new Map())).toBeNull();
+        // What README shows is of a machine with a sandbox; without one the demo warns, which is not shown there.
+        if (hasSandbox) expect(compare(shown.lines, came.output.split("\n"), new Map())).toBeNull();
       } finally {
         await rm(copy, { recursive: true, force: true });
       }
@@ -92,7 +97,7 @@ describe("the wiki", () => {
   });
 
   // One test: a page goes on where the one before it ended.
-  test(
+  sandboxed(
     "what its pages type works, in their order",
     async () => {
       expect(await runAll(world, wiki.flatMap(sessions))).toBeGreaterThan(25);
