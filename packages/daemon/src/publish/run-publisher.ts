@@ -77,6 +77,7 @@ export class RunPublisher {
       acknowledged: reply !== null,
       ...(reply === null ? { gatherMs: TIMELINE_GATHER_MS } : {}),
       now,
+      elapsed: () => performance.now(),
     });
   }
 

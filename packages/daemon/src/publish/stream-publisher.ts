@@ -21,7 +21,10 @@ export interface StreamLine {
   /** Whether the receiver acknowledges; where not, what the homeserver took counts as acknowledged. */
   acknowledged: boolean;
   gatherMs?: number;
+  /** For timestamps, milliseconds since the epoch. */
   now(): number;
+  /** For how long something took, milliseconds: it neither jumps nor stands still when the clock is set. */
+  elapsed(): number;
 }
 
 /**
@@ -47,7 +50,7 @@ export class StreamPublisher {
 
   constructor(line: StreamLine, resumeAt = 0) {
     this.#line = line;
-    this.#heard = line.now();
+    this.#heard = line.elapsed();
     this.#next = Math.min(resumeAt, line.index.count);
     this.#acked = this.#next;
     this.#available = line.index.end;
@@ -74,7 +77,7 @@ export class StreamPublisher {
 
   /** The receiver has everything below `next_seq` and takes `window_bytes` more. */
   ack(next_seq: number, window_bytes: number): void {
-    this.#heard = this.#line.now();
+    this.#heard = this.#line.elapsed();
     this.#acked = Math.max(this.#acked, Math.min(next_seq, this.#last));
     this.#next = Math.max(this.#next, this.#acked);
     this.#window = window_bytes;
@@ -83,7 +86,7 @@ export class StreamPublisher {
 
   /** The receiver asks for everything from `from_seq` again. */
   resume(from_seq: number): void {
-    this.#heard = this.#line.now();
+    this.#heard = this.#line.elapsed();
     this.#next = Math.min(from_seq, this.#last);
     this.#acked = Math.min(this.#acked, this.#next);
     this.#schedule();
@@ -116,7 +119,7 @@ export class StreamPublisher {
   #schedule(): void {
     if (this.#closed) return;
     const gather = this.#line.gatherMs ?? GATHER_MS;
-    const idle = this.#line.now() - this.#lastSent >= gather;
+    const idle = this.#line.elapsed() - this.#lastSent >= gather;
     if (this.#ended || idle || this.#available - this.#line.index.end >= MAX_CHUNK_BYTES) {
       this.#pump();
       return;
@@ -152,7 +155,7 @@ export class StreamPublisher {
         // While it was read, the receiver may have asked for another one.
         if (seq !== this.#next) continue;
         // Silence counts from the first chunk that waits for an answer, not from before there was any.
-        if (this.#acked === seq) this.#heard = this.#line.now();
+        if (this.#acked === seq) this.#heard = this.#line.elapsed();
         this.#next++;
         this.#send(seq, content);
         this.#watch();
@@ -161,7 +164,7 @@ export class StreamPublisher {
   }
 
   #send(seq: number, content: object): void {
-    this.#lastSent = this.#line.now();
+    this.#lastSent = this.#line.elapsed();
     this.#inFlight++;
     this.#line.send(content).then(
       () => this.#sent(seq),
@@ -175,7 +178,7 @@ export class StreamPublisher {
     this.#sendAgain ??= setTimeout(() => {
       this.#sendAgain = undefined;
       if (this.#acked >= this.#next || this.#isStalled()) return;
-      const silent = this.#line.now() - this.#heard >= SEND_AGAIN_MS;
+      const silent = this.#line.elapsed() - this.#heard >= SEND_AGAIN_MS;
       (silent ? this.#sendFirst() : Promise.resolve()).then(
         () => this.#watch(),
         () => this.#watch(),
@@ -190,7 +193,7 @@ export class StreamPublisher {
   }
 
   #isStalled(): boolean {
-    return this.#line.now() - this.#heard > STREAM_STALL_MS;
+    return this.#line.elapsed() - this.#heard > STREAM_STALL_MS;
   }
 
   #maySend(): boolean {
@@ -212,7 +215,7 @@ export class StreamPublisher {
   #sent(seq: number): void {
     this.#inFlight--;
     if (!this.#line.acknowledged) {
-      this.#heard = this.#line.now();
+      this.#heard = this.#line.elapsed();
       this.#acked = Math.max(this.#acked, seq + 1);
     }
     this.#schedule();

@@ -48,6 +48,7 @@ export class Pending {
     this.stdin = new StdinSender({
       send: (chunk) => line.tell(EventTypes.execStdin, { invocation_id, ...chunk }),
       now: line.now,
+      elapsed: () => performance.now(),
     });
   }
 

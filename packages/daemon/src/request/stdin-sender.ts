@@ -8,7 +8,10 @@ const SEND_AGAIN_MS = 3_000;
 
 export interface StdinLine {
   send(content: { data: string; eof: boolean; created_at: string; nonce: string; seq: number }): void;
+  /** For timestamps, milliseconds since the epoch. */
   now(): number;
+  /** For how long something took, milliseconds: it neither jumps nor stands still when the clock is set. */
+  elapsed(): number;
 }
 
 /** Sends the caller's stdin in numbered chunks within the child's window, and again what got lost. */
@@ -26,7 +29,7 @@ export class StdinSender {
 
   constructor(line: StdinLine) {
     this.#line = line;
-    this.#movedAt = line.now();
+    this.#movedAt = line.elapsed();
     this.#timer = setInterval(() => this.#sendAgainIfStuck(), SEND_AGAIN_MS);
     this.#timer.unref();
   }
@@ -51,7 +54,7 @@ export class StdinSender {
     }
     if (next_seq > this.#acked) {
       this.#acked = next_seq;
-      this.#movedAt = this.#line.now();
+      this.#movedAt = this.#line.elapsed();
     }
     this.#window = window_bytes;
     this.#wake();
@@ -71,7 +74,7 @@ export class StdinSender {
   #put(data: Uint8Array, eof: boolean): void {
     const seq = this.#next++;
     const chunk = { data, eof };
-    if (this.#unacked.size === 0) this.#movedAt = this.#line.now();
+    if (this.#unacked.size === 0) this.#movedAt = this.#line.elapsed();
     this.#unacked.set(seq, chunk);
     this.#inFlight += data.length;
     this.#send(seq, chunk);
@@ -90,7 +93,7 @@ export class StdinSender {
   #sendAgainIfStuck(): void {
     const first = this.#unacked.get(this.#acked);
     // The first one alone: an answer to it tells where the other side stands.
-    if (first && this.#line.now() - this.#movedAt >= SEND_AGAIN_MS) this.#send(this.#acked, first);
+    if (first && this.#line.elapsed() - this.#movedAt >= SEND_AGAIN_MS) this.#send(this.#acked, first);
   }
 
   #moved(): Promise<void> {

@@ -40,6 +40,7 @@ function publisherOf({ spool, send, acknowledged = true, file = join(dir, `index
     send: async (content) => send(content as StreamChunk),
     acknowledged,
     now: Date.now,
+    elapsed: () => performance.now(),
   });
 }
 

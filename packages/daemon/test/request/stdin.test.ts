@@ -50,6 +50,7 @@ function joined(plan: readonly Fate[], take: (data: Uint8Array) => Promise<void>
       line(() => receiver.push(chunk));
     },
     now: Date.now,
+    elapsed: () => performance.now(),
   });
   return { sender, receiver, seen, bytes: () => Buffer.concat(got) };
 }
@@ -100,6 +101,17 @@ test("a child that does not read bounds what is sent to it, and gets all of it i
   }
   await writing;
   expect(bytes().equals(all)).toBe(true);
+  sender.close();
+});
+
+test("a clock that is set back an hour, and stands still, delays nothing", async () => {
+  const at = Date.now();
+  const { sender, bytes } = joined(["is lost"], async () => {});
+  vi.setSystemTime(at - 3_600_000);
+  await sender.write(Buffer.from("hello\n"));
+  vi.setSystemTime(at - 3_600_000);
+  await vi.advanceTimersByTimeAsync(7_000);
+  expect(bytes().toString()).toBe("hello\n");
   sender.close();
 });
 
@@ -156,6 +168,7 @@ test("a child's stdin goes on where it stood when its daemon is started again, w
           send: (content) =>
             void setTimeout(() => receiver.push({ invocation_id: "inv_1", ...content } as ExecStdin), 5),
           now: Date.now,
+          elapsed: () => performance.now(),
         });
         receiver = start(1);
         const writing = sender.write(all).then(() => sender.end());
