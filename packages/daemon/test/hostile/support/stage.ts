@@ -41,13 +41,8 @@ export interface Stage {
 export async function setTheStage(): Promise<Stage> {
   const homeserver = await startHomeserverForTests();
   const proxy = await startFaultProxy(homeserver.url);
-  // Its own announcement of where it is would lead past the proxy.
-  proxy.on(({ path }) =>
-    path.startsWith("/.well-known/") ? { kind: "answer", status: 404, body: "{}" } : undefined,
-  );
-  const behind = { ...homeserver, url: proxy.url, registerUser: homeserver.registerUser.bind(homeserver) };
   const [builder, alice, mallory] = await Promise.all([
-    startMachine({ name: "builder", homeserver: behind }),
+    startMachine({ name: "builder", homeserver: behind(homeserver, proxy) }),
     RawAccount.register(homeserver, "alice"),
     RawAccount.register(homeserver, "mallory"),
   ]);
@@ -116,6 +111,15 @@ export async function setTheStage(): Promise<Stage> {
       await homeserver.close();
     },
   };
+}
+
+/** The homeserver as a machine knows it that goes through the proxy. */
+export function behind(homeserver: TestHomeserver, proxy: FaultProxy): TestHomeserver {
+  // Its own announcement of where it is would lead past the proxy.
+  proxy.on(({ path }) =>
+    path.startsWith("/.well-known/") ? { kind: "answer", status: 404, body: "{}" } : undefined,
+  );
+  return { ...homeserver, url: proxy.url, registerUser: homeserver.registerUser.bind(homeserver) };
 }
 
 /** The operator approves the key that he compared at the other's terminal. */
