@@ -1,0 +1,206 @@
+/** Decisions as they are kept: in the database and the audit log, over restarts. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createLogger } from "@mx-agent/base/log";
+import { EventTypes } from "@mx-agent/protocol";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Admitted } from "../../src/admit/admitted.ts";
+import { Auditor } from "../../src/audit-entries.ts";
+import { Identity } from "../../src/identity.ts";
+import type { Outgoing } from "../../src/matrix/api.ts";
+import { EarlyRefusals } from "../../src/receive/refusals.ts";
+import { Executor } from "../../src/run/executor.ts";
+import { executorWorld } from "../../src/run/executor-world.ts";
+import { monotonicClock } from "../../src/state/clock.ts";
+import { Database } from "../../src/state/database.ts";
+import { NonceTable } from "../../src/state/nonces.ts";
+import { migrations } from "../../src/state/schema.ts";
+import { Settings } from "../../src/state/settings.ts";
+import { openTables } from "../../src/state/tables.ts";
+import {
+  ALICE,
+  approval,
+  BUILDER,
+  builderKey,
+  type Content,
+  eventOf,
+  machine,
+  NOW,
+  policy,
+  ROOM,
+  request,
+  signed,
+} from "./support.ts";
+
+let dir: string;
+let system: number;
+let daemon: ReturnType<typeof start>;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "mx-executor-"));
+  system = NOW;
+  daemon = start();
+  daemon.tables.trust.approve(approval());
+  daemon.tables.ownAgents.put(
+    { room_id: ROOM, agent_id: "builder", kind: "", cwd: "/srv", capabilities: [], state_rev: 1 },
+    NOW,
+  );
+});
+afterEach(() => {
+  daemon.db.close();
+  rmSync(dir, { recursive: true });
+});
+
+/** A daemon on that home: everything that decides and remembers is real; rooms, runner and network are not. */
+function start({ nonces = 20_000 } = {}) {
+  const db = new Database({ file: join(dir, "state.db"), migrations, version: "test" });
+  const now = monotonicClock(new Settings(db), () => system);
+  const tables = { ...openTables(db, now), nonces: new NonceTable(db, nonces) };
+  const account = { user_id: BUILDER, device_id: "DEVICE", homeserver: "https://example.org" };
+  const said: Outgoing[] = [];
+  const audit: Record<string, unknown>[] = [];
+  const started: string[] = [];
+  const early = new EarlyRefusals(now);
+  const world = executorWorld({
+    ...tables,
+    policy: { current: () => policy },
+    machine,
+    audit: new Auditor({ append: (entry) => audit.push(entry) }),
+    early,
+    identity: new Identity(builderKey, account),
+    rooms: { isJoined: () => true, get: () => undefined },
+    outbox: { enqueue: (outgoing: Outgoing) => said.push(outgoing) },
+    now,
+  } as unknown as Parameters<typeof executorWorld>[0]);
+  const runs = {
+    start: async ({ request: { content } }: Admitted) => {
+      started.push(content.invocation_id);
+    },
+    cancel: async () => {},
+  } as unknown as ConstructorParameters<typeof Executor>[1];
+  const executor = new Executor(world, runs, createLogger({ name: "test", env: {} }));
+  return { db, tables, executor, said, audit, started, early };
+}
+
+function restart(options = {}): void {
+  daemon.db.close();
+  daemon = start(options);
+}
+
+let events = 0;
+const send = (content: Content, changes = {}) =>
+  daemon.executor.onRequest(eventOf(content, { event_id: `$${++events}`, ...changes }));
+const at = (ms: number) => new Date(system + ms).toISOString();
+const fresh = (changes: Content = {}) =>
+  signed(request({ created_at: at(0), expires_at: at(120_000), ...changes }));
+const reasons = () => daemon.early.takeSummary()?.reasons ?? {};
+
+test("a request is on record before it is handed on, and comes once", async () => {
+  const content = fresh();
+  await send(content);
+  await send(content);
+  expect(daemon.started).toEqual([content.invocation_id]);
+  expect(daemon.audit).toEqual([expect.objectContaining({ kind: "decision", decision: "allow" })]);
+  expect(reasons()).toEqual({ replayed: 1 });
+});
+
+test("a nonce that was used with another invocation id is known to a restarted daemon", async () => {
+  const nonce = "once";
+  await send(fresh({ nonce }));
+  restart();
+  await send(fresh({ nonce }));
+  expect(daemon.started).toEqual([]);
+  expect(reasons()).toEqual({ replayed: 1 });
+});
+
+test("a clock that is set back revives no request, also over a restart", async () => {
+  const content = fresh();
+  system += 300_000;
+  await send(fresh());
+  system = NOW;
+  await send(content);
+  expect(reasons()).toEqual({ expired: 1 });
+  restart();
+  await send(content);
+  expect(daemon.started).toEqual([]);
+  expect(reasons()).toEqual({ expired: 1 });
+});
+
+test("a full table of nonces refuses that key's requests, evicts nothing, and has room again when they expire", async () => {
+  restart({ nonces: 2 });
+  const first = fresh();
+  await send(first);
+  await send(fresh());
+  await send(fresh());
+  expect(daemon.started).toHaveLength(2);
+  expect(reasons()).toEqual({ over_capacity: 1 });
+  await send(fresh({ nonce: first.nonce }));
+  expect(reasons()).toEqual({ replayed: 1 });
+  // Another key has a table of its own.
+  await send(signed(request(), { key: builderKey, sender: BUILDER }), { sender: BUILDER });
+  expect(reasons()).toEqual({});
+  expect(daemon.audit.at(-1)).toMatchObject({ decision: "deny", reason: "policy_denied", sender: BUILDER });
+  system += 250_000;
+  await send(fresh());
+  expect(daemon.started).toHaveLength(3);
+});
+
+test("what fails before its signature is verified burns neither nonce nor invocation id", async () => {
+  const good = fresh();
+  await send({ ...good, cwd: "/" });
+  await send({ ...good, signature: undefined });
+  await send(good, { sender: "@mallory:example.org" });
+  await send(good);
+  expect(daemon.started).toEqual([good.invocation_id]);
+});
+
+test("a request that expired before the next daemon came to start it is refused for good", async () => {
+  const content = fresh();
+  await send(content);
+  restart();
+  system += 120_000;
+  await daemon.executor.resumeAdmitted();
+  expect(daemon.started).toEqual([]);
+  expect(daemon.tables.executions.byInvocation(String(content.invocation_id))).toMatchObject({
+    state: "rejected",
+    reason: "expired",
+  });
+});
+
+test("a key that is revoked before the run was started leaves nothing that could start later", async () => {
+  const content = fresh();
+  await send(content);
+  restart();
+  daemon.tables.trust.revoke({ room_id: ROOM, agent_id: "alice", fingerprint: null });
+  await daemon.executor.resumeAdmitted();
+  daemon.tables.trust.approve(approval());
+  await daemon.executor.resumeAdmitted();
+  expect(daemon.started).toEqual([]);
+  expect(daemon.tables.executions.countRunning(ROOM, ALICE)).toBe(0);
+  expect(daemon.audit.at(-1)).toMatchObject({ decision: "deny", reason: "revoked_key" });
+});
+
+test("a refusal of a stranger is said once a minute, six times an hour, and never about a request that is known", async () => {
+  const known = fresh();
+  await send(known);
+  daemon.said.length = 0;
+  const unsigned = (sender: string, changes: Content = {}) =>
+    send({ ...request({ created_at: at(0), expires_at: at(120_000), ...changes }) }, { sender });
+  const { invocation_id, idempotency_key, request_id } = known;
+  await unsigned("@mallory:example.org", { invocation_id, idempotency_key });
+  await unsigned("@mallory:example.org", { request_id });
+  await send(known, { sender: "@mallory:example.org" });
+  expect(daemon.said).toEqual([]);
+  for (let n = 0; n < 20; n++) await unsigned("@mallory:example.org");
+  expect(daemon.said).toHaveLength(1);
+  for (let n = 0; n < 20; n++) await unsigned(`@user${n}:example.org`);
+  expect(daemon.said).toHaveLength(6);
+  system += 60_001;
+  await unsigned("@mallory:example.org");
+  expect(daemon.said).toHaveLength(6);
+  system += 3_600_000;
+  await unsigned("@mallory:example.org");
+  expect(daemon.said).toHaveLength(7);
+  expect(daemon.said.every(({ type }) => type === EventTypes.execRejected)).toBe(true);
+  expect(reasons()).toEqual({ unsigned: 44, binding_mismatch: 1 });
+});
