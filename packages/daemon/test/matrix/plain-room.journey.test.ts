@@ -128,6 +128,7 @@ test("an edit does not change a request, and a redaction does not take it back",
 test("of 250 messages to a device, all come, once, and without a room in common", async () => {
   const [laptop, builder] = await Promise.all([site.machine(), site.machine()]);
   const room_id = await laptop.session.createRoom(plainRoom);
+  await builder.session.ready();
   await builder.stop();
   const { user_id, device_id } = builder.credentials;
   for (let n = 0; n < 250; n++) {
