@@ -204,3 +204,11 @@ test("a refusal of a stranger is said once a minute, six times an hour, and neve
   expect(daemon.said.every(({ type }) => type === EventTypes.execRejected)).toBe(true);
   expect(reasons()).toEqual({ unsigned: 44, binding_mismatch: 1 });
 });
+
+test("a stolen request that arrives before the original is answered to nobody, and keeps it from nothing", async () => {
+  const content = fresh();
+  await send(content, { sender: "@mallory:example.org" });
+  expect(daemon.said).toEqual([]);
+  await send(content);
+  expect(daemon.started).toEqual([content.invocation_id]);
+});
