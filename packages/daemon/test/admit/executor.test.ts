@@ -60,6 +60,7 @@ function start({ nonces = 20_000 } = {}) {
   const said: Outgoing[] = [];
   const audit: Record<string, unknown>[] = [];
   const started: string[] = [];
+  const cancelled: string[] = [];
   const early = new EarlyRefusals(now);
   const world = executorWorld({
     ...tables,
@@ -76,10 +77,12 @@ function start({ nonces = 20_000 } = {}) {
     start: async ({ request: { content } }: Admitted) => {
       started.push(content.invocation_id);
     },
-    cancel: async () => {},
+    cancel: async (run_id: string) => {
+      cancelled.push(run_id);
+    },
   } as unknown as ConstructorParameters<typeof Executor>[1];
   const executor = new Executor(world, runs, createLogger({ name: "test", env: {} }));
-  return { db, tables, executor, said, audit, started, early };
+  return { db, tables, executor, said, audit, started, cancelled, early };
 }
 
 function restart(options = {}): void {
@@ -211,4 +214,25 @@ test("a stolen request that arrives before the original is answered to nobody, a
   expect(daemon.said).toEqual([]);
   await send(content);
   expect(daemon.started).toEqual([content.invocation_id]);
+});
+
+test("a cancel ends a run once; served again it does nothing", async () => {
+  const content = fresh();
+  await send(content);
+  const { executions } = daemon.tables;
+  const known = () => executions.byInvocation(String(content.invocation_id));
+  const run_id = known()?.run_id ?? "";
+  executions.setState(run_id, "starting");
+  const cancel = {
+    invocation_id: content.invocation_id,
+    reason: "enough",
+    created_at: at(0),
+    nonce: "cancel",
+  };
+  const event = eventOf(signed(cancel, { type: EventTypes.execCancel }), { type: EventTypes.execCancel });
+  for (let times = 0; times < 2; times++) {
+    const execution = known();
+    if (execution) await daemon.executor.cancel(execution, event);
+  }
+  expect(daemon.cancelled).toEqual([run_id]);
 });
