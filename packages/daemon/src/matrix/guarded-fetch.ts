@@ -1,5 +1,6 @@
 import { mxError } from "@mx-agent/base";
 import { type RateLimitGate, requestClass, retryAfterMs } from "./gate.ts";
+import { shallow } from "./nesting.ts";
 import type { Clock, Fetch } from "./types.ts";
 
 export interface GuardedFetchOptions {
@@ -30,7 +31,7 @@ export function guardedFetch(options: GuardedFetchOptions): Fetch {
       const response = await fetch(input, init);
       noteDate(response, clock, options.onClockSkew);
       if (kind === "media" && response.ok) return response;
-      const body = await response.text();
+      const body = shallow(await response.text());
       if (response.status === 429) {
         gate.close(kind, retryAfterMs(response.headers.get("retry-after"), body, clock()));
         continue;

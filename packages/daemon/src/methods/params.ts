@@ -19,9 +19,7 @@ export function parser<T>(schema: z.ZodType<T>): (params: unknown) => T {
     if (parsed.success) return parsed.data;
     const [issue] = parsed.error.issues;
     const where = issue?.path.join(".") ?? "";
-    throw mxError("MX_USAGE", {
-      detail: `${where}${where ? ": " : ""}${issue?.message ?? "wrong parameters"}`,
-      command: "",
-    });
+    const detail = `${where}${where ? ": " : ""}${issue?.message ?? "wrong parameters"}`;
+    throw mxError("MX_USAGE", { detail }, { hint: "see the command's --help" });
   };
 }

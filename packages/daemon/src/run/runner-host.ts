@@ -23,6 +23,7 @@ export class RunnerHost implements RunnerClient {
   readonly #restarted: (() => Promise<void>)[] = [];
   #client: RunnerClient;
   #closing = false;
+  #replacing: Promise<void> | undefined;
 
   private constructor(options: RunnerHostOptions, client: RunnerClient) {
     this.#options = options;
@@ -72,9 +73,10 @@ export class RunnerHost implements RunnerClient {
     return this.#client.forget(run_id);
   }
 
-  shutdown(): Promise<void> {
+  async shutdown(): Promise<void> {
     this.#closing = true;
-    return this.#client.shutdown();
+    if (this.#replacing) await this.#replacing;
+    else await this.#client.shutdown();
   }
 
   close(): void {
@@ -91,7 +93,10 @@ export class RunnerHost implements RunnerClient {
       for (const listener of this.#listeners.ended) listener(...args);
     });
     client.on("closed", () => {
-      if (!this.#closing) void this.#replace();
+      if (this.#closing) return;
+      this.#replacing = this.#replace().finally(() => {
+        this.#replacing = undefined;
+      });
     });
   }
 
@@ -100,7 +105,10 @@ export class RunnerHost implements RunnerClient {
     logger.error({}, "the runner is gone; starting another one");
     while (!this.#closing) {
       try {
-        this.#adoptClient(await start());
+        const client = await start();
+        // Told to end while it was being started: nothing can have been begun on it.
+        if (this.#closing) return await client.shutdown();
+        this.#adoptClient(client);
         for (const listener of this.#restarted) await listener();
         return;
       } catch (error) {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { IncomingEvent } from "../../src/matrix/api.ts";
 import { Intake } from "../../src/matrix/intake.ts";
 import { parseSyncResponse } from "../../src/matrix/sync-response.ts";
 import type { Database } from "../../src/state/database.ts";
@@ -17,13 +18,21 @@ let dir: string;
 let db: Database;
 let tables: { sync: SyncTable; rooms: RoomTable; inbox: InboxTable };
 let intake: Intake;
+let passed: IncomingEvent[];
 
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "mx-intake-"));
   db = openDatabase(join(dir, "state.db"));
   tables = { sync: new SyncTable(db), rooms: new RoomTable(db), inbox: new InboxTable(db) };
   tables.sync.reset({ user_id: ME, device_id: "D", homeserver: "https://x" });
-  intake = new Intake({ db, ...tables, clock: () => 1_000, user_id: ME });
+  passed = [];
+  intake = new Intake({
+    db,
+    ...tables,
+    clock: () => 1_000,
+    user_id: ME,
+    onPassing: (event) => passed.push(event),
+  });
 });
 afterEach(() => {
   db.close();
@@ -141,4 +150,17 @@ test("whatever a server answers is read or refused, and never throws", async () 
     expect(tables.sync.position()).toBe(parsed.next_batch);
   });
   await fc.assert(property, { numRuns: 300 });
+});
+
+test("a stream's messages are handed on once the position is committed, and are not stored", async () => {
+  intake.read(JSON.stringify({ next_batch: "s1" }));
+  const plain = Promise.resolve({ encrypted: false } as const);
+  intake.addToDevice({ type: "com.mxagent.stream.chunk.v1", sender: "@you:x", content: { seq: 0 } }, plain);
+  intake.addToDevice({ type: "com.mxagent.exec.finished.v1", sender: "@you:x", content: {} }, plain);
+  expect(passed).toEqual([]);
+  await intake.commit("s1");
+  expect(passed.map(({ type, content }) => [type, content])).toEqual([
+    ["com.mxagent.stream.chunk.v1", { seq: 0 }],
+  ]);
+  expect(tables.inbox.next("pending")).toMatchObject({ type: "com.mxagent.exec.finished.v1" });
 });
