@@ -18,12 +18,22 @@ export interface RefusedRequest {
   hint: string | null;
 }
 
+/**
+ * Every answer carries the digest of the request that it answers: ids can be read by everybody in the room, and one
+ * that somebody else used first must not get his answer taken for ours.
+ */
+
 /** `exec.rejected`, or `call.response` with the reason as its code. Never which rule of the policy it was. */
 export function answerRefused(event: IncomingEvent, refused: RefusedRequest, line: Line): void {
   const { request, reason, hint } = refused;
   if (request.kind === "exec") {
     const { invocation_id } = request.content;
-    const content = { invocation_id, reason, ...(hint === null ? {} : { detail: hint }) };
+    const content = {
+      invocation_id,
+      reason,
+      ...(hint === null ? {} : { detail: hint }),
+      request_sha256: requestDigest(request.content),
+    };
     sendEvent(event.room_id ?? "", EventTypes.execRejected, content, line);
     return;
   }
@@ -33,6 +43,7 @@ export function answerRefused(event: IncomingEvent, refused: RefusedRequest, lin
     result: null,
     error: hint ?? reason,
     code: reason,
+    request_sha256: requestDigest(request.content),
   };
   answerCall(event, request.content.reply, content, line);
 }

@@ -30,6 +30,7 @@ export function publishOutcome(
       ok,
       result,
       error: ok ? null : describe(end),
+      request_sha256: requestDigest(request.content),
     };
     answerCall(event, request.content.reply, content, world);
     return;

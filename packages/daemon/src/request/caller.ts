@@ -23,6 +23,17 @@ import type { ResolvedTarget } from "./target.ts";
 /** How long after a request's expiry its silence is taken for an answer. */
 const GRACE_MS = 5_000;
 
+const ANSWERS = new Set<string>([
+  EventTypes.execAccepted,
+  EventTypes.execRejected,
+  EventTypes.execFinished,
+  EventTypes.approvalRequest,
+  EventTypes.callResponse,
+]);
+
+/** What of an invocation is taken from whichever device of that user and key it comes. */
+const NAMES_THE_DEVICE = new Set<string>([EventTypes.execAccepted, EventTypes.execFinished]);
+
 export interface CallerParts {
   db: Database;
   requests: RequestTable;
@@ -117,7 +128,7 @@ export class Caller {
   async onEvent(event: IncomingEvent): Promise<boolean> {
     const request = this.#requestOf(event);
     if (!request) return false;
-    if (!this.#fromTarget(event, request)) {
+    if (!this.#fromTarget(event, request) || !answersRequest(event, request)) {
       this.#dropped++;
       return true;
     }
@@ -173,11 +184,6 @@ export class Caller {
     const { requests, now } = this.#parts;
     const parsed = parseContent(EventTypes.execFinished, event.content);
     if (!parsed.ok) return;
-    const { request_sha256 } = parsed.value;
-    if (request_sha256 !== undefined && request_sha256 !== request.request_sha256) {
-      this.#dropped++;
-      return;
-    }
     const outcome = summaryOf(parsed.value);
     failpoint("request.before_finished");
     if (!requests.setFinished(request.invocation_id, JSON.stringify(event.content), outcome, now())) return;
@@ -273,11 +279,15 @@ export class Caller {
     };
   }
 
-  /** The first verified answer names the device that executes; the others have to come from it. */
+  /**
+   * Verified answers name the device that executes; streams have to come from it. `accepted` and `finished` carry the
+   * key's word for it, so they may name another one: after a new login the run goes on there.
+   */
   #learnDevice(event: IncomingEvent, request: Request): void {
-    if (request.target_device !== null || typeof event.content !== "object" || event.content === null) return;
+    if (request.target_device !== null && !NAMES_THE_DEVICE.has(event.type)) return;
+    if (typeof event.content !== "object" || event.content === null) return;
     const { binding }: { binding?: { device_id?: unknown } } = event.content;
-    if (typeof binding?.device_id === "string")
+    if (typeof binding?.device_id === "string" && binding.device_id !== request.target_device)
       this.#parts.requests.setDevice(request.invocation_id, binding.device_id);
   }
 
@@ -300,10 +310,20 @@ export class Caller {
       key_id: request.target_key_id,
       public_key,
       legacy: request.legacy,
-      device_id: request.target_device,
+      device_id: NAMES_THE_DEVICE.has(event.type) ? null : request.target_device,
     };
     return isFrom(event, expected, this.#parts.rooms.get(request.room_id)?.encrypted ?? false);
   }
+}
+
+/**
+ * Whether an answer is to that very request: it carries its digest. A key of the first protocol sends none, and
+ * stream messages belong to the run that an answer was to.
+ */
+function answersRequest(event: IncomingEvent, request: Request): boolean {
+  const { request_sha256 }: { request_sha256?: unknown } = Object(event.content);
+  if (request_sha256 === undefined) return request.legacy || !ANSWERS.has(event.type);
+  return request_sha256 === request.request_sha256;
 }
 
 function isOver(request: Request): boolean {

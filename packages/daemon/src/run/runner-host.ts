@@ -75,7 +75,7 @@ export class RunnerHost implements RunnerClient {
 
   async shutdown(): Promise<void> {
     this.#closing = true;
-    if (this.#replacing) await this.#replacing;
+    if (this.#replacing !== undefined) await this.#replacing;
     else await this.#client.shutdown();
   }
 

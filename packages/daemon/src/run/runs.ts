@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { failpoint } from "@mx-agent/base";
-import { EventTypes } from "@mx-agent/protocol";
+import { EventTypes, requestDigest } from "@mx-agent/protocol";
 import type { RunEnd, RunnerClient, RunState, RunStream } from "@mx-agent/runner";
 import type { Logger } from "pino";
 import type { Admitted } from "../admit/admitted.ts";
@@ -187,7 +187,8 @@ export class Runs {
     const request = shape(eventOf(execution));
     if (request.kind !== "exec") return;
     const { invocation_id, room_id, sender } = execution;
-    const content = { invocation_id, device_id: this.#world.identity.account.device_id };
+    const { device_id } = this.#world.identity.account;
+    const content = { invocation_id, device_id, request_sha256: requestDigest(request.content) };
     const { reply } = request.content;
     if (reply)
       sendToDevice({ room_id, user_id: sender, ...reply }, EventTypes.execAccepted, content, this.#world);
