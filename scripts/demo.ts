@@ -4,7 +4,15 @@
  * Ends with `demo: ok` and status 0, or with what went wrong; nothing of it stays.
  */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Machine } from "./demo/machine.ts";
@@ -25,6 +33,7 @@ let ending: Promise<void> | undefined;
 /** Ends everything that was started, whatever happened, and removes the directory. */
 function cleanUp(): Promise<void> {
   ending ??= (async () => {
+    await endRuns().catch(() => {});
     for (const machine of [laptop, builder])
       await machine.run(["daemon", "stop"], { quiet: true }).catch(() => {});
     await homeserver.run(["homeserver", "stop", "--data", homeserverData], { quiet: true }).catch(() => {});
@@ -32,6 +41,18 @@ function cleanUp(): Promise<void> {
   })();
   return ending;
 }
+/** A runner with a run stays when its daemon stops, as it should; here nothing is to stay. */
+async function endRuns(): Promise<void> {
+  const listed = await builder.run(["invocation", "list", "--json"], { quiet: true });
+  const invocations: { invocation_id: string; state: string }[] = JSON.parse(listed.stdout);
+  for (const { invocation_id, state } of invocations)
+    if (state === "running") await builder.run(["invocation", "cancel", invocation_id], { quiet: true });
+  await until("nothing runs", async () => {
+    const { running_invocations } = await builder.json(["daemon", "status"]);
+    return running_invocations === 0 ? true : undefined;
+  });
+}
+
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.once(signal, () => {
     void cleanUp().then(() => process.exit(130));
@@ -141,14 +162,17 @@ async function interrupt(args: string[]): Promise<void> {
   if (code !== 130) throw new Error(`Ctrl-C ended with ${code}, not 130`);
 }
 
-/** The `sleep 600` whose working directory is the demo's repository. */
+/** The `sleep 600` of this demo. */
 function remoteSleep(): number | undefined {
   for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     try {
       const argv = readFileSync(join("/proc", entry, "cmdline"), "utf8").split("\0");
+      if (!argv[0]?.endsWith("sleep") || argv[1] !== "600") continue;
+      // In a sandbox the variables name the directory, without one the working directory is it.
       const environment = readFileSync(join("/proc", entry, "environ"), "utf8");
-      if (argv[0]?.endsWith("sleep") && argv[1] === "600" && environment.includes(dir)) return Number(entry);
+      const cwd = readlinkSync(join("/proc", entry, "cwd"));
+      if (environment.includes(dir) || cwd.startsWith(dir)) return Number(entry);
     } catch {
       // It ended while we looked.
     }
@@ -156,9 +180,9 @@ function remoteSleep(): number | undefined {
   return undefined;
 }
 
-async function until<T>(what: string, look: () => T | undefined): Promise<T> {
+async function until<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
   for (let tries = 0; tries < 600; tries++) {
-    const found = look();
+    const found = await look();
     if (found !== undefined) return found;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
