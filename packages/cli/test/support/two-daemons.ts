@@ -28,6 +28,8 @@ export interface TwoDaemonsOptions {
   /** The builder's policy; by default it allows the laptop everyday commands, without a sandbox. */
   policy?: (room: string, user: string, project: string) => string;
   homeserver?: TestHomeserver;
+  /** Whether the workspace is end-to-end encrypted; by default it is not. */
+  encrypted?: boolean;
 }
 
 /** Everything of this is one user's way from two fresh machines to the first remote command. */
@@ -37,7 +39,7 @@ export async function twoDaemons(options: TwoDaemonsOptions = {}): Promise<TwoDa
     startMachine({ name: "laptop", homeserver }),
     startMachine({ name: "builder", homeserver }),
   ]);
-  const room = await shareWorkspace(laptop, builder);
+  const room = await shareWorkspace(laptop, builder, options.encrypted);
   const project = join(builder.home, "project");
   await mkdir(project);
   const policy = options.policy ?? everydayPolicy;
@@ -63,12 +65,13 @@ export async function twoDaemons(options: TwoDaemonsOptions = {}): Promise<TwoDa
 }
 
 /** A workspace of the first machine in which both are agents and have approved each other's key. */
-export async function shareWorkspace(first: Machine, second: Machine): Promise<string> {
+export async function shareWorkspace(first: Machine, second: Machine, encrypted = false): Promise<string> {
+  const plain = encrypted ? [] : ["--no-e2ee"];
   const { room_id } = await first.ask<{ room_id: string }>([
-    ...["workspace", "create", "farm", "--no-e2ee", "--invite", second.user],
+    ...["workspace", "create", "farm", "--invite", second.user, ...plain],
   ]);
   await untilInvited(second, room_id);
-  await second.ask(["workspace", "accept", room_id, "--no-e2ee"]);
+  await second.ask(["workspace", "accept", room_id, ...plain]);
   await first.ask(["workspace", "grant", second.user, "--level", "50", "--room", room_id]);
   for (const machine of [first, second])
     await machine.ask(["agent", "register", "--room", room_id, "--agent", machine.name]);
