@@ -74,6 +74,10 @@ export class Daemon {
     return this.#online;
   }
 
+  get runner(): RunnerClient {
+    return this.#options.runner;
+  }
+
   requireOnline(): Online {
     if (this.#online) return this.#online;
     if (this.#failed !== undefined)

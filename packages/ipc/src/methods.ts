@@ -158,7 +158,7 @@ export interface Methods {
   "invocation.wait": Method<"agent", { invocation_id: string }, ExecResult>;
   "invocation.logs": Method<
     "agent",
-    { invocation_id: string; follow: boolean; since_ms: number | null },
+    { invocation_id: string; follow: boolean },
     { result: InvocationResult | null },
     ExecOutput
   >;

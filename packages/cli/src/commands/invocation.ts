@@ -59,8 +59,7 @@ export const define: Define = (noun, cli) => {
     more: "With --json one line for each piece of output, and for the end.",
   })
     .option("-f, --follow", "go on until it has ended")
-    .option("--since <duration>", "only what was written in the last 5m, 2h")
-    .action((invocation_id: string, flags: JsonFlag & { follow?: boolean; since?: string }) =>
+    .action((invocation_id: string, flags: JsonFlag & { follow?: boolean }) =>
       showLogs(cli, invocation_id, flags),
     );
 
@@ -80,10 +79,9 @@ export const define: Define = (noun, cli) => {
 async function showLogs(
   cli: Cli,
   invocation_id: string,
-  flags: JsonFlag & { follow?: boolean; since?: string },
+  flags: JsonFlag & { follow?: boolean },
 ): Promise<void> {
-  const since_ms = flags.since === undefined ? null : parseDuration(flags.since, "--since");
-  const params = { invocation_id, follow: flags.follow === true, since_ms };
+  const params = { invocation_id, follow: flags.follow === true };
   const raw = rawOutput(cli);
   await withCall(cli, "invocation.logs", params, async (call) => {
     for await (const item of call.output)

@@ -2,6 +2,7 @@ import { mxError } from "@mx-agent/base";
 import type { Handlers, InvocationInfo, InvocationResult, MethodName } from "@mx-agent/ipc";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
+import { sendOwnOutput } from "../run/own-output.ts";
 import type { Execution } from "../state/executions.ts";
 import type { Request } from "../state/requests.ts";
 import { resultOf } from "./exec.ts";
@@ -70,9 +71,15 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
       },
     },
     "invocation.logs": {
-      parse: parser(one.extend({ follow: z.boolean(), since_ms: duration_ms.nullable() })),
+      parse: parser(one.extend({ follow: z.boolean() })),
       handle: async ({ invocation_id, follow }, { send, signal }) => {
         const online = daemon.requireOnline();
+        const execution = requests.get(invocation_id) ? undefined : executions.byInvocation(invocation_id);
+        if (execution) {
+          const { runner } = daemon;
+          await sendOwnOutput({ runner, executions, run_id: execution.run_id, follow, signal, send });
+          return { result: ofExecution(executions.byRun(execution.run_id) ?? execution).result };
+        }
         const request = requireRequest(invocation_id);
         const pending = online.caller.attach(request, (item) => send(item));
         try {
