@@ -2,6 +2,7 @@
 import { EventTypes, generateSigningKey } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Machine, newMachine } from "../../../cli/test/support/machine.ts";
+import { eventually } from "../../../cli/test/support/two-daemons.ts";
 import { HostileSync, type ServedEvent, timelineOf } from "./support/hostile-sync.ts";
 import { type Content, type Stage, setTheStage } from "./support/stage.ts";
 
@@ -79,7 +80,9 @@ test("a request for one daemon does not run on another of the same user", async 
     await twin.ask(["auth", "login", "--homeserver", homeserver.url, "--user", account, "--password-stdin"], {
       stdin: `${builder.password}\n`,
     });
-    await twin.ask(["agent", "register", "--room", room, "--agent", "twin"]);
+    // It knows the room when it has synced once.
+    const register = ["agent", "register", "--room", room, "--agent", "twin"];
+    await eventually(async () => (await twin.run(register)).code === 0);
     await onlyLegitimate("beside a twin");
     const { stdout } = await twin.run(["audit", "tail", "--json"]);
     expect(stdout).not.toContain('"decision"');
