@@ -9,7 +9,7 @@ import { startHomeserverForTests, type TestHomeserver } from "../../../../../scr
 import { type Machine, startMachine } from "../../../../cli/test/support/machine.ts";
 import { eventually } from "../../../../cli/test/support/two-daemons.ts";
 import { type FaultProxy, startFaultProxy } from "../../support/fault-proxy.ts";
-import { RawAccount } from "./account.ts";
+import { RawAccount, type RoomEvent } from "./account.ts";
 
 export type Content = Record<string, unknown>;
 
@@ -176,3 +176,9 @@ max_concurrent = 16
 trusted = true
 ${entries.join("")}`;
 }
+
+/** Whether an event is of these types and about that request. */
+export const isAbout =
+  ({ invocation_id }: Content, ...types: string[]) =>
+  ({ type, content }: RoomEvent) =>
+    types.includes(type) && content.invocation_id === invocation_id;
