@@ -8,7 +8,7 @@ import type { Explanation } from "@mx-agent/ipc";
 import { EventTypes, parseContent } from "@mx-agent/protocol";
 import type { Logger } from "pino";
 import { type Admission, AFTER_RESTART, AGAIN, admit, IMAGINED, ON_ARRIVAL } from "../admit/admit.ts";
-import type { Admitted } from "../admit/admitted.ts";
+import type { Admitted, RunRequest } from "../admit/admitted.ts";
 import { shape } from "../admit/checks/shape.ts";
 import type { Assumed } from "../admit/trace.ts";
 import type { IncomingEvent } from "../matrix/api.ts";
@@ -127,9 +127,20 @@ export class Executor {
         "a decision could not be written; nothing was run",
       );
       const hint = "the executing machine cannot write its audit log; its operator finds more in its log";
-      answerRefused(event, { request: shape(event), reason: "over_capacity", hint }, this.#world);
+      const request = this.#verifiedRequest(event);
+      if (request) answerRefused(event, { request, reason: "over_capacity", hint }, this.#world);
       return undefined;
     }
+  }
+
+  /** The request, where it is for an agent of ours and its signature counts; nothing is claimed by the look. */
+  #verifiedRequest(event: IncomingEvent): RunRequest | null {
+    const look = admit(
+      event,
+      this.#world.forAdmission(() => "fresh"),
+    );
+    if (look.outcome === "admitted") return look.admitted.request;
+    return look.outcome !== "silence" && look.key !== null ? look.request : null;
   }
 
   #decide(event: IncomingEvent, assumed: Assumed, known?: Execution): Admission | undefined {

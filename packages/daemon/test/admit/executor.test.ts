@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { mxError } from "@mx-agent/base";
 import { createLogger } from "@mx-agent/base/log";
 import { EventTypes } from "@mx-agent/protocol";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -36,9 +37,12 @@ import {
 let dir: string;
 let system: number;
 let daemon: ReturnType<typeof start>;
+/** Whether the audit log cannot be written. */
+let full: boolean;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "mx-executor-"));
   system = NOW;
+  full = false;
   daemon = start();
   daemon.tables.trust.approve(approval());
   daemon.tables.ownAgents.put(
@@ -66,7 +70,12 @@ function start({ nonces = 20_000 } = {}) {
     ...tables,
     policy: { current: () => policy },
     machine,
-    audit: new Auditor({ append: (entry) => audit.push(entry) }),
+    audit: new Auditor({
+      append: (entry) => {
+        if (full) throw mxError("MX_CANNOT_WRITE", { path: "audit.jsonl", detail: "full", hint: "" });
+        audit.push(entry);
+      },
+    }),
     early,
     identity: new Identity(builderKey, account),
     rooms: { isJoined: () => true, get: () => undefined },
@@ -235,4 +244,19 @@ test("a cancel ends a run once; served again it does nothing", async () => {
     if (execution) await daemon.executor.cancel(execution, event);
   }
   expect(daemon.cancelled).toEqual([run_id]);
+});
+
+test("what cannot be put on record does not run and burns nothing; who may ask is told, strangers are not", async () => {
+  full = true;
+  const content = fresh();
+  await send(content);
+  expect(daemon.started).toEqual([]);
+  expect(daemon.said).toEqual([
+    expect.objectContaining({ content: expect.objectContaining({ reason: "over_capacity" }) }),
+  ]);
+  await send({});
+  expect(daemon.said).toHaveLength(1);
+  full = false;
+  await send(content);
+  expect(daemon.started).toEqual([content.invocation_id]);
 });
