@@ -19,6 +19,7 @@ import type { Request, RequestTable } from "../state/requests.ts";
 import { type Built, buildCall, buildExec } from "./build.ts";
 import { Pending, type Settled } from "./pending.ts";
 import type { ResolvedTarget } from "./target.ts";
+import { waitUntil } from "./wait-until.ts";
 
 /** How long after a request's expiry its silence is taken for an answer. */
 const GRACE_MS = 5_000;
@@ -45,7 +46,8 @@ export interface CallerParts {
 
 export class Caller {
   readonly #parts: CallerParts;
-  readonly #pending = new Map<string, Pending>();
+  /** Several may wait for one invocation: who ran it, and who looks at it from another terminal. */
+  readonly #pending = new Map<string, Set<Pending>>();
   #dropped = 0;
 
   constructor(parts: CallerParts) {
@@ -77,7 +79,6 @@ export class Caller {
 
   /** The wait for a request of ours that somebody else began, or that this daemon took up after a restart. */
   attach(request: Request, emit: (item: ExecOutput) => Promise<void>): Pending {
-    this.#pending.get(request.invocation_id)?.close();
     return this.#wait(request, emit);
   }
 
@@ -107,12 +108,14 @@ export class Caller {
 
   release(pending: Pending): void {
     pending.close();
-    if (this.#pending.get(pending.request.invocation_id) === pending)
-      this.#pending.delete(pending.request.invocation_id);
+    const { invocation_id } = pending.request;
+    const waiting = this.#pending.get(invocation_id);
+    waiting?.delete(pending);
+    if (waiting?.size === 0) this.#pending.delete(invocation_id);
   }
 
   cancel(request: Request, reason: string): void {
-    const pending = this.#pending.get(request.invocation_id);
+    const [pending] = this.#waiting(request.invocation_id);
     if (pending) pending.cancel(reason);
     else {
       const one = new Pending(
@@ -133,26 +136,31 @@ export class Caller {
       return true;
     }
     this.#learnDevice(event, request);
-    await this.#take(event, request, this.#pending.get(request.invocation_id));
+    this.#take(event, request);
     return true;
   }
 
-  async #take(event: IncomingEvent, request: Request, pending: Pending | undefined): Promise<void> {
+  #waiting(invocation_id: string): Pending[] {
+    return [...(this.#pending.get(invocation_id) ?? [])];
+  }
+
+  #take(event: IncomingEvent, request: Request): void {
     const { requests, now } = this.#parts;
     const { invocation_id } = request;
+    const waiting = this.#waiting(invocation_id);
     switch (event.type) {
       case EventTypes.execAccepted: {
         const parsed = parseContent(EventTypes.execAccepted, event.content);
         if (!parsed.ok || isOver(request)) return;
         requests.setState(invocation_id, "running");
-        pending?.accepted();
+        for (const pending of waiting) pending.accepted();
         return;
       }
       case EventTypes.approvalRequest: {
         const parsed = parseContent(EventTypes.approvalRequest, event.content);
         if (!parsed.ok || isOver(request)) return;
         requests.setState(invocation_id, "held");
-        pending?.held(parsed.value.summary, parsed.value.expires_at);
+        for (const pending of waiting) pending.held(parsed.value.summary, parsed.value.expires_at);
         return;
       }
       case EventTypes.execRejected: {
@@ -160,27 +168,27 @@ export class Caller {
         if (!parsed.ok || isOver(request)) return;
         const { reason, detail = null } = parsed.value;
         requests.setRejected(invocation_id, reason, detail, now());
-        pending?.settle({ type: "rejected", reason, detail, origin: "remote" });
+        for (const pending of waiting) pending.settle({ type: "rejected", reason, detail, origin: "remote" });
         return;
       }
       case EventTypes.execFinished:
-        this.#finished(event, request, pending);
+        this.#finished(event, request, waiting);
         return;
       case EventTypes.callResponse: {
         const parsed = parseContent(EventTypes.callResponse, event.content);
         if (!parsed.ok) return;
         const { ok, result, error, code = null } = parsed.value;
         if (!requests.setFinished(invocation_id, JSON.stringify(event.content), null, now())) return;
-        pending?.settle({ type: "response", ok, result, error, code });
+        for (const pending of waiting) pending.settle({ type: "response", ok, result, error, code });
         return;
       }
       default:
-        pending?.stream(event);
+        for (const pending of waiting) pending.stream(event);
     }
   }
 
   /** The first valid copy counts; the output may still be under way, so nothing waits for it here. */
-  #finished(event: IncomingEvent, request: Request, pending: Pending | undefined): void {
+  #finished(event: IncomingEvent, request: Request, waiting: Pending[]): void {
     const { requests, now } = this.#parts;
     const parsed = parseContent(EventTypes.execFinished, event.content);
     if (!parsed.ok) return;
@@ -188,10 +196,11 @@ export class Caller {
     failpoint("request.before_finished");
     if (!requests.setFinished(request.invocation_id, JSON.stringify(event.content), outcome, now())) return;
     failpoint("request.after_finished");
-    pending
-      ?.finished(parsed.value)
-      .then((result) => requests.setResult(request.invocation_id, result))
-      .catch(() => {});
+    for (const pending of waiting)
+      pending
+        .finished(parsed.value)
+        .then((result) => requests.setResult(request.invocation_id, result))
+        .catch(() => {});
   }
 
   /** A wait for a request whose outcome is on record already gets it; `output` asks for the output as well. */
@@ -248,7 +257,9 @@ export class Caller {
 
   #wait(request: Request, emit: (item: ExecOutput) => Promise<void>): Pending {
     const pending = new Pending(request, this.#line(request, emit));
-    this.#pending.set(request.invocation_id, pending);
+    const waiting = this.#pending.get(request.invocation_id);
+    if (waiting) waiting.add(pending);
+    else this.#pending.set(request.invocation_id, new Set([pending]));
     return pending;
   }
 
@@ -334,12 +345,4 @@ function summaryOf(content: ExecFinished): InvocationResult {
   const { exit_code, signal, duration_ms, stdout_bytes, stderr_bytes, truncated } = content;
   const outcome = content.outcome ?? (signal === null ? "exited" : "signaled");
   return { outcome, exit_code, signal, duration_ms, stdout_bytes, stderr_bytes, truncated, complete: null };
-}
-
-function waitUntil(ms: number): { done: Promise<"elapsed">; cancel(): void } {
-  let timer: NodeJS.Timeout | undefined;
-  const done = new Promise<"elapsed">((resolve) => {
-    timer = setTimeout(() => resolve("elapsed"), Math.max(0, ms));
-  });
-  return { done, cancel: () => clearTimeout(timer) };
 }
