@@ -79,7 +79,10 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
       process.exit(70);
     },
   });
-  runner.onRestarted(async () => daemon.online?.runs.adopt());
+  runner.onRestarted(async () => {
+    await daemon.online?.runs.adopt();
+    await daemon.online?.executor.resumeAdmitted();
+  });
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopped.resolve());
   process.on("SIGHUP", () => {
     if (options.foreground) stopped.resolve();

@@ -43,7 +43,8 @@ export class Runs {
   readonly #logger: Logger;
   readonly #live = new Map<string, LiveRun>();
   #closed = false;
-  #adopted = false;
+  /** Runs that no runner had seen, and that go back to being admitted. */
+  readonly #again = new Set<string>();
   readonly #reasons = new Map<string, "cancelled">();
   /** Runs whose outcome is being recorded: each has one. */
   readonly #finishing = new Set<string>();
@@ -83,11 +84,9 @@ export class Runs {
     this.#showLater(execution);
   }
 
-  /** Takes up, after a restart, what the runner still has or what ended in between. */
+  /** Takes up, after a restart of this daemon or of the runner, what it still has or what ended in between. */
   async adopt(): Promise<void> {
     const { executions, now } = this.#world;
-    const restarted = !this.#adopted;
-    this.#adopted = true;
     // Before the runner is asked: what is handed to it meanwhile is not among what it names.
     const begun = executions.inState("starting", "running");
     const known = new Map((await this.#runner.list()).map((state) => [state.run_id, state]));
@@ -95,9 +94,10 @@ export class Runs {
       const execution = executions.byRun(run_id);
       if (execution?.state !== "starting" && execution?.state !== "running") continue;
       const state = known.get(run_id);
-      // The runner marks a run durably before it starts it, so this one never was. Only a restarted daemon decides
-      // on it again: one that took its runner along would take the next one as well.
-      if (!state && restarted && execution.state === "starting") {
+      // The runner marks a run durably before it starts it, so this one never was: it is decided on again, once,
+      // because what took its runner along may take the next one as well.
+      if (!state && execution.state === "starting" && !this.#again.has(run_id)) {
+        this.#again.add(run_id);
         executions.setState(run_id, "admitted");
         continue;
       }
