@@ -358,3 +358,28 @@ it("federation is absent, and says so", async () => {
   const { body } = await alice.post("/keys/query", { device_keys: { [far]: [] } });
   expect(body.failures).toHaveProperty(["example.org"]);
 });
+
+describe("somebody who left", () => {
+  it("reads no member event that came later, lazily loaded ones neither", async () => {
+    const room = await shared({ invite: [bob.id, carol.id] });
+    await carol.post(`/join/${room}`);
+    await carol.put(`/rooms/${room}/send/m.room.message/before`, { body: "before" });
+    await bob.post(`/rooms/${room}/leave`);
+    await alice.post(`/rooms/${room}/kick`, { user_id: carol.id, reason: "SECRET" });
+    const filter = encodeURIComponent(JSON.stringify({ lazy_load_members: true }));
+    const page = await bob.get(`/rooms/${room}/messages?dir=b&limit=50&filter=${filter}`);
+    expect(page.status).toBe(200);
+    expect(JSON.stringify(page.body.state)).toContain(carol.id);
+    expect(JSON.stringify(page.body)).not.toContain("SECRET");
+  });
+});
+
+describe("an invitation to another server", () => {
+  it("is refused as state, too, in a new room as in an old one", async () => {
+    const room = await shared();
+    const path = `/rooms/${room}/state/m.room.member/${encodeURIComponent("@x:evil.example")}`;
+    expect((await alice.put(path, { membership: "invite" })).status).toBe(403);
+    const state = { type: "m.room.member", state_key: "@x:evil.example", content: { membership: "invite" } };
+    expect((await alice.post("/createRoom", { initial_state: [state] })).status).toBe(403);
+  });
+});

@@ -49,7 +49,7 @@ function messages(app: App, request: ApiRequest): unknown {
       : { after: from, upTo: Math.min(to ?? limit, limit) };
   const view = viewOf(app, request.userId, roomId);
   const page = readPage(app, view, roomId, direction, range, count, filter);
-  const state = filter.lazyLoadMembers ? membersOf(app, roomId, page.events) : [];
+  const state = filter.lazyLoadMembers ? membersOf(app, roomId, page.events, limit) : [];
   return {
     start: pageToken(from),
     ...(page.end === undefined ? {} : { end: pageToken(page.end) }),
@@ -107,10 +107,11 @@ function parseJson(text: string): JsonObject {
   return value;
 }
 
-function membersOf(app: App, roomId: string, events: readonly StoredEvent[]): StoredEvent[] {
+/** The senders' membership as it was at `upTo`: what came after a stay is not the reader's to see. */
+function membersOf(app: App, roomId: string, events: readonly StoredEvent[], upTo: number): StoredEvent[] {
   const senders = new Set(events.map((event) => event.sender));
   return [...senders]
-    .map((userId) => app.store.events.state(roomId, "m.room.member", userId))
+    .map((userId) => app.store.events.stateEventAt(roomId, "m.room.member", userId, upTo))
     .filter((event) => event !== undefined);
 }
 
@@ -142,7 +143,7 @@ function context(app: App, request: ApiRequest): unknown {
   const after = readPage(app, view, roomId, "f", { after: event.pos, upTo: end }, limit - half, filter);
   const shown = [...before.events, event, ...after.events];
   const state = filter.lazyLoadMembers
-    ? membersOf(app, roomId, shown)
+    ? membersOf(app, roomId, shown, end)
     : app.store.events.stateAt(roomId, after.events.at(-1)?.pos ?? event.pos);
   const json = (item: StoredEvent) => clientEvent(app, item, request.session, view);
   return {

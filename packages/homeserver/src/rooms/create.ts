@@ -13,6 +13,7 @@ import {
 import { ROOM_VERSION } from "./auth.ts";
 import { isRoomAlias, isUserId, newRoomId } from "./ids.ts";
 import { memberContent, requireLocal } from "./membership.ts";
+import { checkStateContent } from "./state-checks.ts";
 import { appendEvent } from "./timeline.ts";
 
 const presets = {
@@ -64,7 +65,10 @@ export function createRoom(app: App, creator: string, body: JsonObject): string 
     }
     for (const { type, stateKey, content } of presetState(preset, initialState))
       send(type, stateKey, content);
-    for (const { type, stateKey, content } of initialState) send(type, stateKey, content);
+    for (const { type, stateKey, content } of initialState) {
+      checkStateContent(app, roomId, type, stateKey, content);
+      send(type, stateKey, content);
+    }
     const name = optionalString(body, "name");
     if (name !== undefined) send("m.room.name", "", { name });
     const topic = optionalString(body, "topic");

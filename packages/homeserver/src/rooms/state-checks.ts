@@ -3,6 +3,7 @@ import { badJson, invalidParam, MatrixError } from "../http/errors.ts";
 import type { JsonObject } from "../http/json.ts";
 import { checkShape } from "./auth-power-levels.ts";
 import { isRoomAlias, isUserId } from "./ids.ts";
+import { requireLocal } from "./membership.ts";
 
 const memberships: ReadonlySet<unknown> = new Set(["join", "invite", "knock", "leave", "ban"]);
 
@@ -17,6 +18,7 @@ export function checkStateContent(
   if (type === "m.room.member") {
     if (!isUserId(stateKey)) throw invalidParam(`${stateKey} is not a user id`);
     if (!memberships.has(content.membership)) throw badJson("m.room.member needs a membership");
+    if (content.membership === "invite") requireLocal(app, stateKey);
   }
   if (type === "m.room.power_levels") {
     const malformed = checkShape(content);

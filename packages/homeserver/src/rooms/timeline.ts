@@ -66,7 +66,8 @@ export function appendEvent(app: App, proposed: NewEvent): StoredEvent {
       // The rules let no other membership through.
       const membership = membershipOf(event) as Membership;
       rooms.setMembership(stateKey, event.roomId, membership, event.pos);
-      if (membership === "join")
+      // A new name or picture is a membership event too, and reads nothing.
+      if (membership === "join" && (replaced === undefined || membershipOf(replaced) !== "join"))
         app.store.clientData.setUnread(stateKey, event.roomId, { notify: 0, highlight: 0, pos: event.pos });
       before.add(stateKey);
     }
