@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { build, type Metafile } from "esbuild";
+import { type BuildOptions, build, type Metafile } from "esbuild";
 import { root } from "./tasks.ts";
 
 const manifest: { version: string; dependencies: Record<string, string> } = JSON.parse(
@@ -25,34 +25,74 @@ const dist = join(root, "dist");
 const made = join(root, `.cache/dist-${process.pid}`);
 mkdirSync(made, { recursive: true });
 
-const result = await build({
+const shared: BuildOptions = {
   absWorkingDir: root,
-  entryPoints: { cli: "packages/cli/src/main.ts" },
-  outdir: made,
   bundle: true,
-  splitting: true,
-  format: "esm",
   platform: "node",
   target: "node24",
-  external: Object.keys(manifest.dependencies),
   define: { "process.env.MX_AGENT_VERSION": JSON.stringify(manifest.version) },
+  legalComments: "linked",
+  metafile: true,
+  logLevel: "error",
+};
+
+/** What the command line loads only in the command that needs it, as ES modules with shared chunks. */
+const lazy: Record<string, string> = {
+  "@mx-agent/daemon": "daemon",
+  "@mx-agent/homeserver": "homeserver",
+  "@mx-agent/policy": "policy",
+  "@mx-agent/runner": "runner",
+  "smol-toml": "toml",
+};
+const library = await build({
+  ...shared,
+  entryPoints: Object.fromEntries(Object.entries(lazy).map(([name, file]) => [file, name])),
+  outdir: join(made, "lib"),
+  outExtension: { ".js": ".mjs" },
+  splitting: true,
+  format: "esm",
+  external: Object.keys(manifest.dependencies),
   banner: {
     js: 'import { createRequire as __mxCreateRequire } from "node:module"; const require = __mxCreateRequire(import.meta.url);',
   },
-  chunkNames: "chunks/[name]-[hash]",
-  legalComments: "linked",
+  chunkNames: "[name]-[hash]",
   metafile: true,
-  logLevel: "warning",
 });
+
+/** One CommonJS file: loading ES modules takes longer than all that a command does (packages/cli/bench/start.bench.ts). */
+const program = await build({
+  ...shared,
+  entryPoints: { cli: "packages/cli/src/main.ts" },
+  outdir: made,
+  outExtension: { ".js": ".cjs" },
+  format: "cjs",
+  plugins: [
+    {
+      name: "lazy",
+      setup({ onResolve }) {
+        onResolve({ filter: /^(@mx-agent\/|smol-toml$)/ }, ({ path }) => {
+          const file = lazy[path];
+          return file === undefined ? undefined : { path: `./lib/${file}.mjs`, external: true };
+        });
+      },
+    },
+  ],
+  metafile: true,
+});
+
+const metafile: Metafile = {
+  inputs: { ...library.metafile.inputs, ...program.metafile.inputs },
+  outputs: { ...library.metafile.outputs, ...program.metafile.outputs },
+};
 // The architecture test reads this; it is not published.
 mkdirSync(join(root, ".cache"), { recursive: true });
 writeFileSync(
   join(root, ".cache", "bundle-meta.json"),
-  JSON.stringify(result.metafile).replaceAll(`.cache/dist-${process.pid}/`, "dist/"),
+  JSON.stringify(metafile).replaceAll(`.cache/dist-${process.pid}/`, "dist/"),
 );
 
-writeFileSync(join(made, "package.json"), '{ "type": "module" }\n');
-writeFileSync(join(made, "THIRD-PARTY-LICENSES.txt"), licencesOf(result.metafile));
+writeFileSync(join(made, "package.json"), '{ "type": "commonjs" }\n');
+writeFileSync(join(made, "THIRD-PARTY-LICENSES.txt"), licencesOf(metafile));
 writeFileSync(
   join(made, "mx-agent.js"),
   `#!/usr/bin/env node
@@ -60,10 +100,8 @@ if (Number(process.versions.node.split(".")[0]) < 24) {
   process.stderr.write("mx-agent needs Node 24 or later; this is " + process.version + " (" + process.execPath + ")\\n");
   process.exit(78);
 } else {
-  import("node:module").then(function (module) {
-    if (module.enableCompileCache) module.enableCompileCache();
-    return import("./cli.js");
-  });
+  require("node:module").enableCompileCache();
+  require("./cli.cjs");
 }
 `,
 );

@@ -230,8 +230,16 @@ export interface ErrorJson {
   details: Record<string, unknown>;
 }
 
+/** The same in every copy of this module: the command line and what it loads lazily have one each. */
+const BRAND = Symbol.for("mx-agent.MxError");
+
 export class MxError extends Error {
+  static override [Symbol.hasInstance](value: unknown): value is MxError {
+    return typeof value === "object" && value !== null && BRAND in value;
+  }
+
   override readonly name = "MxError";
+  readonly [BRAND] = true;
   readonly code: ErrorCode;
   readonly hint: string;
   readonly origin: ErrorOrigin;
