@@ -1,6 +1,6 @@
 /** Assembles the daemon and runs it until it is told to stop. */
 import { join } from "node:path";
-import { type Dirs, ensurePrivateDirs, mxError, version } from "@mx-agent/base";
+import { type Dirs, effectiveConfig, ensurePrivateDirs, mxError, version } from "@mx-agent/base";
 import { createLogger } from "@mx-agent/base/log";
 import { serve } from "@mx-agent/ipc/server";
 import { nodeMachine } from "@mx-agent/policy";
@@ -37,7 +37,10 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   // Whatever any library writes is ours alone to read, the database's own files among it.
   process.umask(0o077);
   ensurePrivateDirs(dirs);
-  const logger = createLogger({ name: "daemon", env });
+  const { values: config } = await effectiveConfig({ configDir: dirs.config, env });
+  const logger = createLogger({ name: "daemon", env, config });
+  // A promise that nobody took is a bug, and no reason to let go of everything that runs.
+  process.on("unhandledRejection", (error) => logger.error({ err: error }, "a promise failed unseen"));
   const noticeFile = join(dirs.runtime, "daemon.json");
   const db = openExclusively(
     () => new Database({ file: join(dirs.data, "state.db"), migrations, version: version() }),

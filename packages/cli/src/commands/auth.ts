@@ -1,14 +1,15 @@
-import { type MxError, mxError } from "@mx-agent/base";
+import { effectiveConfig, type MxError, mxError } from "@mx-agent/base";
 import type { Params } from "@mx-agent/ipc";
 import { answer, type JsonFlag } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
+import { directories } from "../places.ts";
 import { askSecret, readLines } from "../prompt.ts";
 import { pairs } from "../render/table.ts";
 import { type Define, verb } from "../verb.ts";
 
 interface LoginFlags extends JsonFlag {
-  homeserver: string;
+  homeserver?: string;
   user?: string;
   passwordStdin?: boolean;
   tokenStdin?: boolean;
@@ -29,7 +30,10 @@ export const define: Define = (noun, cli) => {
       "it is never an argument. With both --password-stdin and --registration-token-stdin the first\n" +
       "line is the password and the second the token.",
   })
-    .requiredOption("--homeserver <url>", "its URL, or a server name that publishes one")
+    .option(
+      "--homeserver <url>",
+      "its URL, or a server name that publishes one; by default that of config.toml",
+    )
     .option("--user <name>", "user name or full user id")
     .option("--password-stdin", "read the password from stdin")
     .option("--token-stdin", "read an access token from stdin, instead of a password")
@@ -38,7 +42,7 @@ export const define: Define = (noun, cli) => {
     .option("--device-name <name>", "what other devices of the account see")
     .action(async (flags: LoginFlags) => {
       const account = await ask(cli, "auth.login", {
-        homeserver: flags.homeserver,
+        homeserver: await homeserverOf(cli, flags),
         user: flags.user ?? null,
         secret: await secretOf(cli, flags),
         device_name: flags.deviceName ?? null,
@@ -121,3 +125,11 @@ function lineOf(lines: readonly string[], at: number, what: string): string {
 }
 
 const usage = (detail: string): MxError => mxError("MX_USAGE", { detail, command: "auth login" });
+
+/** The flag, or the setting of that name. */
+async function homeserverOf(cli: Cli, flags: LoginFlags): Promise<string> {
+  const { values } = await effectiveConfig({ configDir: directories(cli.env).config, env: cli.env });
+  const homeserver = flags.homeserver ?? values.homeserver;
+  if (homeserver) return homeserver;
+  throw mxError("MX_USAGE", { detail: "--homeserver is missing", command: "auth login" });
+}

@@ -18,6 +18,7 @@ import type { Database } from "../state/database.ts";
 import type { Request, RequestTable } from "../state/requests.ts";
 import { type Built, buildCall, buildExec } from "./build.ts";
 import { Pending, type Settled } from "./pending.ts";
+import { refuseTooLarge } from "./size.ts";
 import type { ResolvedTarget } from "./target.ts";
 import { waitUntil } from "./wait-until.ts";
 
@@ -226,6 +227,7 @@ export class Caller {
   ): Pending {
     const { db, requests, outbox, now } = this.#parts;
     const { invocation_id, request_id, expires_ts } = built;
+    refuseTooLarge(built.content);
     // Named before it is recorded: whoever waits can ask the next daemon what became of it, or that it never was.
     emit({ type: "requested", invocation_id, request_id }).catch(() => {});
     const row = {

@@ -61,11 +61,11 @@ export class Pending {
     if (this.#started) return;
     this.#started = true;
     this.#begin("begun");
-    void this.#line.emit({ type: "accepted" });
+    this.#say({ type: "accepted" });
   }
 
   held(summary: string, expires_at: string): void {
-    void this.#line.emit({ type: "held", summary, expires_at });
+    this.#say({ type: "held", summary, expires_at });
   }
 
   /** A verified stream message: a chunk of output, or an acknowledgement of stdin. */
@@ -127,6 +127,11 @@ export class Pending {
     this.stdin.close();
     this.#streams.stdout.close();
     this.#streams.stderr.close();
+  }
+
+  /** News for whoever waits; he may have gone. */
+  #say(item: ExecOutput): void {
+    this.#line.emit(item).catch(() => {});
   }
 
   #receiver(stream: "stdout" | "stderr"): StreamReceiver {
