@@ -67,7 +67,9 @@ export const define: Define = (noun, cli) => {
   }).action(async (flags: JsonFlag) => {
     const reloaded = await ask(cli, "daemon.reload", {});
     await answer(cli, flags, reloaded, ({ policy }) =>
-      policy.state === "ok" ? `policy: ok (${policy.file})` : `policy: ${policy.state}: ${policy.detail}`,
+      policy.state === "ok"
+        ? `policy: ok (${policy.file})`
+        : `policy: ${policy.state}: ${policy.detail ?? `everything is denied (${policy.file})`}`,
     );
   });
 

@@ -139,3 +139,19 @@ describe("a command that mx-agent started", () => {
     expect(ended.stdout).not.toMatch(/MX_AGENT|TOKEN|PASSWORD|SECRET/i);
   });
 });
+
+test("Ctrl-C while the executing machine is away ends the wait, and what it would start later is cancelled", async () => {
+  type Invocation = { summary: string; state: string; result: { outcome: string } | null };
+  const listed = async (machine: typeof they.laptop) =>
+    (await machine.ask<Invocation[]>(["invocation", "list"])).find(({ summary }) => summary === "sleep 300");
+  await they.builder.ask(["daemon", "stop"]);
+  const live = they.execLive(["sleep", "300"], ["--stdin", "none"]);
+  await eventually(async () => (await listed(they.laptop)) !== undefined);
+  live.signal("SIGINT");
+  expect((await live.ended).code).toBe(130);
+  await they.builder.startDaemon();
+  await eventually(async () => {
+    const run = await listed(they.builder);
+    return run?.state === "ended" && run.result?.outcome === "cancelled";
+  });
+});

@@ -6,6 +6,9 @@ import type { Online } from "../online.ts";
 import type { Pending, Settled } from "../request/pending.ts";
 import { duration_ms, parser, target } from "./params.ts";
 
+/** How long a caller who cancelled waits for a sign of the run. */
+const GIVE_UP_MS = 2_000;
+
 const execParams = target.extend({
   command: z.array(z.string()).min(1, "no command was given"),
   cwd: z.string().min(1).nullable(),
@@ -57,7 +60,11 @@ export async function waitFor(
     void feed(pending, context).catch(() => {});
     return resultOf(
       pending,
-      await Promise.race([online.caller.outcome(pending), untilClosing(context.signal)]),
+      await Promise.race([
+        online.caller.outcome(pending),
+        untilClosing(context.signal),
+        untilGivenUp(context.signal, pending),
+      ]),
     );
   } catch (error) {
     if (!(error instanceof MxError) || error.code !== "MX_NOT_RUNNING")
@@ -81,6 +88,22 @@ export function untilClosing(signal: AbortSignal): Promise<never> {
       if (!isCancel(signal)) reject(signal.reason);
     };
     signal.addEventListener("abort", end, { once: true });
+  });
+}
+
+/**
+ * Rejects with MX_CANCELLED when the client cancelled and nothing is heard of the run: a machine that is away does not
+ * keep him waiting. The cancel is sent all the same, right behind the request.
+ */
+function untilGivenUp(signal: AbortSignal, pending: Pending): Promise<never> {
+  return new Promise((_, reject) => {
+    const giveUp = () => {
+      if (!pending.started) reject(mxError("MX_CANCELLED"));
+    };
+    const begin = () => {
+      if (isCancel(signal)) setTimeout(giveUp, GIVE_UP_MS).unref();
+    };
+    signal.addEventListener("abort", begin, { once: true });
   });
 }
 
