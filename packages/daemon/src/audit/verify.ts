@@ -95,6 +95,8 @@ class Verifier {
         this.#checkpoints++;
         if (this.#problems.length === 0) this.#signedThrough = line.seq;
       }
+    } else if (line.signature !== undefined || line.public_key !== undefined) {
+      this.#problem("carries a signature, and is no checkpoint: it was one");
     }
     const begins = this.#begins?.position;
     if (begins && line.kind === "daemon" && line.action === "audit_pruned") {
