@@ -15,7 +15,13 @@ export async function narrowTimeline(
       const narrowed = /\/user\/[^/]+\/filter$/.test(path) ? narrow(body, limit) : body;
       const answer = await fetch(target + path, {
         method: request.method ?? "GET",
-        headers: { "content-type": "application/json", authorization: request.headers.authorization ?? "" },
+        headers: {
+          "content-type": "application/json",
+          // An empty one is a wrong one to Synapse.
+          ...(request.headers.authorization !== undefined && {
+            authorization: request.headers.authorization,
+          }),
+        },
         signal: AbortSignal.any([ended.signal, gone.signal]),
         ...(narrowed !== "" && { body: narrowed }),
       });
