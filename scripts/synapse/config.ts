@@ -14,6 +14,14 @@ export interface SynapseSettings {
   name: string;
   port: number;
   defaultRateLimits: boolean;
+  federation: FederationSettings | undefined;
+}
+
+export interface FederationSettings {
+  /** Of 127.0.0.1, with TLS. The server's name is what others find it by, so it names a port that leads here. */
+  port: number;
+  /** The directory of ca.pem, server.pem and server.key. */
+  certificates: string;
 }
 
 const generous = { per_second: 1_000_000, burst_count: 1_000_000 };
@@ -61,10 +69,11 @@ export function secretsOf(dir: string): Secrets {
 
 /**
  * Writes homeserver.yaml (as JSON, which is YAML) and its log configuration; answers the file's path.
- * One listener on loopback with the client API; no federation, no trusted key servers, no statistics.
+ * One listener on loopback with the client API, and one for other servers where they are wanted; no trusted key
+ * servers, no statistics.
  */
 export function writeConfig(
-  { dir, name, port, defaultRateLimits }: SynapseSettings,
+  { dir, name, port, defaultRateLimits, federation }: SynapseSettings,
   secrets: Secrets,
 ): string {
   const log = {
@@ -80,6 +89,7 @@ export function writeConfig(
     pid_file: join(dir, "homeserver.pid"),
     listeners: [
       { port, type: "http", tls: false, bind_addresses: ["127.0.0.1"], resources: [{ names: ["client"] }] },
+      ...(federation ? [federationListener(federation)] : []),
     ],
     database: { name: "sqlite3", args: { database: join(dir, "homeserver.db") } },
     log_config: join(dir, "log.yaml"),
@@ -100,8 +110,32 @@ export function writeConfig(
     trusted_key_servers: [],
     suppress_key_server_warning: true,
     ...(defaultRateLimits ? {} : generousRateLimits),
+    ...(federation && federationSettings(federation)),
   };
   const file = join(dir, "homeserver.yaml");
   writeFileSync(file, JSON.stringify(config, null, 2), { mode: 0o600 });
   return file;
 }
+
+const federationListener = ({ port }: FederationSettings) => ({
+  port,
+  type: "http",
+  tls: true,
+  bind_addresses: ["127.0.0.1"],
+  resources: [{ names: ["federation"] }],
+});
+
+const federationSettings = ({ certificates }: FederationSettings) => ({
+  tls_certificate_path: join(certificates, "server.pem"),
+  tls_private_key_path: join(certificates, "server.key"),
+  federation_custom_ca_list: [join(certificates, "ca.pem")],
+  // By default no server is looked for on loopback.
+  ip_range_blacklist: [],
+  // A server that did not answer is left alone for ten minutes by default.
+  federation: {
+    max_long_retry_delay: "1s",
+    destination_min_retry_interval: "1s",
+    destination_retry_multiplier: 1,
+    destination_max_retry_interval: "1s",
+  },
+});

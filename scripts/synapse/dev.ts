@@ -3,8 +3,9 @@
  *
  *   up | down | reset | status | register NAME
  *
- * MX_DEV_HOMESERVER is `embedded` (the default), `synapse` or `docker`; with the last one MX_DEV_IMAGE is
- * `tuwunel` (the default) or `synapse`. MX_DEV_PORT is the port on 127.0.0.1, 8008 by default.
+ * MX_DEV_HOMESERVER is `embedded` (the default), `synapse`, `federation` (two Synapses that federate) or `docker`;
+ * with the last one MX_DEV_IMAGE is `tuwunel` (the default) or `synapse`. MX_DEV_PORT is the port on 127.0.0.1, 8008 by
+ * default; the second of two has the next one.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -13,6 +14,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type HomeserverKind, startHomeserverForTests } from "../homeservers.ts";
 import { root } from "../tasks.ts";
+import { startFederation } from "./federation.ts";
 
 interface Running {
   pid: number;
@@ -27,6 +29,8 @@ const home = join(root, ".cache", "matrix-dev", kind);
 const runningFile = join(home, "running.json");
 const logFile = join(home, "log");
 const registrationToken = "matrix-dev";
+/** From a server's own port to the one that others find it by: 8008 and 8448. */
+const FEDERATION_OFFSET = 440;
 
 const [verb = "", name] = process.argv.slice(2);
 try {
@@ -48,18 +52,22 @@ async function act(what: string): Promise<void> {
 
 /** The process that owns the homeserver, in the background, until SIGTERM. */
 async function serve(): Promise<void> {
-  if (kind !== "embedded" && kind !== "synapse") {
-    throw new Error(`MX_DEV_HOMESERVER is ${kind}; it can be embedded, synapse or docker`);
-  }
-  const homeserver = await startHomeserverForTests({
-    kind: kind satisfies HomeserverKind,
-    dir: join(home, "data"),
-    port,
-  });
-  writeFileSync(runningFile, JSON.stringify({ pid: process.pid, url: homeserver.url } satisfies Running));
+  const server = await start(join(home, "data"));
+  writeFileSync(runningFile, JSON.stringify({ pid: process.pid, url } satisfies Running));
   await new Promise((resolve) => process.once("SIGTERM", resolve).once("SIGINT", resolve));
   rmSync(runningFile, { force: true });
-  await homeserver.close();
+  await server.close();
+}
+
+async function start(dir: string): Promise<{ close(): Promise<void> }> {
+  if (kind === "federation") {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    const ports = [0, 1].map((n) => ({ client: port + n, federation: port + FEDERATION_OFFSET + n }));
+    return startFederation({ dir, ports });
+  }
+  if (kind !== "embedded" && kind !== "synapse")
+    throw new Error(`MX_DEV_HOMESERVER is ${kind}; it can be embedded, synapse, federation or docker`);
+  return startHomeserverForTests({ kind: kind satisfies HomeserverKind, dir, port });
 }
 
 async function up(): Promise<void> {
@@ -82,7 +90,7 @@ async function up(): Promise<void> {
     await sleep(50);
   }
   child.unref();
-  say(`up: ${kind} at ${url}`);
+  say(`up: ${kind} at ${url}${kind === "federation" ? ` and http://127.0.0.1:${port + 1}` : ""}`);
   say("a user: scripts/matrix_dev.sh register alice");
 }
 

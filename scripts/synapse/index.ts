@@ -3,10 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { secretsOf, writeConfig } from "./config.ts";
+import { type FederationSettings, secretsOf, writeConfig } from "./config.ts";
 import { answering, freePort, type ServerProcess, spawnServer } from "./process.ts";
 import { pythonVenv } from "./venv.ts";
 
+export { freePort } from "./process.ts";
 export { VenvUnavailable } from "./venv.ts";
 export const synapseVersion = "1.163.2";
 
@@ -21,6 +22,8 @@ export interface SynapseOptions {
   port?: number;
   /** The server name, the part of a user id after the colon. By default `localhost`. */
   name?: string;
+  /** Whether other servers reach it; by default none does. */
+  federation?: FederationSettings;
 }
 
 export interface Synapse {
@@ -39,21 +42,30 @@ export interface Synapse {
   close(): Promise<void>;
 }
 
+/** The Python that has Synapse. */
+export const synapsePython = () => pythonVenv("synapse-venv", [`matrix-synapse==${synapseVersion}`]);
+
 /**
- * Starts a real Synapse (SQLite, loopback, no federation) from a cached Python environment, which is made
+ * Starts a real Synapse (SQLite, loopback) from a cached Python environment, which is made
  * on first use. It answers when this resolves, and it ends with this process, however that ends.
  *
  * @throws VenvUnavailable where Synapse can't be installed
  */
 export async function startSynapse(options: SynapseOptions = {}): Promise<Synapse> {
-  const python = await pythonVenv("synapse-venv", [`matrix-synapse==${synapseVersion}`]);
+  const python = await synapsePython();
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), "mx-synapse-")));
   const name = options.name ?? "localhost";
   const secrets = secretsOf(dir);
   const port = options.port ?? (await freePort());
   const url = `http://127.0.0.1:${port}`;
   const config = writeConfig(
-    { dir, name, port, defaultRateLimits: options.defaultRateLimits ?? false },
+    {
+      dir,
+      name,
+      port,
+      defaultRateLimits: options.defaultRateLimits ?? false,
+      federation: options.federation,
+    },
     secrets,
   );
 

@@ -28,6 +28,8 @@ export interface TwoDaemonsOptions {
   /** The builder's policy; by default it allows the laptop everyday commands, without a sandbox. */
   policy?: (room: string, user: string, project: string) => string;
   homeserver?: TestHomeserver;
+  /** The builder's own, which federates with the other. */
+  builderHomeserver?: TestHomeserver;
   /** Whether the workspace is end-to-end encrypted; by default it is not. */
   encrypted?: boolean;
 }
@@ -37,7 +39,7 @@ export async function twoDaemons(options: TwoDaemonsOptions = {}): Promise<TwoDa
   const homeserver = options.homeserver ?? (await startHomeserverForTests());
   const [laptop, builder] = await Promise.all([
     startMachine({ name: "laptop", homeserver }),
-    startMachine({ name: "builder", homeserver }),
+    startMachine({ name: "builder", homeserver: options.builderHomeserver ?? homeserver }),
   ]);
   const room = await shareWorkspace(laptop, builder, options.encrypted);
   const project = join(builder.home, "project");
