@@ -76,6 +76,16 @@ const program = await build({
         });
       },
     },
+    {
+      // commander loads it at once, for subcommands that are programs of their own: we have none.
+      name: "commander-without-child-process",
+      setup({ onResolve, onLoad }) {
+        onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
+          importer.includes("/node_modules/commander/") ? { path: "none", namespace: "none" } : undefined,
+        );
+        onLoad({ filter: /.*/, namespace: "none" }, () => ({ contents: "module.exports = {};" }));
+      },
+    },
   ],
   metafile: true,
 });

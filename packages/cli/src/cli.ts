@@ -28,7 +28,10 @@ export type ExitCode = number;
 /** The real one. */
 export function processCli(): Cli {
   return {
-    stdin: process.stdin,
+    // Making the stream takes longer than most commands do, and few read it.
+    get stdin() {
+      return process.stdin;
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,

@@ -1,14 +1,14 @@
 /** How a command reaches the daemon: the agents' socket for what agents may, the operator's for the rest. */
 import { mxError } from "@mx-agent/base";
 import type { ActiveCall, MethodName, Params, Result } from "@mx-agent/ipc";
-import { connect, type IpcClient, methodRoles } from "@mx-agent/ipc/client";
+import { type IpcClient, methodRoles, open } from "@mx-agent/ipc/client";
 import type { Cli } from "./cli.ts";
 import { sockets } from "./places.ts";
 
 /** A connection to the socket that serves the method. */
 export async function daemonFor(cli: Cli, method: MethodName): Promise<IpcClient> {
   const socket = methodRoles[method] === "agent" ? sockets(cli.env).agent : sockets(cli.env).daemon;
-  return connect({ socket, version: cli.version });
+  return open({ socket, version: cli.version });
 }
 
 /** One question, one answer. SIGINT ends the waiting with MX_CANCELLED. */

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
+const mxAgent = fileURLToPath(new URL("../../../dist/mx-agent.js", import.meta.url));
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 
 /** Notes every module that is loaded; the list is the last line of stderr. */
@@ -53,4 +54,31 @@ test.each([
 test("no command loads another one's file", () => {
   const commands = loadedBy(["daemon", "status"]).filter((file) => file.includes("/src/commands/"));
   expect(commands).toEqual(["packages/cli/src/commands/daemon.ts"]);
+});
+
+test("the built command loads no part of Node that it does not use", () => {
+  const home = mkdtempSync(join(tmpdir(), "mx-start-"));
+  try {
+    const list =
+      'process.on("exit", () => process.stderr.write("\\n" + JSON.stringify(process.moduleLoadList)))';
+    const { stderr } = spawnSync(
+      process.execPath,
+      ["--import", `data:text/javascript,${encodeURIComponent(list)}`, mxAgent, "daemon", "status"],
+      { env: { PATH: process.env.PATH, MX_AGENT_HOME: home }, encoding: "utf8" },
+    );
+    const loaded: string[] = JSON.parse(stderr.trimEnd().split("\n").at(-1) ?? "");
+    expect(loaded).toContain("NativeModule net");
+    const slow = [
+      "child_process",
+      "fs/promises",
+      "internal/fs/promises",
+      "readline",
+      "dgram",
+      "http",
+      "crypto",
+    ];
+    expect(slow.filter((name) => loaded.includes(`NativeModule ${name}`))).toEqual([]);
+  } finally {
+    rmSync(home, { recursive: true });
+  }
 });

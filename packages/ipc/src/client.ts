@@ -48,13 +48,16 @@ export interface IpcClient {
  */
 export async function connect(options: ConnectOptions): Promise<IpcClient> {
   const client = new Client(await dial(options.socket), options);
-  try {
-    await client.greet();
-  } catch (error) {
-    client.close();
-    throw error;
-  }
+  await client.greeted;
   return client;
+}
+
+/**
+ * As `connect`, without waiting for the greeting: the first call travels with it, and fails as `connect`
+ * would. Until a call was answered `daemon` says nothing.
+ */
+export async function open(options: ConnectOptions): Promise<IpcClient> {
+  return new Client(await dial(options.socket), options);
 }
 
 /** What arrives for a call, as unknown as it comes. */
@@ -69,6 +72,8 @@ class Client implements IpcClient {
   readonly #lost = Promise.withResolvers<never>();
   #nextId = 1;
   daemon: IpcClient["daemon"] = { pid: 0, version: "", role: "agent" };
+  /** Until then nothing that arrives is anybody's answer. */
+  readonly greeted: Promise<void>;
 
   constructor(socket: Socket, options: ConnectOptions) {
     this.#options = options;
@@ -85,13 +90,18 @@ class Client implements IpcClient {
     this.#rpc = new JSONRPCClient((payload: object) => {
       this.#link.post(payload);
     });
+    this.greeted = this.#greet().catch((error) => {
+      this.close();
+      throw error;
+    });
+    this.greeted.catch(() => {});
   }
 
   get closed(): Promise<void> {
     return this.#closed.promise;
   }
 
-  async greet(): Promise<void> {
+  async #greet(): Promise<void> {
     const ours = { version: IPC_VERSION, mx_agent: this.#options.version };
     const limit = this.#options.greeting_ms ?? 10_000;
     const timer = setTimeout(() => this.#fail(`no greeting within ${limit / 1000} s`), limit);
@@ -116,7 +126,10 @@ class Client implements IpcClient {
     const id = this.#nextId++;
     const call = new ClientCall<M>(id, (note) => this.#link.post(note));
     this.#calls.set(id, call);
-    this.#request(method, id, params)
+    const answer = this.#request(method, id, params);
+    answer.catch(() => {});
+    this.greeted
+      .then(() => answer)
       .then((response) => {
         if (response.error) call.failed(errorOfResponse(method, response.error));
         else call.answered(response.result);

@@ -1,4 +1,5 @@
 import { mxError } from "@mx-agent/base";
+import { open } from "@mx-agent/ipc/client";
 import { afterEach, describe, expect, test } from "vitest";
 import { type TestServer, testServer } from "./support/lapitest.ts";
 
@@ -13,6 +14,37 @@ async function start(...args: Parameters<typeof testServer>): Promise<TestServer
 }
 
 const noParams = () => ({});
+
+describe("a call that travels with the greeting", () => {
+  test("is answered", async () => {
+    const { daemon } = await start({ "daemon.status": { parse: noParams, handle: async () => status } });
+    const client = await open({ socket: daemon, version: "0.0.1" });
+    expect(await client.call("daemon.status", {}).result).toMatchObject({ pid: 1 });
+    expect(client.daemon.pid).toBe(process.pid);
+    client.close();
+  });
+
+  test("is not heard, and fails as the greeting does, where the peer is not served", async () => {
+    let heard = 0;
+    const handle = async () => {
+      heard++;
+      return status;
+    };
+    const { daemon, agent } = await start(
+      { "daemon.status": { parse: noParams, handle } },
+      { refusePid: (pid) => pid === process.pid },
+    );
+    const refused = await open({ socket: daemon, version: "0.0.1" });
+    await expect(refused.call("daemon.status", {}).result).rejects.toMatchObject({
+      code: "MX_PEER_STARTED_HERE",
+    });
+    // The same call on the socket that serves it, later: whatever came before was taken by then.
+    const served = await open({ socket: agent, version: "0.0.1" });
+    await served.call("daemon.status", {}).result;
+    expect(heard).toBe(1);
+    served.close();
+  });
+});
 
 describe("a call", () => {
   test("is answered with the handler's result", async () => {
