@@ -3,6 +3,8 @@
  * everything that leaves goes through the durable outbox, so that this file is the whole surface.
  */
 
+import type { Media } from "./media.ts";
+
 /** How an event reached us, as far as the transport can vouch for it. */
 export type Transport =
   | { encrypted: false }
@@ -137,6 +139,7 @@ export interface MatrixSession {
   readonly account: Account;
   readonly rooms: Rooms;
   readonly outbox: Outbox;
+  readonly media: Media;
   /** `notes`: one line for each thing that went wrong for good, such as a gap too long to be filled. */
   health(): SyncHealth & { last_sync_ts: number | null; notes: string[] };
   /** Encrypted events that can't be decrypted yet; they are kept and tried again when keys come. */

@@ -23,6 +23,7 @@ import { guardedFetch } from "./guarded-fetch.ts";
 import { Health } from "./health.ts";
 import { Intake } from "./intake.ts";
 import { outboxLink } from "./link.ts";
+import { mediaOf } from "./media.ts";
 import { DurableOutbox } from "./outbox.ts";
 import { takeOver } from "./owner.ts";
 import { keysPublished } from "./published.ts";
@@ -91,6 +92,17 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   let ended: Promise<unknown> | undefined;
   let skew: number | null = null;
 
+  const guarded = guardedFetch({
+    fetch: options.fetch,
+    gate,
+    clock,
+    isEncrypted: (room_id) => tables.rooms.isEncrypted(room_id),
+    onSync: (body) => intake.read(body),
+    onClockSkew: (ms) => {
+      skew = ms;
+    },
+  });
+
   silenceSdkConsole();
   const client = new MatrixClient({
     baseUrl: homeserver,
@@ -100,16 +112,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     localTimeoutMs: REQUEST_TIMEOUT_MS,
     disableVoip: true,
     logger: sdkLogger(logger),
-    fetchFn: guardedFetch({
-      fetch: options.fetch,
-      gate,
-      clock,
-      isEncrypted: (room_id) => tables.rooms.isEncrypted(room_id),
-      onSync: (body) => intake.read(body),
-      onClockSkew: (ms) => {
-        skew = ms;
-      },
-    }),
+    fetchFn: guarded,
     store: new DurableSyncStore({ ...tables, commit: (next_batch) => commit(next_batch) }),
   });
 
@@ -248,6 +251,11 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     account,
     rooms: new RoomDirectory({ table: tables.rooms, lookUpAlias: (alias) => actions.lookUpAlias(alias) }),
     outbox,
+    media: mediaOf({
+      fetch: guarded,
+      credentials,
+      isEncrypted: (room_id) => tables.rooms.isEncrypted(room_id),
+    }),
     health: () => ({ ...health.now(), notes: backfill.notes() }),
     undecryptable: () => tables.inbox.count("undecryptable"),
     ready: () => ready.promise,
