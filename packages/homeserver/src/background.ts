@@ -1,18 +1,10 @@
 import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
+import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { mxError } from "@mx-agent/base";
+import { type RunningHomeserver, readRunning } from "./running.ts";
 import { isLocked } from "./store/lock.ts";
-
-/** `homeserver.json`: what is running on a data directory. Written by the server once it answers. */
-export interface RunningHomeserver {
-  readonly pid: number;
-  readonly url: string;
-  /** RFC 3339, UTC. */
-  readonly started_at: string;
-}
 
 export type HomeserverStatus = { readonly running: false } | ({ readonly running: true } & RunningHomeserver);
 
@@ -20,40 +12,14 @@ const START_TIMEOUT_MS = 15_000;
 const STOP_TIMEOUT_MS = 15_000;
 const POLL_MS = 20;
 
-/** Writes `homeserver.json`; only the process that holds the data directory's lock may. */
-export async function writeRunning(dataDir: string, running: RunningHomeserver): Promise<void> {
-  const temporary = join(dataDir, ".homeserver.json.new");
-  const file = await open(temporary, "w", 0o600);
-  try {
-    await file.writeFile(`${JSON.stringify(running)}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, join(dataDir, "homeserver.json"));
-}
-
-export async function removeRunning(dataDir: string): Promise<void> {
-  await rm(join(dataDir, "homeserver.json"), { force: true });
-}
-
-/** What runs on a data directory. A file that a killed server left behind does not count. */
+/**
+ * What runs on a data directory. A file that a killed server left behind does not count: whoever takes the
+ * lock removes it first, so the lock is looked at before the file.
+ */
 export function homeserverStatus(dataDir: string): HomeserverStatus {
+  if (!isLocked(dataDir)) return { running: false };
   const running = readRunning(dataDir);
-  return running !== undefined && isLocked(dataDir) ? { running: true, ...running } : { running: false };
-}
-
-function readRunning(dataDir: string): RunningHomeserver | undefined {
-  try {
-    const value: unknown = JSON.parse(readFileSync(join(dataDir, "homeserver.json"), "utf8"));
-    const { pid, url, started_at } = value as Partial<RunningHomeserver>;
-    if (typeof pid !== "number" || typeof url !== "string" || typeof started_at !== "string")
-      return undefined;
-    return { pid, url, started_at };
-  } catch {
-    // No file, or half of one: nobody has said that anything is running.
-    return undefined;
-  }
+  return running === undefined ? { running: false } : { running: true, ...running };
 }
 
 /**
@@ -71,7 +37,6 @@ export async function startInBackground(options: {
   if (status.running)
     throw startError(`one is running on ${dataDir} already (pid ${status.pid}, ${status.url})`);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  await removeRunning(dataDir);
   const [program, ...args] = options.command;
   if (program === undefined) throw startError("the command to start it is empty");
   const logPath = join(dataDir, "homeserver.log");
@@ -91,7 +56,8 @@ export async function startInBackground(options: {
   });
   for (let waited = 0; waited < START_TIMEOUT_MS; waited += POLL_MS) {
     const running = readRunning(dataDir);
-    if (running !== undefined) {
+    // The file may be one that a killed server left behind.
+    if (running !== undefined && running.pid === child.pid) {
       child.unref();
       return running;
     }
@@ -108,7 +74,9 @@ export async function stopHomeserver(dataDir: string): Promise<boolean> {
   if (!status.running) return false;
   process.kill(status.pid, "SIGTERM");
   for (let waited = 0; waited < STOP_TIMEOUT_MS; waited += POLL_MS) {
-    if (!isLocked(dataDir)) return true;
+    const now = homeserverStatus(dataDir);
+    // Somebody else's may have been started meanwhile.
+    if (!isLocked(dataDir) || (now.running && now.pid !== status.pid)) return true;
     await delay(POLL_MS);
   }
   throw startError(`the homeserver with pid ${status.pid} did not stop within ${STOP_TIMEOUT_MS / 1000} s`);

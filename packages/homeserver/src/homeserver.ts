@@ -21,6 +21,7 @@ import { MediaFiles } from "./media/files.ts";
 import { type HomeserverOptions, type Settings, settingsOf } from "./options.ts";
 import { PushRules } from "./rooms/push-rules.ts";
 import { allRoutes } from "./routes.ts";
+import { removeRunning } from "./running.ts";
 import { openStore, type Store } from "./store/index.ts";
 import { lockDataDir } from "./store/lock.ts";
 import { Notifier } from "./sync/notifier.ts";
@@ -46,8 +47,11 @@ const BACKLOG = 4_096;
 /** How long answers that are under way may take when the server closes. */
 const CLOSE_GRACE_MS = 2_000;
 const HOUSEKEEPING_MS = 60 * 60 * 1000;
-/** How long a transaction id is remembered. */
-const TRANSACTION_LIFETIME_MS = 7 * 24 * 60 * 60 * 1000;
+/**
+ * How long the transaction id of a to-device message is remembered. The specification names no time; an
+ * event's id is remembered as long as its device, so that nothing is ever in a room twice.
+ */
+const TO_DEVICE_TRANSACTION_MS = 30 * 24 * 60 * 60 * 1000;
 /** How long a device may come back with an expired token and a refresh token. */
 const EXPIRED_TOKEN_MS = 90 * 24 * 60 * 60 * 1000;
 /** How often at most the time of a device's last request is written down. */
@@ -86,6 +90,8 @@ async function openApp(
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
     const lock = lockDataDir(dataDir);
     resources.defer(() => lock.release());
+    // Of a server that was killed: whoever sees the lock must not take its file for ours.
+    await removeRunning(dataDir);
   }
   const media = await MediaFiles.open(dataDir);
   resources.defer(() => media.close());
@@ -164,7 +170,7 @@ async function listen(
 
 function cleanUp(store: Store, now: number): void {
   store.db.transaction(() => {
-    store.clientData.deleteTransactionsBefore(now - TRANSACTION_LIFETIME_MS);
+    store.clientData.deleteToDeviceTransactionsBefore(now - TO_DEVICE_TRANSACTION_MS);
     store.accounts.deleteTokensExpiredBefore(now - EXPIRED_TOKEN_MS);
   });
 }

@@ -8,7 +8,6 @@ export {
 export {
   type HomeserverStatus,
   homeserverStatus,
-  type RunningHomeserver,
   startInBackground,
   stopHomeserver,
 } from "./background.ts";
@@ -18,3 +17,4 @@ export type { Logger } from "./http/server.ts";
 export { runHomeserver } from "./main.ts";
 export type { HomeserverOptions, Registration } from "./options.ts";
 export { ROOM_VERSION } from "./rooms/auth.ts";
+export type { RunningHomeserver } from "./running.ts";

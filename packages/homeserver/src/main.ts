@@ -1,6 +1,6 @@
-import { removeRunning, writeRunning } from "./background.ts";
 import { startHomeserver } from "./homeserver.ts";
 import type { HomeserverOptions } from "./options.ts";
+import { removeRunning, writeRunning } from "./running.ts";
 
 /**
  * Runs a homeserver in this process until SIGTERM or SIGINT, or until `signal` is aborted; resolves when

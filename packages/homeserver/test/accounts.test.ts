@@ -319,3 +319,13 @@ it("a long poll goes on when its token is refreshed in the meantime", async () =
     await patient.close();
   }
 });
+
+it("a new name is taken, and told to the other rooms, where one room refuses it", async () => {
+  const user = await newUser(server, "privateer");
+  const [strict, open] = [await user.room(), await user.room()];
+  await user.put(`/rooms/${strict}/state/m.room.join_rules/`, { join_rule: "private" });
+  expect((await user.put(`/profile/${user.id}/displayname`, { displayname: "Anne" })).status).toBe(200);
+  const name = async (room: string) =>
+    (await user.get(`/rooms/${room}/state/m.room.member/${user.id}`)).body.displayname;
+  expect([await name(strict), await name(open)]).toEqual(["privateer", "Anne"]);
+});

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { homeserverStatus, startInBackground, stopHomeserver } from "../src/index.ts";
 
@@ -49,6 +50,17 @@ it("a killed server does not count as running, nor does a file that names somebo
   expect(await stopHomeserver(dataDir)).toBe(false);
   const again = await startInBackground({ dataDir, command: command() });
   expect(again.pid).not.toBe(pid);
+});
+
+it("several may ask at once: none of them takes another for a server", async () => {
+  const { pid } = await startInBackground({ dataDir, command: command() });
+  process.kill(pid, "SIGKILL");
+  await expect.poll(() => homeserverStatus(dataDir), { timeout: 10_000 }).toEqual({ running: false });
+  const other = new DatabaseSync(join(dataDir, "lock.db"));
+  other.exec("BEGIN; SELECT COUNT(*) FROM sqlite_schema");
+  expect(homeserverStatus(dataDir)).toEqual({ running: false });
+  expect(await stopHomeserver(dataDir)).toBe(false);
+  other.close();
 });
 
 it("a command that ends without answering is an error with its reason", async () => {

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -121,6 +121,18 @@ it("an upload that breaks off leaves nothing behind", async () => {
   controller.abort();
   await request;
   await expect.poll(async () => (await temporary()).length).toBe(0);
+});
+
+it("what a killed server left of unfinished uploads is gone after the next start", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "mx-homeserver-test-"));
+  try {
+    await mkdir(join(directory, "media"));
+    await writeFile(join(directory, "media", ".upload-of-before"), "half");
+    await (await testServer({ dataDir: directory })).close();
+    expect(await readdir(join(directory, "media"))).toEqual([]);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
 });
 
 it("types and names as headers", () => {

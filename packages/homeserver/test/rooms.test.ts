@@ -383,3 +383,18 @@ describe("an invitation to another server", () => {
     expect((await alice.post("/createRoom", { initial_state: [state] })).status).toBe(403);
   });
 });
+
+it("an edit is shown with its event, however many others pretend to edit it", async () => {
+  const room = await shared();
+  const parent = await alice.say(room, "before");
+  const edit = {
+    msgtype: "m.text",
+    body: "* after",
+    "m.new_content": { msgtype: "m.text", body: "after" },
+    "m.relates_to": { rel_type: "m.replace", event_id: parent },
+  };
+  await alice.put(`/rooms/${room}/send/m.room.message/edit`, edit);
+  for (let n = 0; n < 101; n++) await bob.put(`/rooms/${room}/send/m.room.message/forged${n}`, edit);
+  const { unsigned } = (await bob.get(`/rooms/${room}/event/${parent}`)).body as unknown as EventJson;
+  expect(unsigned["m.relations"]).toMatchObject({ "m.replace": { sender: alice.id } });
+});

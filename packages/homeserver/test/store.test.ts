@@ -3,7 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Database } from "../src/store/database.ts";
 import { openStore } from "../src/store/index.ts";
+import { ToDeviceStore } from "../src/store/to-device.ts";
 
 let directory: string;
 let path: string;
@@ -109,4 +111,48 @@ it("a store of a later program is refused, untouched", () => {
   const after = new DatabaseSync(path);
   expect(after.prepare("PRAGMA user_version").get()).toEqual({ user_version: 99 });
   after.close();
+});
+
+describe("to-device messages that nobody fetches", () => {
+  const fill = (limits: { messages: number; bytes: number }, count: number, text: string) => {
+    const db = new Database(path);
+    const queues = new ToDeviceStore(db, limits);
+    db.transaction(() => {
+      for (let pos = 1; pos <= count; pos++) queues.add(pos, "@a:x", "DEAD", "@b:x", "t", text);
+      queues.add(count + 1, "@a:x", "OTHER", "@b:x", "t", text);
+    });
+    const left = (device: string) => queues.waiting("@a:x", device, 0, 1e9, 1e9).map(({ pos }) => pos);
+    const answer = { dead: left("DEAD"), other: left("OTHER") };
+    db.close();
+    return answer;
+  };
+
+  it("are bounded by number: the newest stay, and other devices lose nothing", () => {
+    const { dead, other } = fill({ messages: 40, bytes: 1e9 }, 100, "{}");
+    expect(dead.length).toBeGreaterThanOrEqual(30);
+    expect(dead.length).toBeLessThanOrEqual(40);
+    expect(dead).toEqual(Array.from(dead, (_, i) => 100 - dead.length + 1 + i));
+    expect(other).toEqual([101]);
+  });
+
+  it("are bounded by size", () => {
+    const { dead } = fill({ messages: 1e9, bytes: 1_000 }, 100, JSON.stringify("é".repeat(49)));
+    expect(dead.length).toBeLessThanOrEqual(10);
+    expect(dead.at(-1)).toBe(100);
+  });
+});
+
+it("the transaction ids of events are kept as long as their device, those of to-device messages for a time", () => {
+  const store = openStore(path);
+  const { accounts, clientData, db } = store;
+  db.transaction(() => {
+    clientData.addTransaction("@a:x", "D", "send !r m.room.message", "1", "$event", 0);
+    clientData.addTransaction("@a:x", "D", "sendToDevice t", "1", "{}", 0);
+    clientData.deleteToDeviceTransactionsBefore(1e15);
+  });
+  expect(clientData.transaction("@a:x", "D", "send !r m.room.message", "1")).toBe("$event");
+  expect(clientData.transaction("@a:x", "D", "sendToDevice t", "1")).toBeUndefined();
+  db.transaction(() => accounts.deleteDevice("@a:x", "D"));
+  expect(clientData.transaction("@a:x", "D", "send !r m.room.message", "1")).toBeUndefined();
+  db.close();
 });

@@ -266,6 +266,33 @@ it("what an ignored user says is not shown", async () => {
   expect((await bob.sync()).rooms?.invite?.[other]).toBeUndefined();
 });
 
+it("what an ignored user says is not counted as unread, before and after reading", async () => {
+  const carol = await newUser(server, `ignorant${round}`);
+  const room = await shared({ invite: [bob.id, carol.id] });
+  await carol.post(`/join/${room}`);
+  await bob.put(`/user/${bob.id}/account_data/m.ignored_user_list`, { ignored_users: { [alice.id]: {} } });
+  const counts = async () => joined(await bob.sync(), room)?.unread_notifications.notification_count;
+  await alice.say(room, "spam");
+  expect(await counts()).toBe(0);
+  const first = await carol.say(room, "news");
+  await carol.say(room, "more news");
+  await alice.say(room, "more spam");
+  expect(await counts()).toBe(2);
+  await bob.post(`/rooms/${room}/receipt/m.read/${first}`);
+  expect(await counts()).toBe(1);
+});
+
+it.each(["leave", "kick"])("whoever is gone types no more (%s)", async (how) => {
+  const room = await shared();
+  await bob.put(`/rooms/${room}/typing/${bob.id}`, { typing: true, timeout: 60_000 });
+  const { next_batch: since } = await alice.sync();
+  if (how === "leave") await bob.post(`/rooms/${room}/leave`);
+  else await alice.post(`/rooms/${room}/kick`, { user_id: bob.id });
+  expect(joined(await alice.sync(since), room)?.ephemeral.events).toEqual([
+    { type: "m.typing", content: { user_ids: [] } },
+  ]);
+});
+
 it("device lists tell who came, who changed and who went", async () => {
   const keys = (user: User) => ({
     device_keys: {

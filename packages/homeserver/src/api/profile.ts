@@ -59,10 +59,21 @@ function setKey(app: App, request: ApiRequest, value: unknown): unknown {
   db.transaction(() => {
     if (kept === undefined) accounts.deleteProfile(userId, key);
     else accounts.setProfile(userId, key, kept);
-    for (const roomId of rooms.joinedRooms(userId)) {
-      const content = memberContent(app, userId, { membership: "join" });
-      appendEvent(app, { roomId, type: "m.room.member", stateKey: userId, sender: userId, content });
-    }
   });
+  for (const roomId of rooms.joinedRooms(userId)) announce(app, userId, roomId);
   return {};
+}
+
+/**
+ * Tells a room of its member's new name or picture. A room may refuse even that (one with the join rule
+ * `private` takes no join at all): it keeps the old one, and the others hear of the new one.
+ */
+function announce(app: App, userId: string, roomId: string): void {
+  const content = memberContent(app, userId, { membership: "join" });
+  try {
+    appendEvent(app, { roomId, type: "m.room.member", stateKey: userId, sender: userId, content });
+  } catch (error) {
+    if (!(error instanceof MatrixError)) throw error;
+    app.logger.info({ user: userId, room: roomId, error: error.message }, "a room refuses a new profile");
+  }
 }

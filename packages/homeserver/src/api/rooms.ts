@@ -96,8 +96,7 @@ function unban(app: App, request: ApiRequest): unknown {
   const target = string(request.body, "user_id");
   const roomId = request.param("roomId");
   const current = app.store.events.state(roomId, "m.room.member", target);
-  if (current?.content.membership !== "ban")
-    throw new MatrixError(403, "M_BAD_STATE", `${target} is not banned from the room`);
+  if (current?.content.membership !== "ban") throw forbidden(`${target} is not banned from the room`);
   const reason = optionalString(request.body, "reason");
   changeMembership(app, { roomId, sender: request.userId, target, membership: "leave", reason });
   return {};

@@ -63,9 +63,9 @@ async function sync(app: App, request: ApiRequest): Promise<unknown> {
 
 /** A position that comes back is the client's word that it has everything up to there. */
 function acknowledge(app: App, userId: string, deviceId: string, since: Token): void {
-  const { crypto, db } = app.store;
-  if (!crypto.hasToDevice(userId, deviceId, since.toDevice)) return;
-  db.transaction(() => crypto.acknowledgeToDevice(userId, deviceId, since.toDevice));
+  const { db, toDevice } = app.store;
+  if (!toDevice.hasAny(userId, deviceId, since.toDevice)) return;
+  db.transaction(() => toDevice.acknowledge(userId, deviceId, since.toDevice));
 }
 
 function filterOf(app: App, request: ApiRequest): SyncFilter {

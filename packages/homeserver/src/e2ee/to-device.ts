@@ -15,7 +15,7 @@ export function sendToDevice(
   body: JsonObject,
 ): void {
   const messages = Object.entries(object(body, "messages"));
-  const { accounts, clientData, crypto, db, positions } = app.store;
+  const { accounts, clientData, db, positions, toDevice } = app.store;
   const scope = `sendToDevice ${type}`;
   if (clientData.transaction(session.userId, session.deviceId, scope, txnId) !== undefined) return;
   db.transaction(() => {
@@ -34,7 +34,7 @@ export function sendToDevice(
         for (const deviceId of target === "*" ? known : known.filter((id) => id === target)) {
           count += 1;
           if (count > MAX_MESSAGES) throw tooLarge(`one request may send ${MAX_MESSAGES} messages`);
-          crypto.addToDevice(positions.next(), userId, deviceId, session.userId, type, text);
+          toDevice.add(positions.next(), userId, deviceId, session.userId, type, text);
         }
       }
       woken.push(userId);

@@ -1,11 +1,13 @@
 import { createHash, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
-import { mkdir, mkdtemp, open, rename, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { MatrixError, tooLarge } from "../http/errors.ts";
+
+const TEMPORARY = ".upload-";
 
 /** Uploaded bytes as files outside of the database, named by their SHA-256. */
 export class MediaFiles {
@@ -17,17 +19,23 @@ export class MediaFiles {
     this.#ephemeral = ephemeral;
   }
 
-  /** `null` keeps the files in a temporary directory that close() removes. */
+  /**
+   * Only the process that holds the data directory's lock may. `null` keeps the files in a temporary
+   * directory that close() removes.
+   */
   static async open(dataDir: string | null): Promise<MediaFiles> {
     if (dataDir === null) return new MediaFiles(await mkdtemp(join(tmpdir(), "mx-homeserver-media-")), true);
     const root = join(dataDir, "media");
     await mkdir(root, { recursive: true, mode: 0o700 });
+    // Uploads that a killed server did not finish.
+    const unfinished = (await readdir(root)).filter((name) => name.startsWith(TEMPORARY));
+    await Promise.all(unfinished.map((name) => rm(join(root, name), { force: true })));
     return new MediaFiles(root, false);
   }
 
   /** Takes bytes in, at most `max` (M_TOO_LARGE); they are on disk when this resolves. */
   async put(source: Readable, max: number): Promise<{ sha256: string; size: number }> {
-    const temporary = join(this.#root, `.upload-${randomUUID()}`);
+    const temporary = join(this.#root, `${TEMPORARY}${randomUUID()}`);
     const hash = createHash("sha256");
     let size = 0;
     try {

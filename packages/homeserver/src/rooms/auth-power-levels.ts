@@ -5,7 +5,7 @@ import { levelDefaults, type StateView, userLevel } from "./levels.ts";
 
 const levelNames = Object.keys(levelDefaults);
 
-/** Rule 10 of room version 11: nobody gives, takes or changes more power than they have. */
+/** Rule 9 of room version 11: nobody gives, takes or changes more power than they have. */
 export function authorisePowerLevels(event: ProposedEvent, state: StateView): Verdict {
   const malformed = checkShape(event.content);
   if (malformed !== undefined) return malformed;
@@ -13,35 +13,35 @@ export function authorisePowerLevels(event: ProposedEvent, state: StateView): Ve
   if (current === undefined) return allow;
   const level = userLevel(state, event.sender);
   for (const name of levelNames) {
-    const verdict = checkChange("10.5", name, own(current, name), own(event.content, name), level);
+    const verdict = checkChange(["9.5", "9.5"], name, own(current, name), own(event.content, name), level);
     if (verdict !== undefined) return verdict;
   }
   for (const table of ["events", "notifications"]) {
     for (const [key, before, after] of changes(own(current, table), own(event.content, table))) {
-      const verdict = checkChange("10.6", `${table}.${key}`, before, after, level);
+      const verdict = checkChange(["9.6", "9.7"], `${table}.${key}`, before, after, level);
       if (verdict !== undefined) return verdict;
     }
   }
   for (const [userId, before, after] of changes(own(current, "users"), own(event.content, "users"))) {
     if (typeof before === "number" && userId !== event.sender && before >= level) {
-      return reject("10.8", `changing the level of ${userId} (${before}) needs more than ${level}`);
+      return reject("9.8", `changing the level of ${userId} (${before}) needs more than ${level}`);
     }
     if (typeof after === "number" && after > level) {
-      return reject("10.9", `${event.sender} has ${level} and can't give ${userId} ${after}`);
+      return reject("9.9", `${event.sender} has ${level} and can't give ${userId} ${after}`);
     }
   }
   return allow;
 }
 
-/** Rules 10.1 to 10.3: levels are integers, tables are objects of integers, users are user ids. */
+/** Rules 9.1 to 9.3: levels are integers, tables are objects of integers, users are user ids. */
 export function checkShape(content: JsonObject): Verdict | undefined {
   for (const name of levelNames) {
     const value = own(content, name);
     if (value !== undefined && !Number.isSafeInteger(value))
-      return reject("10.1", `${name} must be an integer`);
+      return reject("9.1", `${name} must be an integer`);
   }
   for (const table of ["events", "notifications", "users"]) {
-    const rule = table === "users" ? "10.3" : "10.2";
+    const rule = table === "users" ? "9.3" : "9.2";
     const value = own(content, table);
     if (value === undefined) continue;
     if (!isObject(value)) return reject(rule, `${table} must be an object`);
@@ -53,8 +53,9 @@ export function checkShape(content: JsonObject): Verdict | undefined {
   return undefined;
 }
 
+/** `rules`: the one that guards the level as it is, and the one that guards the level as it is to be. */
 function checkChange(
-  rule: string,
+  rules: readonly [string, string],
   name: string,
   before: unknown,
   after: unknown,
@@ -62,10 +63,10 @@ function checkChange(
 ): Verdict | undefined {
   if (before === after) return undefined;
   if (typeof before === "number" && before > level) {
-    return reject(rule, `changing ${name} from ${before} needs that power level`);
+    return reject(rules[0], `changing ${name} from ${before} needs that power level`);
   }
   if (typeof after === "number" && after > level) {
-    return reject(rule, `setting ${name} to ${after} needs that power level`);
+    return reject(rules[1], `setting ${name} to ${after} needs that power level`);
   }
   return undefined;
 }

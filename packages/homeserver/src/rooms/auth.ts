@@ -30,27 +30,27 @@ export const reject = (rule: string, reason: string): Verdict => ({ allowed: fal
 
 /**
  * The authorisation rules of room version 11, in the specification's order. Left out is what needs other
- * servers: signatures, auth_events (rule 2: on one server the current state is what they would select)
- * and the sender's domain (rule 4).
+ * servers: signatures (4.2), the choice of auth_events (2.1 to 2.3: on one server the current state is what
+ * they would select) and senders of other domains (1.2, 3).
  */
 export function authorise(event: ProposedEvent, state: StateView): Verdict {
   const create = state.get("m.room.create", "");
   if (event.type === "m.room.create") return authoriseCreate(event, create !== undefined);
-  if (create === undefined) return reject("3", "the room has not been created");
+  if (create === undefined) return reject("2.4", "the room has not been created");
   if (event.type === "m.room.member") return authoriseMembership(event, state);
-  if (membership(state, event.sender) !== "join") return reject("6", `${event.sender} is not in the room`);
+  if (membership(state, event.sender) !== "join") return reject("5", `${event.sender} is not in the room`);
   if (event.type === "m.room.third_party_invite") {
     return userLevel(state, event.sender) >= namedLevel(state, "invite")
       ? allow
-      : reject("7.1", "inviting needs a higher power level");
+      : reject("6.1", "inviting needs a higher power level");
   }
   const required = requiredLevel(state, event.type, event.stateKey !== null);
   const level = userLevel(state, event.sender);
   if (required > level) {
-    return reject("8", `sending ${event.type} needs power level ${required}, ${event.sender} has ${level}`);
+    return reject("7", `sending ${event.type} needs power level ${required}, ${event.sender} has ${level}`);
   }
   if (event.stateKey?.startsWith("@") === true && event.stateKey !== event.sender) {
-    return reject("9", `state with the key ${event.stateKey} can only be sent by that user`);
+    return reject("8", `state with the key ${event.stateKey} can only be sent by that user`);
   }
   if (event.type === "m.room.power_levels") return authorisePowerLevels(event, state);
   return allow;

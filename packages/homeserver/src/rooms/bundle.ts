@@ -19,8 +19,10 @@ export function bundledRelations(
   const children = (relType: string, limit: number) =>
     events.relations(event.eventId, range, { relType }, "b", limit).filter((child) => view.sees(child));
   const references = children("m.reference", MAX_BUNDLED);
-  const edit = children("m.replace", MAX_BUNDLED).find((child) => isEdit(event, child));
-  const [latest] = children("m.thread", 1);
+  const edit = events
+    .relationsBy(event.eventId, "m.replace", event.sender, MAX_BUNDLED)
+    .find((child) => view.sees(child) && isEdit(event, child));
+  const [latest] = children("m.thread", MAX_BUNDLED);
   const bundle: JsonObject = {
     ...(references.length === 0
       ? {}

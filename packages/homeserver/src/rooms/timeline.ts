@@ -69,6 +69,8 @@ export function appendEvent(app: App, proposed: NewEvent): StoredEvent {
       // A new name or picture is a membership event too, and reads nothing.
       if (membership === "join" && (replaced === undefined || membershipOf(replaced) !== "join"))
         app.store.clientData.setUnread(stateKey, event.roomId, { notify: 0, highlight: 0, pos: event.pos });
+      // Whoever is gone types no more.
+      if (membership !== "join") db.afterCommit(() => app.typing.set(event.roomId, stateKey, false, 0));
       before.add(stateKey);
     }
     const relation = relationOf(event.content);

@@ -10,11 +10,12 @@ const MAX_RECOUNT = 1_000;
 
 /** Counts a new event as unread for those members whom their push rules notify of it. */
 export function countUnread(app: App, event: StoredEvent): void {
+  const { clientData } = app.store;
   const judge = judgeOf(app, event);
   for (const userId of app.store.rooms.joined(event.roomId)) {
-    if (userId === event.sender) continue;
+    if (userId === event.sender || clientData.ignoredUsers(userId).has(event.sender)) continue;
     const { notify, highlight } = judge(userId);
-    if (notify) app.store.clientData.addUnread(userId, event.roomId, highlight, event.pos);
+    if (notify) clientData.addUnread(userId, event.roomId, highlight, event.pos);
   }
 }
 
@@ -26,7 +27,7 @@ export function recountUnread(app: App, userId: string, roomId: string, readUpTo
   const range = { after: readUpTo, upTo: events.lastPos(roomId) };
   const counts = { notify: 0, highlight: 0, pos: readUpTo };
   for (const event of events.backwards(roomId, range, MAX_RECOUNT)) {
-    if (event.sender === userId) continue;
+    if (event.sender === userId || clientData.ignoredUsers(userId).has(event.sender)) continue;
     const { notify, highlight } = judgeOf(app, event)(userId);
     counts.notify += Number(notify);
     counts.highlight += Number(highlight);

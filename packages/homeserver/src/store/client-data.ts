@@ -22,12 +22,18 @@ export interface UnreadRow {
   pos: number;
 }
 
+const IGNORED = "m.ignored_user_list";
+const IGNORED_CACHE = 1_000;
+
 /** What clients keep on the server: filters, account data, receipts, unread counts, transaction ids. */
 export class ClientDataStore {
   readonly #db: Database;
+  /** Whom users ignore, for those who were asked about last. */
+  readonly #ignored = new Map<string, ReadonlySet<string>>();
 
   constructor(db: Database) {
     this.#db = db;
+    db.onReset(() => this.#ignored.clear());
   }
 
   addFilter(userId: string, definition: string): number {
@@ -84,8 +90,9 @@ export class ClientDataStore {
     );
   }
 
-  deleteTransactionsBefore(ts: number): void {
-    this.#db.run("DELETE FROM transactions WHERE ts < ?", ts);
+  /** Forgets the old transaction ids of to-device messages; those of events are kept as long as the device. */
+  deleteToDeviceTransactionsBefore(ts: number): void {
+    this.#db.run("DELETE FROM transactions WHERE ts < ? AND scope LIKE 'sendToDevice %'", ts);
   }
 
   accountData(userId: string, roomId: string, type: string): JsonObject | undefined {
@@ -109,11 +116,19 @@ export class ClientDataStore {
       JSON.stringify(content),
       pos,
     );
+    if (type !== IGNORED) return;
+    this.#ignored.delete(userId);
+    this.#db.afterRollback(() => this.#ignored.delete(userId));
   }
 
   ignoredUsers(userId: string): ReadonlySet<string> {
-    const list = this.accountData(userId, "", "m.ignored_user_list")?.ignored_users;
-    return new Set(isObject(list) ? Object.keys(list) : []);
+    const known = this.#ignored.get(userId);
+    if (known !== undefined) return known;
+    const list = this.accountData(userId, "", IGNORED)?.ignored_users;
+    const ignored = new Set(isObject(list) ? Object.keys(list) : []);
+    if (this.#ignored.size >= IGNORED_CACHE) this.#ignored.clear();
+    this.#ignored.set(userId, ignored);
+    return ignored;
   }
 
   accountDataSince(userId: string, after: number, upTo: number): AccountDataRow[] {

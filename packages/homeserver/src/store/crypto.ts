@@ -1,13 +1,6 @@
 import type { JsonObject } from "../http/json.ts";
 import type { Database } from "./database.ts";
 
-export interface ToDeviceRow {
-  pos: number;
-  sender: string;
-  type: string;
-  content: string;
-}
-
 export interface SignatureRow {
   signer: string;
   signing_key: string;
@@ -16,64 +9,12 @@ export interface SignatureRow {
 
 export type CrossSigningUsage = "master" | "self_signing" | "user_signing";
 
-/** To-device messages and the public halves of end-to-end encryption. */
+/** The public halves of end-to-end encryption. */
 export class CryptoStore {
   readonly #db: Database;
 
   constructor(db: Database) {
     this.#db = db;
-  }
-
-  addToDevice(
-    pos: number,
-    userId: string,
-    deviceId: string,
-    sender: string,
-    type: string,
-    content: string,
-  ): void {
-    this.#db.run(
-      "INSERT INTO to_device VALUES (?, ?, ?, ?, ?, ?)",
-      pos,
-      userId,
-      deviceId,
-      sender,
-      type,
-      content,
-    );
-  }
-
-  toDevice(userId: string, deviceId: string, after: number, upTo: number, limit: number): ToDeviceRow[] {
-    return this.#db.all<ToDeviceRow>(
-      `SELECT pos, sender, type, content FROM to_device
-       WHERE user_id = ? AND device_id = ? AND pos > ? AND pos <= ? ORDER BY pos LIMIT ?`,
-      userId,
-      deviceId,
-      after,
-      upTo,
-      limit,
-    );
-  }
-
-  hasToDevice(userId: string, deviceId: string, upTo: number): boolean {
-    return (
-      this.#db.get(
-        "SELECT 1 FROM to_device WHERE user_id = ? AND device_id = ? AND pos <= ? LIMIT 1",
-        userId,
-        deviceId,
-        upTo,
-      ) !== undefined
-    );
-  }
-
-  /** Deletes what the device has said that it got. */
-  acknowledgeToDevice(userId: string, deviceId: string, upTo: number): void {
-    this.#db.run(
-      "DELETE FROM to_device WHERE user_id = ? AND device_id = ? AND pos <= ?",
-      userId,
-      deviceId,
-      upTo,
-    );
   }
 
   deviceKeys(userId: string, deviceId: string): JsonObject | undefined {
@@ -110,7 +51,7 @@ export class CryptoStore {
 
   /** Forgets all that belongs to a device that was deleted. */
   deleteDevice(userId: string, deviceId: string): void {
-    for (const table of ["device_keys", "one_time_keys", "fallback_keys", "to_device"]) {
+    for (const table of ["device_keys", "one_time_keys", "fallback_keys"]) {
       this.#db.run(`DELETE FROM ${table} WHERE user_id = ? AND device_id = ?`, userId, deviceId);
     }
     this.#db.run("DELETE FROM key_signatures WHERE target_user = ? AND target_key = ?", userId, deviceId);

@@ -267,6 +267,20 @@ export class EventStore {
       .map(toEvent);
   }
 
+  /** What one user related to `parentId` in one way, newest first. */
+  relationsBy(parentId: string, relType: string, sender: string, limit: number): StoredEvent[] {
+    return this.#db
+      .all<EventRow>(
+        `SELECT e.* FROM relations r JOIN events e ON e.pos = r.pos
+         WHERE r.parent_id = ? AND r.rel_type = ? AND e.sender = ? ORDER BY r.pos DESC LIMIT ?`,
+        parentId,
+        relType,
+        sender,
+        limit,
+      )
+      .map(toEvent);
+  }
+
   hasRelations(parentId: string): boolean {
     return this.#db.get("SELECT 1 FROM relations WHERE parent_id = ? LIMIT 1", parentId) !== undefined;
   }

@@ -7,6 +7,7 @@ import { EventStore } from "./events.ts";
 import { MediaStore } from "./media.ts";
 import { Positions } from "./positions.ts";
 import { RoomStore } from "./rooms.ts";
+import { ToDeviceStore } from "./to-device.ts";
 
 /** Everything that is kept, by area. Whoever opened it closes it, through `db`. */
 export interface Store {
@@ -17,6 +18,7 @@ export interface Store {
   readonly rooms: RoomStore;
   readonly clientData: ClientDataStore;
   readonly crypto: CryptoStore;
+  readonly toDevice: ToDeviceStore;
   readonly backups: BackupStore;
   readonly media: MediaStore;
 }
@@ -31,6 +33,7 @@ export function openStore(location: DatabaseLocation): Store {
     rooms: new RoomStore(db),
     clientData: new ClientDataStore(db),
     crypto: new CryptoStore(db),
+    toDevice: new ToDeviceStore(db),
     backups: new BackupStore(db),
     media: new MediaStore(db),
   };

@@ -23,18 +23,19 @@ export function lockDataDir(dataDir: string): DataLock {
   return lock;
 }
 
-/** Whether a server has the data directory now. */
+/** Whether a server has the data directory now. Those who ask do not stand in each other's way. */
 export function isLocked(dataDir: string): boolean {
   if (!existsSync(lockFile(dataDir))) return false;
-  const lock = tryLock(dataDir, 0);
-  lock?.release();
-  return lock === undefined;
+  // A shared lock: it fails beside an exclusive one, and beside no other shared one.
+  const probe = tryLock(dataDir, 0, "BEGIN; SELECT COUNT(*) FROM sqlite_schema");
+  probe?.release();
+  return probe === undefined;
 }
 
-function tryLock(dataDir: string, waitMs: number): DataLock | undefined {
+function tryLock(dataDir: string, waitMs: number, begin = "BEGIN EXCLUSIVE"): DataLock | undefined {
   const sqlite = new DatabaseSync(lockFile(dataDir), { timeout: waitMs });
   try {
-    sqlite.exec("BEGIN EXCLUSIVE");
+    sqlite.exec(begin);
   } catch {
     sqlite.close();
     return undefined;

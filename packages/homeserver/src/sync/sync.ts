@@ -57,7 +57,7 @@ function readToDevice(
   after: number,
   upTo: number,
 ): { events: JsonObject[]; upTo: number } {
-  const rows = app.store.crypto.toDevice(viewer.userId, viewer.deviceId, after, upTo, TO_DEVICE_LIMIT);
+  const rows = app.store.toDevice.waiting(viewer.userId, viewer.deviceId, after, upTo, TO_DEVICE_LIMIT);
   const events = rows.map((row) => ({
     sender: row.sender,
     type: row.type,
