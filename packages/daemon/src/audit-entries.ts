@@ -74,6 +74,11 @@ export class Auditor {
     this.#sink.append({ kind: "trust", action, room_id, agent_id, user_id, fingerprint });
   }
 
+  takenOver(agent: { room_id: string; agent_id: string }, device_id: string): void {
+    const { room_id, agent_id } = agent;
+    this.#sink.append({ kind: "daemon", action: "agent_taken_over", room_id, agent_id, device_id });
+  }
+
   policy(state: "ok" | "missing" | "invalid", sha256: string | null): void {
     this.#sink.append({ kind: "policy", state, sha256 });
   }

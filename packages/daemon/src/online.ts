@@ -23,7 +23,7 @@ import { executorWorld } from "./run/executor-world.ts";
 import { Revocations } from "./run/revocations.ts";
 import { Runs } from "./run/runs.ts";
 import type { SpecContext } from "./run/spec.ts";
-import { signingKeyOf } from "./signing-keys.ts";
+import { earlierSelf, signingKeyOf } from "./signing-keys.ts";
 import type { Tables } from "./state/tables.ts";
 import { Workspaces } from "./workspace/workspaces.ts";
 
@@ -90,6 +90,10 @@ export class Online {
       policy,
       load: () => ({ running_invocations: this.runs.running, max_invocations: 4 }),
       auditHead: options.auditHead,
+      onTakenOver: (agent, device_id) => {
+        audit.takenOver(agent, device_id);
+        logger.warn({ ...agent, device_id }, "another daemon of this user answers for an agent of ours now");
+      },
       now,
     });
     this.directory = new AgentDirectory({
@@ -142,7 +146,11 @@ export class Online {
       onLoggedOut: options.onLoggedOut,
       onFatal: options.onFatal,
     });
-    const identity = new Identity(signingKeyOf(options.keysDir, credentials.user_id), session.account);
+    const identity = new Identity(
+      signingKeyOf(options.keysDir, credentials.user_id),
+      session.account,
+      earlierSelf(tables.settings, options.keysDir, session.account.device_id),
+    );
     const online = new Online(options, session, identity);
     await online.runs.adopt();
     await online.executor.resumeAdmitted();

@@ -3,6 +3,10 @@ import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { mxError, readPrivateFile, writeFileAtomic } from "@mx-agent/base";
 import { exportSeed, generateSigningKey, importSigningKey, type SigningKey } from "@mx-agent/protocol";
+import type { Earlier } from "./identity.ts";
+import type { Settings } from "./state/settings.ts";
+
+const DEVICES = "own_devices";
 
 /** The ids of all keys that this daemon has, or had, for any account. */
 export function ownKeyIds(dir: string): string[] {
@@ -10,6 +14,15 @@ export function ownKeyIds(dir: string): string[] {
   return readdirSync(dir)
     .filter((name) => name.endsWith(".seed"))
     .map((name) => readKey(join(dir, name)).key_id);
+}
+
+/** What this daemon was under earlier keys and logins; the device that it has now is remembered with them. */
+export function earlierSelf(settings: Settings, dir: string, device_id: string): Earlier {
+  const known = settings.get(DEVICES);
+  const before = Array.isArray(known) ? known.filter((one) => typeof one === "string") : [];
+  const device_ids = [...new Set([...before, device_id])];
+  if (device_ids.length > before.length) settings.set(DEVICES, device_ids);
+  return { key_ids: ownKeyIds(dir), device_ids };
 }
 
 /** The signing key of a Matrix user: made once, kept as its 32-byte seed in a 0600 file. */

@@ -51,9 +51,10 @@ export const examples: { [T in EventType]: Example<T> } = {
       nonce: "nonce",
       idempotency_key: "exec:inv_1",
       reply: { device_id: "DEVICE" },
+      target_key_id: "mxagent-ed25519:abc",
       ...signed,
     },
-    optional: ["reply", "binding", "signature"],
+    optional: ["reply", "target_key_id", "binding", "signature"],
     nullable: ["task_id"],
   },
   "com.mxagent.exec.accepted.v1": {
@@ -200,9 +201,13 @@ export const examples: { [T in EventType]: Example<T> } = {
       target_agent: "builder",
       timeout_ms: 1000,
       reply: { device_id: "DEVICE" },
+      target_key_id: "mxagent-ed25519:abc",
       ...signed,
     },
-    optional: ["requesting_agent", "target_agent", "timeout_ms", "reply", "binding", "signature"],
+    optional: [
+      ...(["requesting_agent", "target_agent", "timeout_ms", "reply", "target_key_id"] as const),
+      ...(["binding", "signature"] as const),
+    ],
     nullable: [],
   },
   "com.mxagent.call.response.v1": {

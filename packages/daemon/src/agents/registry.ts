@@ -10,6 +10,7 @@ import type { Identity } from "../identity.ts";
 import type { IncomingEvent, Outbox, Rooms } from "../matrix/api.ts";
 import type { PolicyFile } from "../policy-file.ts";
 import type { OwnAgent, OwnAgents } from "../state/own-agents.ts";
+import { answeredElsewhere, otherDaemon } from "./elsewhere.ts";
 
 /** How often one agent's state is restored, at most: whoever goes on overwriting it cannot make us chatter. */
 const RESTORE_INTERVAL_MS = 60_000;
@@ -24,6 +25,8 @@ export interface RegistryParts {
   load(): { running_invocations: number; max_invocations: number };
   /** The audit log's head as the last checkpoint signed it; peers remember it. */
   auditHead(): { seq: number; sha256: string } | undefined;
+  /** Another daemon of this user answers for one of our agents from now on. */
+  onTakenOver(agent: OwnAgent, device_id: string): void;
   now(): number;
 }
 
@@ -32,6 +35,8 @@ export class AgentRegistry {
   readonly #parts: RegistryParts;
   readonly #timer: NodeJS.Timeout;
   readonly #warnings = new Map<string, string>();
+  /** Registered here, and not yet shown by the room: what it shows meanwhile is from before. */
+  readonly #registering = new Set<string>();
   readonly #restored = new Map<string, number>();
   readonly #restoring = new Map<string, NodeJS.Timeout>();
 
@@ -49,6 +54,8 @@ export class AgentRegistry {
     const known = this.#parts.ownAgents.find(agent.room_id, agent.agent_id);
     const registered = { ...agent, state_rev: known?.state_rev ?? 0 };
     this.#parts.ownAgents.put(registered, this.#parts.now());
+    this.#warnings.delete(nameOf(registered));
+    this.#registering.add(nameOf(registered));
     return this.#publish(registered, "active");
   }
 
@@ -59,20 +66,43 @@ export class AgentRegistry {
   }
 
   publishAll(): void {
-    for (const agent of this.#parts.ownAgents.list()) this.#publish(agent, "active");
+    for (const agent of this.#parts.ownAgents.list())
+      if (!this.#isTakenOver(agent)) this.#publish(agent, "active");
   }
 
-  /** Somebody else's write over one of our agents is answered by our own state, and said. */
+  /**
+   * Somebody else's write over one of our agents is answered by our own state, and said. One by another daemon of
+   * our own user is the operator's: it answers for the agent from then on.
+   */
   onState(event: IncomingEvent): void {
     const { identity, ownAgents } = this.#parts;
-    if (event.type !== EventTypes.agent || event.sender === identity.account.user_id) return;
+    if (event.type !== EventTypes.agent) return;
     const agent = ownAgents.find(event.room_id ?? "", event.state_key ?? "");
     if (!agent) return;
+    if (event.sender === identity.account.user_id) {
+      if (otherDaemon(event, identity) === undefined) this.#registering.delete(nameOf(agent));
+      this.#isTakenOver(agent);
+      return;
+    }
+    if (this.#isTakenOver(agent)) return;
     this.#warnings.set(
       nameOf(agent),
       `the state of agent ${agent.agent_id} was overwritten by ${event.sender} at ${new Date(event.received_ts).toISOString()}, and is restored`,
     );
     this.#restore(agent);
+  }
+
+  #isTakenOver(agent: OwnAgent): boolean {
+    const { ownAgents, onTakenOver } = this.#parts;
+    const device_id = answeredElsewhere(agent.room_id, agent.agent_id, this.#parts);
+    if (device_id === undefined || this.#registering.has(nameOf(agent))) return false;
+    ownAgents.remove(agent.room_id, agent.agent_id);
+    this.#warnings.set(
+      nameOf(agent),
+      `agent ${agent.agent_id} of ${agent.room_id} is another daemon's of this user now (device ${device_id}); \`mx-agent agent register\` here takes it back`,
+    );
+    onTakenOver(agent, device_id);
+    return true;
   }
 
   #restore(agent: OwnAgent): void {

@@ -21,6 +21,8 @@ export interface Built {
 export interface Parties {
   room_id: string;
   requesting_agent: string;
+  /** The target's key that was approved here: of several daemons of its user, only that one runs the request. */
+  key_id: string;
   /** The target's own default where the caller names no directory. */
   cwd: string;
 }
@@ -42,6 +44,7 @@ export function buildExec(params: ExecParams, parties: Parties, identity: Identi
     task_id: null,
     idempotency_key: `exec:${ids.invocation_id}`,
     reply: { device_id: identity.account.device_id },
+    target_key_id: parties.key_id,
   };
   return {
     ...ids,
@@ -61,6 +64,7 @@ export function buildCall(params: CallParams, parties: Parties, identity: Identi
     target_agent: params.agent,
     ...(params.timeout_ms === null ? {} : { timeout_ms: params.timeout_ms }),
     reply: { device_id: identity.account.device_id },
+    target_key_id: parties.key_id,
   };
   return {
     ...ids,

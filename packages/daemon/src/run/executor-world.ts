@@ -1,5 +1,6 @@
 import type { Machine } from "@mx-agent/policy";
 import type { Claim, World } from "../admit/world.ts";
+import { answeredElsewhere } from "../agents/elsewhere.ts";
 import type { Auditor } from "../audit-entries.ts";
 import type { Identity } from "../identity.ts";
 import type { Outbox, Rooms } from "../matrix/api.ts";
@@ -44,7 +45,10 @@ export function executorWorld(parts: ExecutorParts): ExecutorWorld {
         key_id: parts.identity.key.key_id,
         public_key: parts.identity.key.publicKey,
       },
-      ownAgent: (room_id, agent_id) => parts.ownAgents.find(room_id, agent_id),
+      ownAgent: (room_id, agent_id) =>
+        answeredElsewhere(room_id, agent_id, parts) === undefined
+          ? parts.ownAgents.find(room_id, agent_id)
+          : undefined,
       trusted: (room_id, agent_id, key_id) => parts.trust.find(room_id, agent_id, key_id),
       isJoined: (room_id, user_id) => parts.rooms.isJoined(room_id, user_id),
       isEncrypted: (room_id) => parts.rooms.get(room_id)?.encrypted ?? false,

@@ -59,6 +59,12 @@ const cases: Case[] = [
     content: () => signed(request({ target_agent: "other" })),
   },
   {
+    what: "the key of another daemon with an agent of that name",
+    check: "address",
+    reason: null,
+    content: () => signed(request({ target_key_id: strangerKey.key_id })),
+  },
+  {
     what: "an agent of another room",
     check: "address",
     reason: null,

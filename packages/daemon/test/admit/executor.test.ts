@@ -78,7 +78,7 @@ function start({ nonces = 20_000 } = {}) {
     }),
     early,
     identity: new Identity(builderKey, account),
-    rooms: { isJoined: () => true, get: () => undefined },
+    rooms: { isJoined: () => true, get: () => undefined, stateEvent: () => undefined },
     outbox: { enqueue: (outgoing: Outgoing) => said.push(outgoing) },
     now,
   } as unknown as Parameters<typeof executorWorld>[0]);

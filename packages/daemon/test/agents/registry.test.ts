@@ -2,16 +2,21 @@ import { EventTypes } from "@mx-agent/protocol";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { AgentRegistry } from "../../src/agents/registry.ts";
 import { Identity } from "../../src/identity.ts";
+import type { StateEvent } from "../../src/matrix/api.ts";
 import type { OwnAgent } from "../../src/state/own-agents.ts";
-import { BUILDER, builderKey, eventOf, NOW, policy, ROOM } from "../admit/support.ts";
+import { BUILDER, builderKey, eventOf, NOW, policy, ROOM, strangerKey } from "../admit/support.ts";
 
 let agent: OwnAgent;
 let written: string[];
 let registry: AgentRegistry;
+let shown: StateEvent | undefined;
+let takenOver: string[];
 beforeEach(() => {
   vi.useFakeTimers({ now: NOW });
   agent = { room_id: ROOM, agent_id: "builder", kind: "", cwd: "", capabilities: [], state_rev: 1 };
   written = [];
+  shown = undefined;
+  takenOver = [];
   registry = new AgentRegistry({
     ownAgents: {
       find: (_: string, agent_id: string) => (agent_id === agent.agent_id ? agent : undefined),
@@ -19,13 +24,17 @@ beforeEach(() => {
       put: (changed: OwnAgent) => {
         agent = changed;
       },
+      remove: () => {
+        agent = { ...agent, agent_id: "(none)" };
+      },
     },
     identity: new Identity(builderKey, { user_id: BUILDER, device_id: "DEVICE", homeserver: "" }),
-    rooms: { stateEvent: () => undefined },
+    rooms: { stateEvent: (_: string, type: string) => (type === EventTypes.agent ? shown : undefined) },
     outbox: { enqueue: ({ type }: { type: string }) => written.push(type) },
     policy: { current: () => policy },
     load: () => ({ running_invocations: 0, max_invocations: 1 }),
     auditHead: () => undefined,
+    onTakenOver: (_: OwnAgent, device_id: string) => takenOver.push(device_id),
     now: Date.now,
   } as unknown as ConstructorParameters<typeof AgentRegistry>[0]);
 });
@@ -58,4 +67,52 @@ test("the states of others are left alone", () => {
   overwrite("somebody-else");
   expect(written).toEqual([]);
   expect(registry.warnings).toEqual([]);
+});
+
+/** The room shows an agent state that our own user wrote from that device. */
+function ownState(device_id: string, key_id = builderKey.key_id): void {
+  const content = {
+    agent_id: "builder",
+    kind: "daemon",
+    matrix_user_id: BUILDER,
+    device_id,
+    signing_key_id: key_id,
+    status: "active",
+    capabilities: [],
+    tools: [],
+    workspace: { cwd: "", project_id: "", git_commit: "" },
+    load: { running_invocations: 0, max_invocations: 1 },
+    last_seen_ts: NOW,
+    state_rev: 7,
+  };
+  const event = { type: EventTypes.agent, state_key: "builder", sender: BUILDER };
+  shown = { ...event, event_id: "$state", content, origin_server_ts: NOW };
+  registry.onState(eventOf(content, event));
+}
+
+test("of two daemons of one user the one that registered last answers, and the other says so and writes no more", () => {
+  ownState("DEVICE");
+  expect(takenOver).toEqual([]);
+  ownState("ANOTHER", strangerKey.key_id);
+  expect(takenOver).toEqual(["ANOTHER"]);
+  expect(registry.warnings).toEqual([expect.stringContaining("device ANOTHER")]);
+  registry.publishAll();
+  overwrite();
+  expect(written).toEqual([]);
+});
+
+test("a second daemon with a copy of the key is another all the same", () => {
+  ownState("ANOTHER");
+  expect(takenOver).toEqual(["ANOTHER"]);
+});
+
+test("who registers takes an agent back, whatever the room still shows", () => {
+  ownState("ANOTHER", strangerKey.key_id);
+  registry.register({ ...agent, agent_id: "builder" });
+  registry.publishAll();
+  expect(takenOver).toHaveLength(1);
+  expect(written).toHaveLength(2);
+  ownState("DEVICE");
+  ownState("ANOTHER", strangerKey.key_id);
+  expect(takenOver).toHaveLength(2);
 });

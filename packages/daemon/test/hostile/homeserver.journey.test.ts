@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Machine, newMachine } from "../../../cli/test/support/machine.ts";
 import { eventually } from "../../../cli/test/support/two-daemons.ts";
 import { HostileSync, type ServedEvent, timelineOf } from "./support/hostile-sync.ts";
-import { type Content, type Stage, setTheStage } from "./support/stage.ts";
+import { type Content, isAbout, policyOf, type Stage, setTheStage, trust } from "./support/stage.ts";
 
 const REQUEST = EventTypes.execRequest;
 
@@ -71,21 +71,46 @@ test("the last request of all is known to a daemon that was killed right after i
   await refused("after the last one again", fromAlice(await onRecord("last")));
 });
 
-test("a request for one daemon does not run on another of the same user", async () => {
-  const { builder, homeserver, room } = stage;
+test("a request for one daemon does not run on another of the same user, whatever agents that has", async () => {
+  const { builder, homeserver, room, project, alice } = stage;
   const twin: Machine = await newMachine({ name: "twin", homeserver });
+  const register = (machine: Machine, agent: string) =>
+    machine.run(["agent", "register", "--room", room, "--agent", agent]);
   try {
     await twin.startDaemon();
     const account = builder.user.slice(1, builder.user.indexOf(":"));
     await twin.ask(["auth", "login", "--homeserver", homeserver.url, "--user", account, "--password-stdin"], {
       stdin: `${builder.password}\n`,
     });
+    await twin.setPolicy(policyOf(room, [alice.user_id], project));
     // It knows the room when it has synced once.
-    const register = ["agent", "register", "--room", room, "--agent", "twin"];
-    await eventually(async () => (await twin.run(register)).code === 0);
+    await eventually(async () => (await register(twin, "twin")).code === 0);
+    await trust(twin, room, "alice", alice.key);
     await onlyLegitimate("beside a twin");
-    const { stdout } = await twin.run(["audit", "tail", "--json"]);
-    expect(stdout).not.toContain('"decision"');
+
+    // With the name of the first, which then leaves it to the second; and back again.
+    expect((await register(twin, "builder")).code).toBe(0);
+    await expect
+      .poll(async () => (await builder.ask<{ warnings: string[] }>(["daemon", "status"])).warnings.join())
+      .toContain("another daemon's of this user now");
+    await onlyLegitimate("on the twin");
+    expect((await register(builder, "builder")).code).toBe(0);
+    await expect
+      .poll(async () => (await twin.ask<{ warnings: string[] }>(["daemon", "status"])).warnings.join())
+      .toContain("another daemon's of this user now");
+    await onlyLegitimate("on the first again");
+
+    // A request that names the key runs where that is, and nowhere else whatever the room shows.
+    const { key_id } = await builder.ask<{ key_id: string }>(["trust", "fingerprint"]);
+    const named = stage.request("by its key", { target_key_id: key_id });
+    await alice.send(room, REQUEST, signed(named));
+    await alice.until(isAbout(named, EventTypes.execFinished));
+    marks.push("by its key");
+    const others = stage.request("another's key", { target_key_id: stage.mallory.key.key_id });
+    await alice.send(room, REQUEST, signed(others));
+    await onlyLegitimate("after another's key");
+    const { stdout } = await twin.run(["audit", "tail", "--json", "-n", "1000"]);
+    expect(stdout.split("\n").filter((line) => line.includes('"decision":"allow"'))).toHaveLength(1);
   } finally {
     await twin.close();
   }

@@ -15,6 +15,7 @@ export const callRequest = z.looseObject({
   target_agent: z.exactOptional(id),
   timeout_ms: z.exactOptional(count),
   reply: z.exactOptional(reply),
+  target_key_id: z.exactOptional(id),
   ...signed,
 });
 

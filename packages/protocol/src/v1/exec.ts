@@ -39,6 +39,7 @@ export const execRequest = z
     nonce,
     idempotency_key: z.string(),
     reply: z.exactOptional(reply),
+    target_key_id: z.exactOptional(id),
     ...signed,
   })
   .refine((request) => request.idempotency_key === `exec:${request.invocation_id}`, {

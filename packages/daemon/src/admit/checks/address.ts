@@ -3,12 +3,15 @@ import type { RunRequest } from "../admitted.ts";
 import { Silence } from "../refusal.ts";
 import type { World } from "../world.ts";
 
-/** Step 3: the request is for an agent of mine in that room. If not: silence. */
+/**
+ * Step 3: the request is for an agent of mine in that room, and for my key where it names one: a user may have
+ * several daemons, and one of them alone runs it. If not: silence.
+ */
 export function address(request: RunRequest, room_id: string, world: World): OwnAgent {
-  const agent =
-    request.content.target_agent === undefined
-      ? undefined
-      : world.ownAgent(room_id, request.content.target_agent);
-  if (!agent) throw new Silence(`for ${request.content.target_agent ?? "nobody"}, not an agent of mine`);
+  const { target_agent, target_key_id } = request.content;
+  const agent = target_agent === undefined ? undefined : world.ownAgent(room_id, target_agent);
+  if (!agent) throw new Silence(`for ${target_agent ?? "nobody"}, not an agent of mine`);
+  if (target_key_id !== undefined && target_key_id !== world.self.key_id)
+    throw new Silence(`for ${agent.agent_id} with the key ${target_key_id}, which is not mine`);
   return agent;
 }
