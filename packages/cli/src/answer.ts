@@ -1,17 +1,18 @@
 import { type Cli, write } from "./cli.ts";
+import { columnsOf } from "./render/screen.ts";
 
 export interface JsonFlag {
   json?: boolean;
 }
 
-/** Writes a command's answer: the value itself with --json, else what a person reads. */
+/** Writes a command's answer: the value itself with --json, else what a person reads, as wide as the screen is. */
 export async function answer<T>(
   cli: Cli,
   flags: JsonFlag,
   value: T,
-  render: (value: T) => string,
+  render: (value: T, columns: number) => string,
 ): Promise<void> {
-  const text = flags.json ? JSON.stringify(value) : render(value);
+  const text = flags.json ? JSON.stringify(value) : render(value, columnsOf(cli.stdout));
   if (text !== "") await write(cli.stdout, `${text}\n`);
 }
 

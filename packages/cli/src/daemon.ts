@@ -1,9 +1,10 @@
 /** How a command reaches the daemon: the agents' socket for what agents may, the operator's for the rest. */
-import { mxError } from "@mx-agent/base";
+import { MxError, mxError } from "@mx-agent/base";
 import type { ActiveCall, MethodName, Params, Result } from "@mx-agent/ipc";
 import { type IpcClient, methodRoles, open } from "@mx-agent/ipc/client";
 import type { Cli } from "./cli.ts";
 import { sockets } from "./places.ts";
+import { withProgress } from "./progress.ts";
 
 /** A connection to the socket that serves the method. */
 export async function daemonFor(cli: Cli, method: MethodName): Promise<IpcClient> {
@@ -13,7 +14,11 @@ export async function daemonFor(cli: Cli, method: MethodName): Promise<IpcClient
 
 /** One question, one answer. SIGINT ends the waiting with MX_CANCELLED. */
 export async function ask<M extends MethodName>(cli: Cli, method: M, params: Params<M>): Promise<Result<M>> {
-  return withCall(cli, method, params, (call) => call.result);
+  return withProgress(
+    cli,
+    `waiting: ${method.replace(".", " ")}`,
+    withCall(cli, method, params, (call) => call.result),
+  );
 }
 
 /** A call whose streams the caller uses; the connection is closed afterwards. */
@@ -32,4 +37,14 @@ export async function withCall<M extends MethodName, T>(
     off();
     daemon.close();
   }
+}
+
+/** Where the question is whether it runs, a daemon that is not there is an answer (3), not a failure (69). */
+export function notRunning(error: unknown): unknown {
+  if (!(error instanceof MxError) || error.code !== "MX_DAEMON_UNREACHABLE") return error;
+  return mxError(
+    "MX_NOT_RUNNING",
+    { what: "the daemon", hint: "start it with `mx-agent daemon start`" },
+    { cause: error },
+  );
 }

@@ -11,6 +11,11 @@ export interface Noun {
 
 export const nouns: readonly Noun[] = [
   {
+    name: "status",
+    summary: "this machine on one screen: workspaces, agents, what runs, what waits, what is wrong",
+    load: async () => (await import("./commands/status.ts")).define,
+  },
+  {
     name: "daemon",
     summary: "start, stop and look at this machine's daemon",
     load: async () => (await import("./commands/daemon.ts")).define,

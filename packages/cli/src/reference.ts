@@ -1,23 +1,16 @@
 /** The reference of the command line, from the same definitions that it runs by. */
-import { Command, type Option } from "commander";
-import { processCli } from "./cli.ts";
-import { nouns } from "./nouns.ts";
+import type { Command, Option } from "commander";
+import { commandTree } from "./tree.ts";
 import { specOf } from "./verb.ts";
 
 /** Markdown, without a heading for the whole page's origin. */
 export async function cliReference(): Promise<string> {
-  const program = new Command("mx-agent").enablePositionalOptions();
-  const visible = nouns.filter(({ hidden }) => hidden !== true);
-  for (const noun of visible) {
-    const command = new Command(noun.name).description(noun.summary);
-    program.addCommand(command);
-    (await noun.load())(command, processCli());
-  }
+  const program = await commandTree();
   return [
     introduction,
     table(
       ["command", "what it is about"],
-      visible.map(({ name, summary }) => [`[\`${name}\`](#${name})`, summary]),
+      program.commands.map((noun) => [`[\`${noun.name()}\`](#${noun.name()})`, noun.description()]),
     ),
     ...program.commands.map((noun) => section(noun, ["mx-agent"], 2)),
   ].join("\n\n");

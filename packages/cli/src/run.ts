@@ -1,10 +1,10 @@
 /** One command line from its words to its exit status. Everything that fails ends up here. */
 import { MxError, mxError, toMxError } from "@mx-agent/base";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Help } from "commander";
 import { type Cli, type ExitCode, isBrokenPipe, write } from "./cli.ts";
 import { nouns } from "./nouns.ts";
 import { errorJson, errorLines, ownLine } from "./render/errors.ts";
-import { exitOf } from "./verb.ts";
+import { exitOf, specOf } from "./verb.ts";
 
 /** 128 + SIGPIPE: what a shell shows for a program whose reader went away. */
 const BROKEN_PIPE: ExitCode = 141;
@@ -22,7 +22,7 @@ export async function run(argv: readonly string[], cli: Cli): Promise<ExitCode> 
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
     if (isBrokenPipe(thrown)) return BROKEN_PIPE;
-    return report(words, cli, translate(thrown, words, failures));
+    return report(words, cli, await translate(thrown, words, failures));
   }
 }
 
@@ -34,6 +34,7 @@ async function assemble(words: readonly string[], cli: Cli, failures: string[]):
     .helpCommand(false)
     .exitOverride()
     .enablePositionalOptions()
+    .configureHelp({ minWidthToWrap: 16, formatItem })
     .configureOutput({
       writeOut: (text) => cli.stdout.write(text),
       writeErr: (text) => failures.push(text),
@@ -46,15 +47,38 @@ async function assemble(words: readonly string[], cli: Cli, failures: string[]):
     const command = new Command(noun.name).copyInheritedSettings(program).description(noun.summary);
     command.helpCommand(false);
     program.addCommand(command, { hidden: noun.hidden === true });
-    if (noun.name === words[0]) (await noun.load())(command, cli);
+    if (noun.name !== words[0]) continue;
+    (await noun.load())(command, cli);
+    addNounExample(command);
   }
-  return program;
+  return program.addHelpText("after", "\nExample:\n  mx-agent exec --room farm --agent builder -- npm test");
 }
 
-function translate(thrown: unknown, words: readonly string[], failures: readonly string[]): MxError {
+/** On a narrow terminal a description stands below its flag, not in what is left beside it. */
+function formatItem(term: string, termWidth: number, description: string, helper: Help): string {
+  const columns = helper.helpWidth ?? 80;
+  if (description === "") return `  ${term}`;
+  if (columns - termWidth - 4 >= 24)
+    return Help.prototype.formatItem.call(helper, term, termWidth, description, helper);
+  const wrapped = helper.boxWrap(description, columns - 6).replaceAll("\n", "\n      ");
+  return `  ${term}\n      ${wrapped}`;
+}
+
+/** A noun of several verbs shows the example of its first. */
+function addNounExample(noun: Command): void {
+  const [first] = noun.commands;
+  const example = first === undefined ? undefined : specOf(first)?.example;
+  if (example !== undefined) noun.addHelpText("after", `\nExample:\n  mx-agent ${example}`);
+}
+
+async function translate(
+  thrown: unknown,
+  words: readonly string[],
+  failures: readonly string[],
+): Promise<MxError> {
   if (!(thrown instanceof CommanderError)) return located(toMxError(thrown), words);
   // commander shows the whole help where a verb is missing.
-  const detail =
+  const said =
     thrown.code === "commander.help"
       ? `${["mx-agent", ...words].join(" ")}: which command?`
       : failures
@@ -62,9 +86,20 @@ function translate(thrown: unknown, words: readonly string[], failures: readonly
           .trim()
           .replace(/^error: /, "")
           .replaceAll("\n", " ");
+  const detail = `${said}${await meant(thrown, words, said)}`;
   const noun = nounOf(words);
   const error = mxError("MX_USAGE", { detail, command: noun });
   return noun === "" ? new MxError({ ...error.toJSON(), hint: "see `mx-agent --help`" }) : error;
+}
+
+/** What may have been meant by a first word that is no command, where commander has no idea. */
+async function meant(thrown: CommanderError, words: readonly string[], said: string): Promise<string> {
+  const [word] = words;
+  if (thrown.code !== "commander.unknownCommand" || word === undefined || nounOf(words) !== "") return "";
+  if (said.includes("Did you mean")) return "";
+  const { meantBy } = await import("./misplaced.ts");
+  const found = await meantBy(word);
+  return found.length === 0 ? "" : ` (Did you mean ${found.join(" or ")}?)`;
 }
 
 /** A mistake in a flag that several commands share does not know whose it was. */

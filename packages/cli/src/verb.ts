@@ -1,6 +1,7 @@
 /** How a command is declared: name, one sentence, an example, and what it does. */
 import { Command } from "commander";
 import type { Cli, ExitCode } from "./cli.ts";
+import { reflow } from "./render/screen.ts";
 
 /** What a file in commands/ exports: adds its verbs to the noun, or its flags to a verb of its own. */
 export type Define = (noun: Command, cli: Cli) => void;
@@ -30,7 +31,8 @@ export function verb(noun: Command, spec: VerbSpec): Command {
 export function describe(command: Command, spec: Omit<VerbSpec, "name">): Command {
   specs.set(command, spec);
   command.description(spec.summary).option("--json", "answer with JSON on stdout, errors too");
-  const more = spec.more === undefined ? "" : `\n\n${spec.more}`;
+  const columns = command.configureOutput().getOutHelpWidth?.() ?? 80;
+  const more = spec.more === undefined ? "" : `\n\n${reflow(spec.more, columns)}`;
   return command.addHelpText("after", `${more}\n\nExample:\n  mx-agent ${spec.example}`);
 }
 

@@ -39,9 +39,9 @@ describe("what another machine sent", () => {
   test("as an agent's name or warning is shown and not obeyed", () => {
     fc.assert(
       fc.property(hostile, (text) => {
-        expect(onTerminal(renderAgents([{ ...agent, agent_id: text, warnings: [text] }], 0))).not.toMatch(
-          obeyed,
-        );
+        expect(
+          onTerminal(renderAgents([{ ...agent, agent_id: text, warnings: [text] }], Infinity, 0)),
+        ).not.toMatch(obeyed);
       }),
     );
   });

@@ -8,6 +8,7 @@ import { refusalError } from "../exec/refusal.ts";
 import { parseDuration } from "../parse/duration.ts";
 import { targetOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
+import { withProgress } from "../progress.ts";
 import { readLines } from "../prompt.ts";
 import { errorLines, ownLine } from "../render/errors.ts";
 import { type Define, describe, setExit } from "../verb.ts";
@@ -49,10 +50,11 @@ async function callTool(cli: Cli, flags: CallFlags): Promise<ExitCode> {
   const args = { ...(await inputOf(cli, flags.input)), ...pairsOf(flags.arg) };
   const timeout_ms = flags.timeout === undefined ? null : parseDuration(flags.timeout, "--timeout");
   const params = { ...target, tool: flags.tool, args, timeout_ms };
-  const result = await withCall(cli, "call.run", params, async (call) => {
+  const called = withCall(cli, "call.run", params, async (call) => {
     for await (const _ of call.output);
     return call.result;
   });
+  const result = await withProgress(cli, `waiting for ${target.agent}`, called);
   return conclude(cli, result, target, flags);
 }
 

@@ -18,11 +18,12 @@ export const define: Define = (noun, cli) => {
       const shown = flags.origin
         ? { file, values, origins, directories: dirs }
         : { file, values, directories: dirs };
-      await answer(cli, flags, shown, () => {
+      await answer(cli, flags, shown, (_, columns) => {
         const settings = flags.origin
           ? table(
               ["SETTING", "VALUE", "FROM"],
               settingNames.map((name) => [name, values[name] ?? "", fromOf(origins[name])]),
+              columns,
             )
           : pairs(settingNames.map((name) => [name, values[name] ?? ""]));
         const places = pairs([

@@ -1,8 +1,9 @@
-import { MxError, mxError } from "@mx-agent/base";
+import { mxError } from "@mx-agent/base";
 import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
-import { ask } from "../daemon.ts";
+import { ask, notRunning } from "../daemon.ts";
 import { logFile } from "../places.ts";
+import { withProgress } from "../progress.ts";
 import { renderDaemonStatus } from "../render/daemon-status.ts";
 import { type Define, verb } from "../verb.ts";
 
@@ -20,7 +21,7 @@ export const define: Define = (noun, cli) => {
         return runForeground(cli);
       }
       const { startDaemon } = await import("../background/daemon.ts");
-      const status = await startDaemon(cli);
+      const status = await withProgress(cli, "starting the daemon", startDaemon(cli));
       await answer(cli, flags, status, () => `the daemon is running (pid ${status.pid})`);
     });
 
@@ -30,7 +31,7 @@ export const define: Define = (noun, cli) => {
     example: "daemon stop",
   }).action(async (flags: JsonFlag) => {
     const { stopDaemon } = await import("../background/daemon.ts");
-    const pid = await stopDaemon(cli);
+    const pid = await withProgress(cli, "stopping the daemon", stopDaemon(cli));
     await answer(cli, flags, { pid }, () =>
       pid === null ? "the daemon was not running" : `the daemon was stopped (pid ${pid})`,
     );
@@ -42,8 +43,8 @@ export const define: Define = (noun, cli) => {
     example: "daemon restart",
   }).action(async (flags: JsonFlag) => {
     const { startDaemon, stopDaemon } = await import("../background/daemon.ts");
-    await stopDaemon(cli);
-    const status = await startDaemon(cli);
+    await withProgress(cli, "stopping the daemon", stopDaemon(cli));
+    const status = await withProgress(cli, "starting the daemon", startDaemon(cli));
     await answer(cli, flags, status, () => `the daemon is running (pid ${status.pid})`);
   });
 
@@ -82,16 +83,6 @@ export const define: Define = (noun, cli) => {
     .option("-n, --lines <count>", "how many of the last lines", "100")
     .action((flags: { follow?: boolean; lines: string }) => showLogs(cli, flags));
 };
-
-/** To `daemon status` a daemon that is not there is an answer (3), not a failure (69). */
-function notRunning(error: unknown): unknown {
-  if (!(error instanceof MxError) || error.code !== "MX_DAEMON_UNREACHABLE") return error;
-  return mxError(
-    "MX_NOT_RUNNING",
-    { what: "the daemon", hint: "start it with `mx-agent daemon start`" },
-    { cause: error },
-  );
-}
 
 async function showLogs(cli: Cli, flags: { follow?: boolean; lines: string }): Promise<void> {
   const lines = Number(flags.lines);

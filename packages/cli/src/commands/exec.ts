@@ -2,7 +2,7 @@ import { mxError } from "@mx-agent/base";
 import type { ExecResult, Target } from "@mx-agent/ipc";
 import { type Cli, type ExitCode, write } from "../cli.ts";
 import { endingOf } from "../exec/outcome.ts";
-import { collectedOutput, type OutputSink, rawOutput, streamedOutput } from "../exec/output.ts";
+import { announced, collectedOutput, type OutputSink, rawOutput, streamedOutput } from "../exec/output.ts";
 import { refusalError } from "../exec/refusal.ts";
 import { runExec } from "../exec/run.ts";
 import { parseDuration } from "../parse/duration.ts";
@@ -61,6 +61,7 @@ async function exec(cli: Cli, words: string[], flags: ExecFlags): Promise<ExitCo
   const env = parseEnv(flags.env);
   refuseSecrets(env);
   const detach = flags.detach === true;
+  const sink = announced(cli, `waiting for ${target.agent}`, sinkOf(cli, flags));
   const result = await runExec(
     cli,
     {
@@ -72,8 +73,8 @@ async function exec(cli: Cli, words: string[], flags: ExecFlags): Promise<ExitCo
       stdin: flags.stdin === "auto" && !detach,
       detach,
     },
-    sinkOf(cli, flags),
-  );
+    sink,
+  ).finally(sink.stop);
   return conclude(cli, result, target, words, flags);
 }
 

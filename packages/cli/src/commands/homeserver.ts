@@ -3,6 +3,7 @@ import { mxError } from "@mx-agent/base";
 import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { parseDuration } from "../parse/duration.ts";
+import { withProgress } from "../progress.ts";
 import { askSecret, readLines } from "../prompt.ts";
 import { pairs, table } from "../render/table.ts";
 import { ago } from "../render/time.ts";
@@ -123,7 +124,7 @@ function defineUsers(user: Parameters<Define>[0], cli: Cli): void {
         created_at: new Date(one.createdAt).toISOString(),
         deactivated: one.deactivated,
       }));
-      await answer(cli, flags, users, (all) =>
+      await answer(cli, flags, users, (all, columns) =>
         table(
           ["USER", "MADE", "STATE"],
           all.map((one) => [
@@ -131,6 +132,7 @@ function defineUsers(user: Parameters<Define>[0], cli: Cli): void {
             ago(Date.parse(one.created_at), Date.now()),
             one.deactivated ? "deactivated" : "active",
           ]),
+          columns,
         ),
       );
     });
@@ -171,7 +173,7 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
   parseBind(flags.bind);
   const { closeInherited } = await import("../background/descriptors.ts");
   closeInherited();
-  const running = await startInBackground({
+  const starting = startInBackground({
     dataDir,
     command: [
       process.execPath,
@@ -192,6 +194,7 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
     ],
     env: cli.env,
   });
+  const running = await withProgress(cli, "starting the homeserver", starting);
   await answer(cli, flags, running, ({ url, pid }) => `the homeserver is running at ${url} (pid ${pid})`);
 }
 

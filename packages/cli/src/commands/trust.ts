@@ -74,7 +74,7 @@ export const define: Define = (noun, cli) => {
         agent: agent ?? null,
         fingerprint: flags.fingerprint ?? null,
       });
-      await answer(cli, flags, done, ({ revoked }) => renderTrustEntries(revoked));
+      await answer(cli, flags, done, ({ revoked }, columns) => renderTrustEntries(revoked, columns));
     });
 };
 

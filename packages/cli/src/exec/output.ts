@@ -1,6 +1,7 @@
 /** Where the output of a run goes: as bytes, collected for one JSON answer, or as a line of JSON each. */
 import type { ExecOutput, ExecResult } from "@mx-agent/ipc";
 import { type Cli, write } from "../cli.ts";
+import { startProgress } from "../progress.ts";
 
 export interface OutputSink {
   item(item: ExecOutput): Promise<void>;
@@ -18,6 +19,19 @@ export function rawOutput(cli: Cli): OutputSink {
         await write(cli.stderr, `waiting for approval until ${item.expires_at}: ${item.summary}\n`);
     },
     end: async () => {},
+  };
+}
+
+/** As `sink`, and until the first of it a person sees that it is waited for. */
+export function announced(cli: Cli, what: string, sink: OutputSink): OutputSink & { stop(): void } {
+  const progress = startProgress(cli, what);
+  return {
+    async item(item) {
+      if (item.type !== "requested") progress.stop();
+      await sink.item(item);
+    },
+    end: (result) => sink.end(result),
+    stop: () => progress.stop(),
   };
 }
 

@@ -3,7 +3,11 @@ import { visible } from "./style.ts";
 import { pairs, table } from "./table.ts";
 import { ago } from "./time.ts";
 
-export function renderAgents(agents: readonly AgentInfo[], now = Date.now()): string {
+export function renderAgents(
+  agents: readonly AgentInfo[],
+  columns = Number.POSITIVE_INFINITY,
+  now = Date.now(),
+): string {
   if (agents.length === 0) return "no agents";
   const rows = table(
     ["AGENT", "KIND", "USER", "SEEN", "LIVENESS", "TRUSTED", "ROOM"],
@@ -16,6 +20,7 @@ export function renderAgents(agents: readonly AgentInfo[], now = Date.now()): st
       agent.mine ? "-" : agent.trusted ? "yes" : "no",
       agent.room_id,
     ]),
+    columns,
   );
   const warnings = agents.flatMap((agent) =>
     agent.warnings.map((warning) => `warning: ${visible(agent.agent_id)}: ${visible(warning)}`),
@@ -23,7 +28,7 @@ export function renderAgents(agents: readonly AgentInfo[], now = Date.now()): st
   return [rows, ...warnings].join("\n");
 }
 
-export function renderAgent(agent: AgentInfo, now = Date.now()): string {
+export function renderAgent(agent: AgentInfo): string {
   const shown = pairs([
     ["agent", agent.mine ? `${agent.agent_id} (on this machine)` : agent.agent_id],
     ["kind", agent.kind],
@@ -32,7 +37,7 @@ export function renderAgent(agent: AgentInfo, now = Date.now()): string {
     ["device", agent.device_id],
     ["fingerprint", agent.fingerprint],
     ["trusted here", agent.mine ? null : agent.trusted ? "yes" : "no"],
-    ["status", `${agent.status}, ${agent.liveness}, seen ${ago(agent.last_seen_ts, now)}`],
+    ["status", `${agent.status}, ${agent.liveness}, seen ${ago(agent.last_seen_ts, Date.now())}`],
     ["running", `${agent.load.running_invocations} of ${agent.load.max_invocations}`],
     ["project", agent.workspace.project_id || null],
     ["directory", agent.workspace.cwd || null],
@@ -43,10 +48,11 @@ export function renderAgent(agent: AgentInfo, now = Date.now()): string {
   return [shown, ...agent.warnings.map((warning) => `warning: ${visible(warning)}`)].join("\n");
 }
 
-export function renderTools(tools: readonly ToolInfo[]): string {
+export function renderTools(tools: readonly ToolInfo[], columns?: number): string {
   if (tools.length === 0) return "no tools";
   return table(
     ["TOOL", "AGENT", "DESCRIPTION"],
     tools.map((tool) => [`${tool.name}@${tool.version}`, tool.agent_id, tool.description]),
+    columns,
   );
 }

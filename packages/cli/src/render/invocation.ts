@@ -2,7 +2,7 @@ import type { ExecResult, InvocationInfo, InvocationResult } from "@mx-agent/ipc
 import { pairs, table } from "./table.ts";
 import { bytes, duration } from "./time.ts";
 
-export function renderInvocations(invocations: readonly InvocationInfo[]): string {
+export function renderInvocations(invocations: readonly InvocationInfo[], columns?: number): string {
   if (invocations.length === 0) return "no invocations";
   return table(
     ["INVOCATION", "SIDE", "STATE", "AGENT", "REQUESTER", "CREATED", "WHAT"],
@@ -15,6 +15,7 @@ export function renderInvocations(invocations: readonly InvocationInfo[]): strin
       one.created_at,
       one.summary,
     ]),
+    columns,
   );
 }
 

@@ -1,7 +1,7 @@
 import type { Explanation } from "@mx-agent/ipc";
 import { pairs, table } from "./table.ts";
 
-export function renderExplanation(explanation: Explanation): string {
+export function renderExplanation(explanation: Explanation, columns?: number): string {
   const head = pairs([
     ["request", explanation.request_id],
     ["decision", explanation.decision],
@@ -11,6 +11,7 @@ export function renderExplanation(explanation: Explanation): string {
   const steps = table(
     ["CHECK", "OUTCOME", "REASON", "DETAIL"],
     explanation.trace.map((step) => [step.check, step.outcome, step.reason ?? "", step.detail ?? ""]),
+    columns,
   );
   const limits =
     explanation.limits === null

@@ -1,10 +1,18 @@
 import { visible } from "./style.ts";
 
-/** Columns side by side, two spaces apart, with a heading; nothing at all for no rows. */
-export function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+/**
+ * Columns side by side, two spaces apart, with a heading; nothing at all for no rows. Where that is wider than the
+ * screen, a block of lines for each row instead.
+ */
+export function table(
+  headings: readonly string[],
+  rows: readonly (readonly string[])[],
+  columns = Number.POSITIVE_INFINITY,
+): string {
   if (rows.length === 0) return "";
   const lines = [headings, ...rows].map((row) => row.map(visible));
   const widths = headings.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  if (widths.reduce((sum, width) => sum + width + 2, -2) > columns) return blocks(headings, rows);
   return lines
     .map((line) =>
       line
@@ -13,6 +21,12 @@ export function table(headings: readonly string[], rows: readonly (readonly stri
         .trimEnd(),
     )
     .join("\n");
+}
+
+function blocks(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+  return rows
+    .map((row) => pairs(headings.map((heading, column) => [heading.toLowerCase(), row[column] || null])))
+    .join("\n\n");
 }
 
 /** Names and what they stand for, one in a line; those without a value are left out. */

@@ -1,7 +1,7 @@
 import type { TrustEntry } from "@mx-agent/ipc";
 import { pairs, table } from "./table.ts";
 
-export function renderTrustEntries(entries: readonly TrustEntry[]): string {
+export function renderTrustEntries(entries: readonly TrustEntry[], columns?: number): string {
   if (entries.length === 0) return "no keys";
   return table(
     ["AGENT", "USER", "STATUS", "FINGERPRINT", "EXPIRES", "ROOM"],
@@ -13,6 +13,7 @@ export function renderTrustEntries(entries: readonly TrustEntry[]): string {
       entry.expires_at ?? "never",
       entry.room_id,
     ]),
+    columns,
   );
 }
 

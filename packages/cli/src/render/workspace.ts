@@ -15,7 +15,7 @@ export function renderWorkspace(workspace: WorkspaceInfo): string {
   ]);
 }
 
-export function renderWorkspaces(workspaces: readonly WorkspaceInfo[]): string {
+export function renderWorkspaces(workspaces: readonly WorkspaceInfo[], columns?: number): string {
   if (workspaces.length === 0) return "no workspaces";
   return table(
     ["NAME", "ROOM", "MEMBERSHIP", "ENCRYPTED", "MEMBERS"],
@@ -26,13 +26,14 @@ export function renderWorkspaces(workspaces: readonly WorkspaceInfo[]): string {
       one.encrypted ? "yes" : "no",
       countOf(one),
     ]),
+    columns,
   );
 }
 
 const countOf = ({ member_count }: WorkspaceInfo) =>
   member_count === null ? "unknown" : String(member_count);
 
-export function renderMembers(members: readonly MemberInfo[]): string {
+export function renderMembers(members: readonly MemberInfo[], columns?: number): string {
   return table(
     ["USER", "NAME", "MEMBERSHIP", "LEVEL", "AGENTS"],
     members.map((one) => [
@@ -42,15 +43,19 @@ export function renderMembers(members: readonly MemberInfo[]): string {
       String(one.power_level),
       one.agents.join(", "),
     ]),
+    columns,
   );
 }
 
-export function renderWorkspaceStatus(status: {
-  workspace: WorkspaceInfo;
-  members: MemberInfo[];
-  agents: AgentInfo[];
-}): string {
-  return [renderWorkspace(status.workspace), renderMembers(status.members), renderAgents(status.agents)]
+export function renderWorkspaceStatus(
+  status: { workspace: WorkspaceInfo; members: MemberInfo[]; agents: AgentInfo[] },
+  columns?: number,
+): string {
+  return [
+    renderWorkspace(status.workspace),
+    renderMembers(status.members, columns),
+    renderAgents(status.agents, columns),
+  ]
     .filter((part) => part !== "")
     .join("\n\n");
 }
