@@ -175,8 +175,12 @@ describe("a refusal", () => {
   });
 
   test("for a program that is not there is 127", () => {
-    for (const detail of ["ENOENT: /usr/bin/make", '"make" is not there'])
-      expect(refused("spawn_failed", "remote", detail).exitCode).toBe(127);
+    expect(refused("spawn_failed", "remote", "ENOENT: /usr/bin/make").exitCode).toBe(127);
+    for (const detail of [
+      'EACCES: "make" may not be executed',
+      'EACCES: "/ENOENT: not there" is a directory',
+    ])
+      expect(refused("spawn_failed", "remote", detail).exitCode).toBe(126);
   });
 
   test("that was made here says so, and what to type here", () => {

@@ -34,6 +34,10 @@ const catalogue = {
     meaning: "the command is empty, or an argument has a NUL byte",
   },
   command_not_found: { reason: "spawn_failed", meaning: "the command is allowed, but not there" },
+  command_not_executable: {
+    reason: "spawn_failed",
+    meaning: "the command is allowed, but it is a directory or may not be executed",
+  },
   command_not_allowed: { reason: "policy_denied", meaning: "the command is not in `allow_commands`" },
   command_changed: {
     reason: "policy_denied",

@@ -9,11 +9,12 @@ function sameFile(a: FileIdentity, b: FileIdentity): boolean {
   return a.path === b.path && a.dev === b.dev && a.ino === b.ino;
 }
 
-/** null when it is allowed. */
+/** null when it is allowed. `instead`: what is there where `now` is null. */
 export function refuseCommand(
   allowed: AllowedCommand[],
   name: string,
   now: ResolvedCommand | null,
+  instead: () => "directory" | "not_executable" | null,
 ): Refusal | null {
   const refuse = (code: DenyCode, detail: string, peer: string): Refusal => ({
     code,
@@ -33,8 +34,14 @@ export function refuseCommand(
       );
     }
   }
-  if (!now && allowed.some((command) => command.written === name)) {
-    return refuse("command_not_found", `${shown} is allowed, but not there`, `${shown} is not there`);
+  const written = allowed.filter((command) => command.written === name);
+  if (!now && written.length > 0) return absent(shown, instead(), refuse);
+  if (written.some((command) => !command.found)) {
+    return refuse(
+      "command_changed",
+      `${shown} is allowed, and was not there when the policy was loaded; \`mx-agent daemon reload\` reads it again`,
+      `${shown} was not there when the policy of that machine was loaded; its operator has to reload it`,
+    );
   }
   const what = now ? `${shown} is ${now.path} (${now.target.path}), which` : `${shown}`;
   return refuse(
@@ -42,4 +49,16 @@ export function refuseCommand(
     `${what} is not in allow_commands`,
     `the command ${shown} is not allowed to you here`,
   );
+}
+
+/** Its words begin with the system's own code: a caller's exit status follows it (127 for ENOENT, else 126). */
+function absent(
+  shown: string,
+  instead: "directory" | "not_executable" | null,
+  refuse: (code: DenyCode, detail: string, peer: string) => Refusal,
+): Refusal {
+  if (instead === null)
+    return refuse("command_not_found", `${shown} is allowed, but not there`, `ENOENT: ${shown} is not there`);
+  const what = instead === "directory" ? "is a directory" : "may not be executed";
+  return refuse("command_not_executable", `${shown} is allowed, but ${what}`, `EACCES: ${shown} ${what}`);
 }

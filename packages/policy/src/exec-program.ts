@@ -37,8 +37,10 @@ export function execProgram(
   }
   // A command given relative to the working directory is looked up in the one that will be used.
   const cwd = workingDirectory(entry, requestedCwd, machine);
-  const resolved = machine.resolveCommand(name, "directory" in cwd ? cwd.directory.path : null);
-  const refusal = refuseCommand(entry.commands, name, resolved);
+  const from = "directory" in cwd ? cwd.directory.path : null;
+  const resolved = machine.resolveCommand(name, from);
+  const instead = () => machine.insteadOfCommand?.(name, from) ?? null;
+  const refusal = refuseCommand(entry.commands, name, resolved, instead);
   if (refusal) return { at: "command", refusal };
   if (!resolved) throw new Error("a command that was not found was let through");
   passed.push("command");

@@ -25,6 +25,8 @@ export interface Machine {
    * null when it is not there or cannot be executed.
    */
   resolveCommand(name: string, cwd: string | null): ResolvedCommand | null;
+  /** What is there instead, where `resolveCommand` finds nothing; null where nothing is. Without it nothing ever is. */
+  insteadOfCommand?(name: string, cwd: string | null): "directory" | "not_executable" | null;
   /** An absolute path, every link followed; null when it is no directory that can be reached. */
   resolveDirectory(path: string): FileIdentity | null;
   /** As resolveDirectory, but a file as well, and the real path alone. Without it only directories can be shown to a sandbox. */
@@ -42,6 +44,7 @@ export function nodeMachine(
     path,
     private_paths,
     resolveCommand: (name, cwd) => resolveCommand(name, cwd, path),
+    insteadOfCommand: (name, cwd) => insteadOfCommand(name, cwd, path),
     resolveDirectory,
     resolvePath: (wanted) =>
       wanted.startsWith("/") && !wanted.includes("\0") ? orNull(() => realpathSync.native(wanted)) : null,
@@ -49,19 +52,39 @@ export function nodeMachine(
 }
 
 function resolveCommand(name: string, cwd: string | null, path: string): ResolvedCommand | null {
-  if (name === "" || name.includes("\0")) return null;
-  if (name.startsWith("/")) return inspect(name);
-  if (name.includes("/")) return cwd?.startsWith("/") ? inspect(`${cwd}/${name}`) : null;
-  for (const directory of path.split(":")) {
-    // An empty or relative entry of PATH would mean the peer's working directory.
-    if (!directory.startsWith("/")) continue;
-    const path = `${directory}/${name}`;
-    // Most directories of PATH do not have it, and a miss that throws takes ten times as long.
-    if (!orNull(() => statSync(path, { throwIfNoEntry: false }) ?? null)) continue;
-    const found = inspect(path);
+  for (const candidate of candidates(name, cwd, path)) {
+    const found = inspect(candidate);
     if (found) return found;
   }
   return null;
+}
+
+function insteadOfCommand(
+  name: string,
+  cwd: string | null,
+  path: string,
+): "directory" | "not_executable" | null {
+  for (const candidate of candidates(name, cwd, path)) {
+    const stat = orNull(() => statSync(candidate));
+    if (stat) return stat.isDirectory() ? "directory" : "not_executable";
+  }
+  return null;
+}
+
+/** Where something of that name is; by PATH for a bare name. */
+function* candidates(name: string, cwd: string | null, path: string): Generator<string> {
+  if (name === "" || name.includes("\0")) return;
+  if (name.startsWith("/")) yield name;
+  else if (name.includes("/")) {
+    if (cwd?.startsWith("/")) yield `${cwd}/${name}`;
+  } else
+    for (const directory of path.split(":")) {
+      // An empty or relative entry of PATH would mean the peer's working directory.
+      if (!directory.startsWith("/")) continue;
+      const candidate = `${directory}/${name}`;
+      // Most directories of PATH do not have it, and a miss that throws takes ten times as long.
+      if (orNull(() => statSync(candidate, { throwIfNoEntry: false }) ?? null)) yield candidate;
+    }
 }
 
 function inspect(path: string): ResolvedCommand | null {

@@ -49,7 +49,9 @@ export function toolProgram(
     );
   }
   const now = tool.command.found ? machine.resolveCommand(tool.command.found.path, null) : null;
-  const refusal = refuseCommand([tool.command], tool.command.written, now);
+  const { written } = tool.command;
+  const instead = () => machine.insteadOfCommand?.(written, null) ?? null;
+  const refusal = refuseCommand([tool.command], written, now, instead);
   if (refusal) return { at: "tool", refusal: { ...refusal, key: "allow_tools", peer: refusal.peer } };
   if (!now) throw new Error("a tool's command that was not found was let through");
   passed.push("tool");

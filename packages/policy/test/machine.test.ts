@@ -121,6 +121,30 @@ test("what cannot be executed is not found", () => {
   expect(here().resolveCommand("./git", null)).toBeNull();
 });
 
+test("what is there instead of an allowed program is named, to the operator and to the peer", () => {
+  const loaded = load();
+  const told = (decision: ReturnType<typeof ask>) =>
+    decision.effect === "deny" && [decision.code, decision.reason, decision.detail];
+  chmodSync(join(root, "bin/git"), 0o644);
+  expect(told(ask(["git"], undefined, loaded))).toEqual([
+    "command_not_executable",
+    "spawn_failed",
+    'EACCES: "git" may not be executed',
+  ]);
+  rmSync(join(root, "bin/git"));
+  expect(told(ask(["git"], undefined, loaded))).toEqual([
+    "command_not_found",
+    "spawn_failed",
+    'ENOENT: "git" is not there',
+  ]);
+  mkdirSync(join(root, "bin/git"));
+  expect(told(ask(["git"], undefined, loaded))).toEqual([
+    "command_not_executable",
+    "spawn_failed",
+    'EACCES: "git" is a directory',
+  ]);
+});
+
 test("directories of PATH that are loops, files or absent are passed over", () => {
   symlinkSync("loop", join(root, "loop"));
   const path = ["loop", "bin/git", "absent", "bin"].map((name) => join(root, name)).join(":");

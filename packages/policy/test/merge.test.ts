@@ -156,6 +156,19 @@ test("an allowed command that is not there is said to be not there, and another 
     code: "command_not_found",
     reason: "spawn_failed",
   });
+  const installed = {
+    ...machine,
+    resolveCommand: () => ({
+      path: "/usr/bin/cargo",
+      target: { path: "/usr/bin/cargo", dev: 1, ino: 7 },
+    }),
+  };
+  const request = { room_id: "!a:x", user_id: "@u:x", cwd: "/srv/project", env: {}, timeout_ms: null };
+  const cargo = { ...request, ask: { kind: "exec" as const, command: ["cargo"] } };
+  expect(decide(load(text), cargo, installed)).toMatchObject({
+    code: "command_changed",
+    detail: expect.stringContaining("was not there when the policy"),
+  });
   expect(ask(text, { ask: { kind: "exec", command: ["rustc"] } })).toMatchObject({
     code: "command_not_allowed",
     reason: "policy_denied",

@@ -33,9 +33,7 @@ function codeOf(
   if (reason === "tool_not_found") return "MX_COMMAND_NOT_FOUND";
   if (reason === "tool_input_invalid") return "MX_BAD_INPUT";
   if (reason !== "spawn_failed") return "MX_REFUSED";
-  return /ENOENT|not found|not there|no such file/i.test(detail ?? "")
-    ? "MX_COMMAND_NOT_FOUND"
-    : "MX_SPAWN_FAILED";
+  return /^ENOENT\b/.test(detail ?? "") ? "MX_COMMAND_NOT_FOUND" : "MX_SPAWN_FAILED";
 }
 
 function next({ reason, origin, request_id }: Refusal, { room, agent }: Target): string {

@@ -210,7 +210,7 @@ describe("a command that cannot be", () => {
     expect(await they.laptop.run(args)).toMatchObject({ code: 77, stdout: "" });
   });
 
-  test("that is allowed and missing is 127; a directory, a plain file, a text without its program do not start", async () => {
+  test("that is allowed and missing is 127; a directory and a file that may not be executed are 126", async () => {
     const [tool, plain, directory] = ["tool", "plain", "directory"].map((name) => join(they.project, name));
     const [script, file, folder] = [tool ?? "", plain ?? "", directory ?? ""];
     for (const path of [script, file]) {
@@ -231,9 +231,15 @@ describe("a command that cannot be", () => {
     expect(missing.stderr).toMatch(/mx-agent: MX_COMMAND_NOT_FOUND\n$/);
     await rm(script);
     expect((await they.exec([script])).code).toBe(127);
+    const starts = async (path: string) => {
+      const { code, stdout, stderr } = await they.exec([path]);
+      return [code, stdout, stderr.split("\n").at(-2)];
+    };
+    const failed = [126, "", "mx-agent: MX_SPAWN_FAILED"];
     await chmod(file, 0o644);
+    expect(await starts(file)).toEqual(failed);
     await mkdir(folder);
-    for (const path of [file, folder]) expect([126, 127]).toContain((await they.exec([path])).code);
+    expect(await starts(folder)).toEqual(failed);
     expect((await they.exec([they.project])).code).toBe(77);
   });
 
