@@ -5,8 +5,9 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Env } from "./dirs.ts";
-import { mxError } from "./errors.ts";
+import { checkPrivateDir, type Env } from "./dirs.ts";
+import { MxError, mxError } from "./errors.ts";
+import { checkOwnFile } from "./files.ts";
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -79,6 +80,7 @@ export interface ConfigSources {
 /** The values in force and where each comes from. MX_CONFIG with file, line and key, or with the variable. */
 export async function effectiveConfig(sources: ConfigSources): Promise<EffectiveConfig> {
   const file = join(sources.configDir, "config.toml");
+  checkPrivateDir(sources.configDir);
   const inFile = await readConfig(file);
   const values: Record<string, string | null> = { ...defaultConfig };
   const origins: Record<string, Origin> = {};
@@ -122,8 +124,10 @@ interface FileValue {
 async function readConfig(file: string): Promise<ReadonlyMap<SettingName, FileValue>> {
   let text: string;
   try {
+    checkOwnFile(file);
     text = readFileSync(file, "utf8");
   } catch (error) {
+    if (error instanceof MxError) throw error;
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return new Map();
     const detail = error instanceof Error ? error.message : String(error);
     throw mxError("MX_CONFIG", { file, detail }, { cause: error });

@@ -124,7 +124,18 @@ export function ensurePrivateDir(path: string, uid: number = ownUid()): void {
         { cause: error },
       );
   }
-  const stat = lstatSync(path);
+  checkPrivateDir(path, uid);
+}
+
+/** The checks of `ensurePrivateDir` for a directory that may not be there yet, and then is nobody's. */
+export function checkPrivateDir(path: string, uid: number = ownUid()): void {
+  let stat: Stats | undefined;
+  try {
+    stat = lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw insecure(path, `cannot be looked at: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  if (stat === undefined) return;
   if (stat.isSymbolicLink()) throw insecure(path, "is a symbolic link");
   if (!stat.isDirectory()) throw insecure(path, "is not a directory");
   if (stat.uid !== uid) throw insecure(path, `belongs to uid ${stat.uid}`);

@@ -2,8 +2,11 @@
  * Every error of ours: message, hint, exit code (sysexits, see DESIGN.md "The command line") and
  * JSON-RPC code. Documentation, exit statuses and RPC answers are made from this table.
  *
- * Messages and hints are templates: `{name}` is replaced by the parameter of that name.
+ * Messages and hints are templates: `{name}` is replaced by the parameter of that name. A room or an agent in a
+ * hint is part of a line that somebody types, and is quoted as a shell wants it.
  */
+import { shellWord } from "./shell-word.ts";
+
 interface CatalogueEntry {
   message: string;
   hint: string;
@@ -283,20 +286,23 @@ export function mxError(
   params: ErrorParams = {},
   options: { cause?: unknown; origin?: ErrorOrigin; hint?: string } = {},
 ): MxError {
-  const fill = (template: string) =>
-    template.replace(/\{(\w+)\}/g, (_, name: string) => String(params[name] ?? ""));
+  const fill = (template: string, show: (name: string, value: string) => string = (_, value) => value) =>
+    template.replace(/\{(\w+)\}/g, (_, name: string) => show(name, String(params[name] ?? "")));
   const entry = catalogue[code];
   return new MxError(
     {
       code,
       message: fill(entry.message),
-      hint: options.hint ?? fill(entry.hint),
+      hint: options.hint ?? fill(entry.hint, typed),
       origin: options.origin ?? "local",
       details: { ...params },
     },
     options.cause,
   );
 }
+
+const typed = (name: string, value: string) =>
+  name === "room" || name === "agent" ? shellWord(value) : value;
 
 export function isErrorCode(value: unknown): value is ErrorCode {
   return typeof value === "string" && Object.hasOwn(catalogue, value);

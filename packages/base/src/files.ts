@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
@@ -86,6 +87,23 @@ export function readPrivateFile(
   } finally {
     closeSync(file);
   }
+}
+
+/**
+ * MX_INSECURE_PATH where somebody else could have written the file (following links): another user than root owns it,
+ * or it may be written by others. One that is not there is fine.
+ */
+export function checkOwnFile(path: string, uid: number | undefined = process.getuid?.()): void {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  if (stat.uid !== uid && stat.uid !== 0) throw insecure(path, `belongs to uid ${stat.uid}`);
+  // A group of one's own (umask 002) is nobody else.
+  const groupWrites = (stat.mode & 0o020) !== 0 && stat.gid !== process.getgid?.();
+  if ((stat.mode & 0o002) !== 0 || groupWrites)
+    throw insecure(
+      path,
+      `can be written by others (mode ${(stat.mode & 0o777).toString(8).padStart(4, "0")})`,
+    );
 }
 
 function openWithoutFollowing(path: string): number | undefined {

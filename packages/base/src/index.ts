@@ -15,6 +15,7 @@ export {
   settings,
 } from "./config.ts";
 export {
+  checkPrivateDir,
   type Dirs,
   type Env,
   ensurePrivateDir,
@@ -36,10 +37,12 @@ export {
 } from "./errors.ts";
 export { failpoint } from "./failpoint.ts";
 export type { FileIdentity } from "./file-identity.ts";
-export { readPrivateFile, syncDirectory, writeFileAtomic } from "./files.ts";
+export { checkOwnFile, readPrivateFile, syncDirectory, writeFileAtomic } from "./files.ts";
 export { encodeFrame, FrameDecoder, MAX_FRAME_BYTES } from "./frames.ts";
+export { lastWords } from "./last-words.ts";
 export { oneLine } from "./log-human.ts";
 export { maskArgv, maskText, REDACTED, redact } from "./redact.ts";
 export { isSecretField, isSecretName } from "./secret-names.ts";
+export { shellWord } from "./shell-word.ts";
 export { isSteeringName } from "./steering-names.ts";
 export { version } from "./version.ts";

@@ -17,10 +17,10 @@ describe("the catalogue", () => {
   test.each(codes)("%s leaves no placeholder behind and says something", (code) => {
     const { message, hint } = errorCatalogue[code];
     const names = [...`${message}${hint}`.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? "");
-    const error = mxError(code, Object.fromEntries(names.map((name) => [name, `<${name}>`])));
+    const error = mxError(code, Object.fromEntries(names.map((name) => [name, `_${name}_`])));
     expect(error.message).not.toBe("");
     expect(error.message + error.hint).not.toMatch(/\{\w+\}/);
-    for (const name of names) expect(error.message + error.hint).toContain(`<${name}>`);
+    for (const name of names) expect(error.message + error.hint).toContain(`_${name}_`);
   });
 });
 
@@ -44,6 +44,15 @@ describe("an error", () => {
 
   test("a parameter is text, not a template", () => {
     expect(mxError("MX_USAGE", { detail: "{command} $& $1", command: "x" }).message).toBe("{command} $& $1");
+  });
+
+  test("has a hint that can be typed as it is, whatever a room and an agent are called", () => {
+    const { message, hint } = mxError("MX_NO_ANSWER", { agent: "my box", room: "!a'b:x", seconds: 5 });
+    expect(message).toBe("my box did not answer within 5 s");
+    expect(hint).toContain("agent ping --room '!a'\\''b:x' --agent 'my box'`");
+    expect(mxError("MX_NO_ANSWER", { agent: "builder", room: "farm" }).hint).toContain(
+      "--room farm --agent builder`",
+    );
   });
 
   test.each([null, 1, "MX_USAGE", {}, { code: "MX_NONE", message: "m" }, { code: "toString", message: "m" }])(

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { readPrivateFile, writeFileAtomic } from "@mx-agent/base";
+import { checkOwnFile, readPrivateFile, writeFileAtomic } from "@mx-agent/base";
 import { describe, expect, test } from "vitest";
 import { runFixture } from "./program.ts";
 import { temporaryDir } from "./temporary.ts";
@@ -103,6 +103,21 @@ describe("a private file", () => {
     expect(() => readPrivateFile(join(dir, "link"))).toThrow(refused("is a symbolic link"));
     expect(() => readPrivateFile(join(dir, "fifo"))).toThrow(refused("is not a regular file"));
     expect(() => readPrivateFile(join(dir, "directory"))).toThrow(refused("is not a regular file"));
+  });
+
+  test("of configuration may be read by others, and not be written or owned by them, nor where a link leads", () => {
+    const dir = temporaryDir();
+    const path = join(dir, "policy.toml");
+    symlinkSync(path, join(dir, "link"));
+    checkOwnFile(path);
+    writeFileAtomic(path, "version = 1");
+    chmodSync(path, 0o644);
+    checkOwnFile(join(dir, "link"));
+    const root = statSync(path).uid === 0;
+    if (!root) expect(() => checkOwnFile(path, statSync(path).uid + 1)).toThrow(refused("belongs to uid"));
+    chmodSync(path, 0o646);
+    for (const name of [path, join(dir, "link")])
+      expect(() => checkOwnFile(name)).toThrow(refused("can be written by others"));
   });
 
   test("with a second name is still the same file", () => {

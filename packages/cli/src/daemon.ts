@@ -5,12 +5,20 @@ import { type IpcClient, methodRoles, open } from "@mx-agent/ipc/client";
 import type { Cli } from "./cli.ts";
 import { sockets } from "./places.ts";
 import { withProgress } from "./progress.ts";
+import { trace } from "./verbose.ts";
 
 /** A connection to the socket that serves the method. */
 export async function daemonFor(cli: Cli, method: MethodName): Promise<IpcClient> {
   const socket = methodRoles[method] === "agent" ? sockets(cli.env).agent : sockets(cli.env).daemon;
-  return open({ socket, version: cli.version });
+  const started = performance.now();
+  await trace(cli, `${method}: asking at ${socket}`);
+  const client = await open({ socket, version: cli.version });
+  const { pid, version } = client.daemon;
+  await trace(cli, `${method}: mx-agent ${version} (pid ${pid}) is there (${since(started)})`);
+  return client;
 }
+
+const since = (started: number) => `${Math.round(performance.now() - started)} ms`;
 
 /** One question, one answer. SIGINT ends the waiting with MX_CANCELLED. */
 export async function ask<M extends MethodName>(cli: Cli, method: M, params: Params<M>): Promise<Result<M>> {
@@ -29,6 +37,7 @@ export async function withCall<M extends MethodName, T>(
   use: (call: ActiveCall<M>) => Promise<T>,
 ): Promise<T> {
   const daemon = await daemonFor(cli, method);
+  const started = performance.now();
   const interrupted = Promise.withResolvers<never>();
   const off = cli.onSignal(() => interrupted.reject(mxError("MX_CANCELLED")));
   try {
@@ -36,6 +45,7 @@ export async function withCall<M extends MethodName, T>(
   } finally {
     off();
     daemon.close();
+    await trace(cli, `${method}: done (${since(started)})`);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Where this machine's mx-agent keeps its things, and what it is configured to do. */
 import { join } from "node:path";
-import { type Dirs, type Env, effectiveConfig, resolveDirs } from "@mx-agent/base";
+import { checkPrivateDir, type Dirs, type Env, effectiveConfig, resolveDirs } from "@mx-agent/base";
 import type { TargetFlags } from "./parse/target.ts";
 
 export function directories(env: Env): Dirs {
@@ -9,6 +9,8 @@ export function directories(env: Env): Dirs {
 
 export function sockets(env: Env): { daemon: string; agent: string } {
   const { runtime } = resolveDirs(env);
+  // Whoever may enter or replace it could answer in the daemon's place.
+  checkPrivateDir(runtime);
   return { daemon: join(runtime, "daemon.sock"), agent: join(runtime, "agent.sock") };
 }
 

@@ -22,6 +22,8 @@ const introduction = `# Command line
 
 Standard output is the answer, and everything else goes to standard error. Every command takes \`--json\`: the answer is
 then one JSON value, and a failure one object \`{"error":{…}}\`; [errors.md](errors.md) lists both errors and exit codes.
+Every command takes \`-v\`: it says on standard error what it asks whom, and how long that took; a daemon that it starts
+logs at the level \`debug\`, with \`-vv\` at \`trace\`.
 \`--room\` and \`--agent\` fall back to \`default_room\` and \`default_agent\` of [configuration.md](configuration.md). A
 duration is written \`250ms\`, \`30s\`, \`5m\`, \`2h\` or \`7d\`. Colours are for terminals, and \`NO_COLOR\` turns them off.`;
 
@@ -61,8 +63,9 @@ function usageOf(command: Command): string[] {
   return [...required, ...optional, ...words];
 }
 
-/** All but --json, which every command has. */
-const ownOptions = (command: Command) => command.options.filter(({ long }) => long !== "--json");
+/** All but --json and --verbose, which every command has. */
+const ownOptions = (command: Command) =>
+  command.options.filter(({ long }) => long !== "--json" && long !== "--verbose");
 
 /** Lines that are set in are something to type. */
 const withExamples = (text: string) => text.replace(/^ {2}(\S.*)$/gm, "\n```text\n$1\n```");

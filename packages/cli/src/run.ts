@@ -3,8 +3,10 @@ import { MxError, mxError, toMxError } from "@mx-agent/base";
 import { Command, CommanderError, Help } from "commander";
 import { type Cli, type ExitCode, isBrokenPipe, write } from "./cli.ts";
 import { nouns } from "./nouns.ts";
+import { refuseBytes } from "./parse/argv.ts";
 import { errorJson, errorLines, ownLine } from "./render/errors.ts";
 import { exitOf, specOf } from "./verb.ts";
+import { setVerbosity } from "./verbose.ts";
 
 /** 128 + SIGPIPE: what a shell shows for a program whose reader went away. */
 const BROKEN_PIPE: ExitCode = 141;
@@ -16,6 +18,7 @@ export async function run(argv: readonly string[], cli: Cli): Promise<ExitCode> 
   const words = argv[0] === "help" || argv.length === 0 ? [...argv.slice(1), "--help"] : [...argv];
   const failures: string[] = [];
   try {
+    refuseBytes(argv);
     const program = await assemble(words, cli, failures);
     await program.parseAsync(words, { from: "user" });
     return exitOf(cli);
@@ -43,6 +46,7 @@ async function assemble(words: readonly string[], cli: Cli, failures: string[]):
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     });
+  program.hook("preAction", (_, action) => setVerbosity(cli, Number(action.opts().verbose ?? 0)));
   for (const noun of nouns) {
     const command = new Command(noun.name).copyInheritedSettings(program).description(noun.summary);
     command.helpCommand(false);

@@ -31,10 +31,18 @@ export function verb(noun: Command, spec: VerbSpec): Command {
 export function describe(command: Command, spec: Omit<VerbSpec, "name">): Command {
   specs.set(command, spec);
   command.description(spec.summary).option("--json", "answer with JSON on stdout, errors too");
+  takeVerbose(command);
   const columns = command.configureOutput().getOutHelpWidth?.() ?? 80;
   const more = spec.more === undefined ? "" : `\n\n${reflow(spec.more, columns)}`;
   return command.addHelpText("after", `${more}\n\nExample:\n  mx-agent ${spec.example}`);
 }
+
+/** -v, which counts: for the command itself, and for a process that it starts. */
+export function takeVerbose(command: Command): void {
+  command.option("-v, --verbose", "say on stderr what is done; a daemon logs more, with -vv all", counted);
+}
+
+const counted = (_: string, before: unknown) => (typeof before === "number" ? before : 0) + 1;
 
 const specs = new WeakMap<Command, Omit<VerbSpec, "name">>();
 

@@ -1,6 +1,9 @@
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { MxError } from "@mx-agent/base";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { refuseBytes } from "../src/parse/argv.ts";
 import { parseDuration } from "../src/parse/duration.ts";
 import { parseEnv, refuseSecrets } from "../src/parse/env.ts";
 import { roomOf, targetOf } from "../src/parse/target.ts";
@@ -102,5 +105,38 @@ describe("a target", () => {
   test("that is a room alone needs one", () => {
     expect(roomOf({}, { room: "set" })).toBe("set");
     expect(codeOf(() => roomOf({}, {}))).toBe("MX_USAGE");
+  });
+});
+
+describe("arguments", () => {
+  const told = (words: string[], own: (number | string)[][]) => {
+    const cmdline = Buffer.concat(
+      [["node"], ["mx-agent"], ...own].map((word) =>
+        Buffer.concat([
+          ...word.map((part) => (typeof part === "string" ? Buffer.from(part) : Buffer.from([part]))),
+          Buffer.from([0]),
+        ]),
+      ),
+    );
+    return codeOf(() => refuseBytes(words, () => cmdline));
+  };
+
+  test("that are not UTF-8 are refused, and the character that stands for them is an argument like any other", () => {
+    expect(told(["exec", "a\ufffd"], [["exec"], ["a", 0xff]])).toBe("MX_BAD_INPUT");
+    expect(told(["exec", "a\ufffd", "b"], [["exec"], ["a\ufffd"], ["b"]])).toBeUndefined();
+    expect(told(["exec", "", "a\ufffd"], [["exec"], [""], ["a\ufffd"]])).toBeUndefined();
+    expect(told(["exec", "a\ufffd", "\ufffd"], [["exec"], ["a\ufffd"], [0x80]])).toBe("MX_BAD_INPUT");
+    expect(codeOf(() => refuseBytes(["a\ufffd"], () => null))).toBeUndefined();
+  });
+
+  test("of a real process are looked at as the system has them", () => {
+    const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
+    const typed = `exec "${process.execPath}" "${main}" exec --room r --agent a -- cat "$(printf 'caf\\351')"`;
+    const ended = spawnSync("sh", ["-c", typed], {
+      env: { PATH: process.env.PATH, MX_AGENT_HOME: "/nowhere" },
+      encoding: "utf8",
+    });
+    expect(ended.status).toBe(65);
+    expect(ended.stderr).toMatch(/is not UTF-8.*MX_BAD_INPUT.*hand the bytes over on stdin/s);
   });
 });

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mxError } from "@mx-agent/base";
@@ -128,6 +128,48 @@ describe("without a daemon", () => {
   });
 });
 
+describe("where the daemon should be", () => {
+  test("a directory that others may enter is not spoken to, nor configuration that others may write", async () => {
+    await daemon({ "workspace.list": { parse: (params) => params as never, handle: async () => [] } });
+    expect(await mx(["workspace", "list"])).toMatchObject({ code: 0 });
+    await chmod(join(home, "runtime"), 0o755);
+    const entered = await mx(["workspace", "list"]);
+    expect(entered.code).toBe(78);
+    expect(entered.stderr).toMatch(/runtime can be entered by others \(mode 0755\)\n.*MX_INSECURE_PATH/s);
+    await chmod(join(home, "runtime"), 0o700);
+    await mkdir(join(home, "config"), { mode: 0o700 });
+    await writeFile(join(home, "config", "config.toml"), 'default_agent = "evil"\n');
+    await chmod(join(home, "config", "config.toml"), 0o666);
+    const written = await mx([...exec, "--", "true"]);
+    expect(written).toMatchObject({ code: 78 });
+    expect(written.stderr).toMatch(/config.toml can be written by others/);
+    await chmod(join(home, "config", "config.toml"), 0o600);
+    await chmod(join(home, "config"), 0o777);
+    expect((await mx([...exec, "--", "true"])).stderr).toMatch(/config can be entered by others/);
+  });
+
+  test("a plain file is named, with what to do about it", async () => {
+    await writeFile(join(home, "runtime", "agent.sock"), "");
+    const ended = await mx(["daemon", "status"]);
+    expect(ended.code).toBe(78);
+    expect(ended.stderr).toMatch(/not a socket is in the way/);
+    expect(ended.stderr).toMatch(/move it away: `ls -ld .*agent\.sock`/);
+  });
+});
+
+describe("with -v", () => {
+  test("what is asked whom is said on stderr, and stdout stays the answer", async () => {
+    await daemon({ "exec.run": execHandler([{ type: "accepted" }, chunk("out")]) });
+    const said = await mx([...exec, "-v", "--", "make", "-v"]);
+    expect(said).toMatchObject({ code: 0, stdout: "out" });
+    const lines = said.stderr.trimEnd().split("\n");
+    expect(lines[0]).toMatch(/^mx-agent: exec\.run: asking at .*agent\.sock$/);
+    expect(lines[1]).toMatch(/^mx-agent: exec\.run: mx-agent 0\.0\.1 \(pid \d+\) is there \(\d+ ms\)$/);
+    expect(lines.slice(2)).toEqual(["mx-agent: sent as inv_1 (request req_1)", "mx-agent: it was accepted"]);
+    expect((await mx([...exec, "--", "make", "-v"])).stderr).toBe("");
+  });
+});
+
 describe("errors of the daemon", () => {
   test.each([
     ["MX_NOT_LOGGED_IN", 3],
@@ -164,6 +206,27 @@ describe("exec", () => {
       stdout: { encoding: "base64", data: "//79" },
       stderr: { encoding: "utf-8", data: "text" },
     });
+  });
+
+  test("with --json and an exit status of ours is that object, with `error` in it", async () => {
+    await daemon({ "exec.run": execHandler([chunk("part")], { outcome: "timed_out", exit_code: null }) });
+    const ended = await mx([...exec, "--json", "--", "make"]);
+    expect(ended).toMatchObject({ code: 124, stderr: "mx-agent: MX_TIMED_OUT\n" });
+    expect(JSON.parse(ended.stdout)).toMatchObject({
+      result: { outcome: "timed_out" },
+      stdout: { encoding: "utf-8", data: "part" },
+      error: { code: "MX_TIMED_OUT", origin: "remote" },
+    });
+    const lines = (await mx([...exec, "--json-stream", "--", "make"])).stdout.trimEnd().split("\n");
+    expect(JSON.parse(lines.at(-1) ?? "")).toMatchObject({
+      ...{ type: "finished", result: { outcome: "timed_out" }, error: { code: "MX_TIMED_OUT" } },
+    });
+  });
+
+  test("with --json and --json-stream at once is 64", async () => {
+    const ended = await mx([...exec, "--json", "--json-stream", "--", "make"]);
+    expect(ended).toMatchObject({ code: 64, stderr: "mx-agent: MX_USAGE\n" });
+    expect(JSON.parse(ended.stdout)).toMatchObject({ error: { code: "MX_USAGE" } });
   });
 
   test("with --json-stream is a line for each piece, and the end", async () => {
@@ -274,6 +337,46 @@ describe("exec", () => {
       },
     });
     expect(await ending).toMatchObject({ code: 4, stdout: "one two" });
+  });
+
+  test("goes on over one restart of the daemon after another", async () => {
+    const begun = Promise.withResolvers<void>();
+    const waits = (entered: () => void): Handlers["exec.run"]["handle"] => {
+      return async (_, { send, signal }) => {
+        await send(requested);
+        entered();
+        return new Promise((_resolve, reject) =>
+          signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
+        );
+      };
+    };
+    let running = await daemon({ "exec.run": { ...execHandler([]), handle: waits(begun.resolve) } });
+    const ending = mx([...exec, "--stdin", "none", "--", "make"]);
+    await begun.promise;
+    for (let n = 1; n <= 3; n++) {
+      await running.close({ grace_ms: 100 });
+      servers.delete(running);
+      const followed = Promise.withResolvers<void>();
+      running = await daemon({
+        "invocation.logs": {
+          parse: (params) => params as never,
+          handle: async (_, { send, signal }) => {
+            await send(chunk("one two three ".split(" ").slice(0, n).join(" ")));
+            followed.resolve();
+            if (n === 3) return { result: null };
+            return new Promise((_resolve, reject) =>
+              signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
+            );
+          },
+        },
+        "invocation.wait": {
+          parse: (params) => params as never,
+          handle: async () => ({ type: "finished", invocation_id: "inv_1", result: finished }),
+        },
+      });
+      await followed.promise;
+    }
+    expect(await ending).toMatchObject({ code: 0, stdout: "one two three" });
   });
 
   test("is cancelled by a signal after such a restart, too", async () => {

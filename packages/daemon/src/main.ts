@@ -29,6 +29,8 @@ export interface RunDaemonOptions {
   env: NodeJS.ProcessEnv;
   /** In the foreground it ends with its terminal; in the background it outlives it. */
   foreground: boolean;
+  /** How often -v was given: the log says more than its configuration asks for. */
+  verbose?: number;
 }
 
 /** Runs until SIGTERM, SIGINT or `daemon.stop`; resolves when everything is closed. MX_ALREADY_RUNNING and others. */
@@ -38,7 +40,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   process.umask(0o077);
   ensurePrivateDirs(dirs);
   const { values: config } = await effectiveConfig({ configDir: dirs.config, env });
-  const logger = createLogger({ name: "daemon", env, config });
+  const logger = createLogger({ name: "daemon", env, config, verbose: options.verbose ?? 0 });
   // A promise that nobody took is a bug, and no reason to let go of everything that runs.
   process.on("unhandledRejection", (error) => logger.error({ err: error }, "a promise failed unseen"));
   const noticeFile = join(dirs.runtime, "daemon.json");
@@ -98,6 +100,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     version: version(),
     peerOf: loadPeerLookup(),
     refusePid: (pid) => descendsFrom(pid, runner.pid),
+    onCall: ({ method, peer }) => logger.debug({ method, ...peer }, "asked"),
     onError: (error, where) => logger.error({ err: error, ...where }, "a method failed unexpectedly"),
   }).catch(async (error: unknown) => {
     await end();

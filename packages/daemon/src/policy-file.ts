@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
+import { checkOwnFile } from "@mx-agent/base";
 import { type LoadedPolicy, loadPolicy, type Machine } from "@mx-agent/policy";
 
 /** How often a changed file is noticed without a request, for tightening what runs already. */
@@ -47,6 +48,7 @@ export class PolicyFile {
 
   #text(): string | null {
     try {
+      checkOwnFile(this.file);
       return readFileSync(this.file, "utf8");
     } catch (error) {
       if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;

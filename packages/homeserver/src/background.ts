@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { mxError } from "@mx-agent/base";
+import { lastWords, mxError } from "@mx-agent/base";
 import { type RunningHomeserver, readRunning } from "./running.ts";
 import { isLocked } from "./store/lock.ts";
 
@@ -25,7 +25,7 @@ export function homeserverStatus(dataDir: string): HomeserverStatus {
 /**
  * Starts a homeserver of its own session and resolves once it answers. `command` is what runs it in the
  * foreground on this data directory (its argv); its output goes to `homeserver.log` there.
- * MX_HOMESERVER_START when one is running already or the new one ends before it answers.
+ * MX_HOMESERVER_START when one is running already or the new one ends before it answers, or what it said itself.
  */
 export async function startInBackground(options: {
   readonly dataDir: string;
@@ -41,6 +41,7 @@ export async function startInBackground(options: {
   if (program === undefined) throw startError("the command to start it is empty");
   const logPath = join(dataDir, "homeserver.log");
   const log = openSync(logPath, "a", 0o600);
+  const from = fstatSync(log).size;
   let ended: string | undefined;
   const child = spawn(program, args, {
     detached: true,
@@ -61,7 +62,8 @@ export async function startInBackground(options: {
       child.unref();
       return running;
     }
-    if (ended !== undefined) throw startError(ended);
+    if (ended !== undefined)
+      throw lastWords(readFileSync(logPath).subarray(from).toString("utf8")) ?? startError(ended);
     await delay(POLL_MS);
   }
   child.kill();

@@ -67,4 +67,10 @@ it("a command that ends without answering is an error with its reason", async ()
   const failing = [process.execPath, "-e", "process.exit(3)"];
   await expect(startInBackground({ dataDir, command: failing })).rejects.toThrow("exit status 3");
   await expect(startInBackground({ dataDir, command: ["/nonexistent"] })).rejects.toThrow("ENOENT");
+  const words = JSON.stringify({ error: { code: "MX_USAGE", message: "not there", hint: "elsewhere" } });
+  const telling = [process.execPath, "-e", `console.log(${JSON.stringify(words)}); process.exit(64)`];
+  await expect(startInBackground({ dataDir, command: telling })).rejects.toMatchObject({
+    code: "MX_USAGE",
+    hint: "elsewhere",
+  });
 });

@@ -42,6 +42,7 @@ export interface ConnectionOptions {
   peer: Peer;
   /** Why this peer is not served at all; it is told and sent away. */
   refusal: MxError | undefined;
+  onCall: ((call: { method: string; peer: Peer }) => void) | undefined;
   /** Failures that are a bug in us; the client hears MX_INTERNAL. */
   onError(error: unknown, where: { method: string }): void;
   onClosed(connection: Connection): void;
@@ -159,6 +160,7 @@ export class Connection {
     if (this.#calls.has(id)) return invalidRequest(request);
     const refusal = this.#refuse(method);
     if (refusal) return errorResponse(id, refusal);
+    this.#options.onCall?.({ method, peer: this.#options.peer });
     const handler = this.#options.handlers[method];
     const call = new ServerCall<M>(id, inputParser(handler), (note) => this.#link.post(note));
     try {

@@ -1,6 +1,7 @@
+import { statSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { type MxError, mxError } from "@mx-agent/base";
-import { socketPathProblem } from "./socket-path.ts";
+import { notASocket, socketPathProblem } from "./socket-path.ts";
 
 /** Connects to the socket at `path`; says why it cannot in words of the catalogue. */
 export function dial(path: string): Promise<Socket> {
@@ -29,6 +30,7 @@ function dialError(path: string, error: NodeJS.ErrnoException): MxError {
         { cause: error },
       );
     case "ECONNREFUSED":
+      if (isSomethingElse(path)) return notASocket(path, error);
       return mxError(
         "MX_DAEMON_UNREACHABLE",
         { socket: path, detail: "nobody listens there" },
@@ -37,4 +39,9 @@ function dialError(path: string, error: NodeJS.ErrnoException): MxError {
     default:
       return mxError("MX_DAEMON_UNREACHABLE", { socket: path, detail: error.message }, { cause: error });
   }
+}
+
+/** Than a socket, or nothing. */
+function isSomethingElse(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isSocket() === false;
 }

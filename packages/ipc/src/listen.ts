@@ -2,7 +2,7 @@
 import { chmod, lstat, unlink } from "node:fs/promises";
 import { createConnection, type Server } from "node:net";
 import { type MxError, mxError } from "@mx-agent/base";
-import { socketPathProblem } from "./socket-path.ts";
+import { notASocket, socketPathProblem } from "./socket-path.ts";
 
 /**
  * Makes `server` listen at `path`, for this user alone from the first moment. A socket that nobody
@@ -39,8 +39,7 @@ async function removeStale(path: string): Promise<void> {
     if (codeOf(error) === "ENOENT") return;
     throw bindError(path, error);
   }
-  if (!kind.isSocket())
-    throw mxError("MX_SOCKET_PATH", { socket: path, detail: "something that is not a socket is in the way" });
+  if (!kind.isSocket()) throw notASocket(path);
   if (await answers(path)) throw mxError("MX_ALREADY_RUNNING", { pid: "unknown" });
   await unlink(path).catch((error) => {
     if (codeOf(error) !== "ENOENT") throw bindError(path, error);

@@ -25,6 +25,8 @@ export interface ServeOptions {
   refusePid(pid: number): boolean;
   /** The uid that may connect; by default that of this process. */
   owner?: number;
+  /** Each call that is let through to its handler. */
+  onCall?(call: { method: string; peer: Peer }): void;
   /** What was not foreseen in a handler; the client hears MX_INTERNAL. */
   onError(error: unknown, where: { method: string }): void;
 }
@@ -53,6 +55,7 @@ export async function serve(options: ServeOptions): Promise<IpcServer> {
         version: options.version,
         peer,
         refusal,
+        onCall: options.onCall,
         onError: options.onError,
         onClosed: (connection) => connections.delete(connection),
       }),

@@ -104,7 +104,7 @@ describe("a client says why it cannot connect", () => {
   test("when something else is there", async () => {
     await writeFile(here().daemon, "");
     await expect(connect({ socket: here().daemon, version: "0" })).rejects.toMatchObject({
-      code: "MX_DAEMON_UNREACHABLE",
+      code: "MX_SOCKET_PATH",
     });
   });
 

@@ -3,12 +3,13 @@ import { spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname } from "node:path";
-import { ensurePrivateDir, errorFromJson, MxError, mxError } from "@mx-agent/base";
+import { ensurePrivateDir, lastWords, MxError, mxError } from "@mx-agent/base";
 import type { DaemonStatus } from "@mx-agent/ipc";
 import { connect } from "@mx-agent/ipc/client";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
 import { logFile, sockets } from "../places.ts";
+import { verbosityOf } from "../verbose.ts";
 import { isAlive } from "./alive.ts";
 import { closeInherited } from "./descriptors.ts";
 import { sizeOf, textFrom } from "./log-file.ts";
@@ -33,7 +34,8 @@ export async function startDaemon(cli: Cli): Promise<DaemonStatus> {
   try {
     const from = (await sizeOf(file)) ?? 0;
     closeInherited();
-    const child = spawn(process.execPath, [...process.execArgv, cli.entry, "daemon-process"], {
+    const verbose = Array.from({ length: verbosityOf(cli) }, () => "-v");
+    const child = spawn(process.execPath, [...process.execArgv, cli.entry, "daemon-process", ...verbose], {
       detached: true,
       stdio: ["ignore", log.fd, log.fd],
       cwd: "/",
@@ -104,24 +106,12 @@ async function untilItAnswers(cli: Cli): Promise<DaemonStatus | undefined> {
 /** The error that a daemon wrote as its last words, else the end of what it wrote. */
 function whyNot(log: string, file: string): MxError {
   const lines = log.split("\n").filter((line) => line.trim() !== "");
-  for (const line of lines.toReversed()) {
-    const error = lastWords(line);
-    if (error) return error;
-  }
+  const error = lastWords(log);
+  if (error) return error;
   const tail = lines.slice(-TAIL_LINES).join(" | ");
   return mxError("MX_INTERNAL", {
     detail: `the daemon ended at once; ${file} ends with: ${tail || "nothing"}`,
   });
-}
-
-function lastWords(line: string): MxError | undefined {
-  if (!line.startsWith('{"error":')) return undefined;
-  try {
-    const value: { error?: unknown } = JSON.parse(line);
-    return errorFromJson(value.error);
-  } catch {
-    return undefined;
-  }
 }
 
 /** A password in our environment is for one login, not for a process that lives for months. */

@@ -29,7 +29,8 @@ export const define: Define = (command, cli) => {
     example: "call --room build-farm --agent builder --tool run_tests@1 --arg package=base",
     more:
       "The exit status is the tool's own. When it is ours, the last line of stderr is `mx-agent: MX_...`.\n" +
-      "--arg gives strings; anything else goes into a JSON object by --input.",
+      "--arg gives strings; anything else goes into a JSON object by --input. With --json, `error` is an object\n" +
+      "where the status is ours, and the tool's own words where it is not.",
   })
     .requiredOption("--tool <name>", "name, or name@version")
     .option("--room <room>", "id, alias or name of the workspace; by default default_room")
@@ -68,14 +69,16 @@ async function conclude(cli: Cli, result: CallResult, target: Target, flags: Cal
       target,
       what,
     );
-  if (flags.json) await write(cli.stdout, `${JSON.stringify(result)}\n`);
+  const ending = run && endingOf(run.end, result.invocation_id, what, target);
+  const ours = ending?.error ? { error: ending.error.toJSON() } : {};
+  if (flags.json) await write(cli.stdout, `${JSON.stringify({ ...result, ...ours })}\n`);
   else if (run === undefined) await write(cli.stdout, `${asText(result.result)}\n`);
   else {
     await write(cli.stderr, run.stderr);
     await write(cli.stdout, run.stdout);
   }
-  if (run === undefined) return 0;
-  const { exit, error } = endingOf(run.end, result.invocation_id, what, target);
+  if (ending === undefined) return 0;
+  const { exit, error } = ending;
   if (error === null) return exit;
   if (!flags.json) await write(cli.stderr, errorLines(error));
   await write(cli.stderr, ownLine(error));

@@ -1,5 +1,4 @@
 import { mxError } from "@mx-agent/base";
-import type { ExecResult, Target } from "@mx-agent/ipc";
 import { type Cli, type ExitCode, write } from "../cli.ts";
 import { endingOf } from "../exec/outcome.ts";
 import { announced, collectedOutput, type OutputSink, rawOutput, streamedOutput } from "../exec/output.ts";
@@ -10,7 +9,7 @@ import { parseEnv, refuseSecrets } from "../parse/env.ts";
 import { targetOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { shellWords } from "../render/command.ts";
-import { errorJson, errorLines, ownLine } from "../render/errors.ts";
+import { ownLine } from "../render/errors.ts";
 import { type Define, describe, setExit } from "../verb.ts";
 
 interface ExecFlags {
@@ -33,7 +32,9 @@ export const define: Define = (command, cli) => {
       "The exit status is the command's own, 128 + n when a signal ended it. When it is ours, the last\n" +
       "line of stderr is `mx-agent: MX_...`: 64 usage, 69 no daemon or no answer, 74 output incomplete,\n" +
       "77 refused, 124 timed out, 126 could not be started, 127 not found, 130 cancelled.\n" +
-      "Ctrl-C ends the command there and waits for it; a second one leaves at once.",
+      "Ctrl-C ends the command there and waits for it; a second one leaves at once.\n" +
+      "--json gives one object: `result`, `stdout` and `stderr` ({encoding, data}), and `error` beside them\n" +
+      "where the status is ours; where nothing ran, `error` alone.",
   })
     .argument("[command...]", "program and arguments, after --")
     .passThroughOptions()
@@ -54,6 +55,7 @@ export const define: Define = (command, cli) => {
 };
 
 async function exec(cli: Cli, words: string[], flags: ExecFlags): Promise<ExitCode> {
+  if (flags.json && flags.jsonStream) throw usage("--json and --json-stream: one of them");
   const target = targetOf(flags, await defaults(cli.env));
   if (words[0] === undefined || words[0] === "") throw usage("which command? give it after --");
   if (flags.stdin !== "auto" && flags.stdin !== "none")
@@ -75,34 +77,19 @@ async function exec(cli: Cli, words: string[], flags: ExecFlags): Promise<ExitCo
     },
     sink,
   ).finally(sink.stop);
-  return conclude(cli, result, target, words, flags);
+  if (result.type === "rejected") throw refusalError(result, target, shellWords(words));
+  const { exit, error } =
+    result.type === "finished"
+      ? endingOf(result.result, result.invocation_id, words[0], target)
+      : { exit: 0, error: null };
+  await sink.end(result, error);
+  if (error !== null) await write(cli.stderr, ownLine(error));
+  return exit;
 }
 
-/** With --json an outcome that is ours is an error object; the collected output goes only with a real end. */
 function sinkOf(cli: Cli, flags: ExecFlags): OutputSink {
   if (flags.jsonStream) return streamedOutput(cli);
   return flags.json ? collectedOutput(cli) : rawOutput(cli);
-}
-
-async function conclude(
-  cli: Cli,
-  result: ExecResult,
-  target: Target,
-  words: string[],
-  flags: ExecFlags,
-): Promise<ExitCode> {
-  const json = flags.json === true || flags.jsonStream === true;
-  if (result.type === "detached") {
-    if (!json) await write(cli.stdout, `${result.invocation_id}\n`);
-    return 0;
-  }
-  if (result.type === "rejected") throw refusalError(result, target, shellWords(words));
-  const { exit, error } = endingOf(result.result, result.invocation_id, words[0] ?? "", target);
-  if (error === null) return exit;
-  if (flags.jsonStream) await write(cli.stdout, errorJson(error));
-  else if (!json) await write(cli.stderr, errorLines(error));
-  await write(cli.stderr, ownLine(error));
-  return exit;
 }
 
 const usage = (detail: string) => mxError("MX_USAGE", { detail, command: "exec" });

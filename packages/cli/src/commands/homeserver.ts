@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { mxError } from "@mx-agent/base";
+import { mxError, shellWord } from "@mx-agent/base";
 import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { parseDuration } from "../parse/duration.ts";
@@ -55,7 +55,7 @@ export const define: Define = (noun, cli) => {
       if (!status.running)
         throw mxError("MX_NOT_RUNNING", {
           what: "the homeserver",
-          hint: `start it with \`mx-agent homeserver start --data ${flags.data}\``,
+          hint: `start it with \`mx-agent homeserver start --data ${shellWord(flags.data)}\``,
         });
       await answer(cli, flags, status, ({ url, pid, started_at }) =>
         pairs([
@@ -183,6 +183,8 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
         "homeserver",
         "start",
         "--foreground",
+        // Its last words, where it cannot start, are read from its log.
+        "--json",
         "--data",
         dataDir,
         "--bind",

@@ -68,9 +68,9 @@ export const define: Define = (noun, cli) => {
     summary: "forget ended invocations and their output",
     example: "invocation prune --older-than 7d",
   })
-    .option("--older-than <duration>", "that ended longer ago than this", "7d")
+    .option("--older-than <duration>", "that ended longer ago than this; 0s for all that ended", "7d")
     .action(async (flags: JsonFlag & { olderThan: string }) => {
-      const older_than_ms = parseDuration(flags.olderThan, "--older-than");
+      const older_than_ms = parseDuration(flags.olderThan, "--older-than", "zero");
       const done = await ask(cli, "invocation.prune", { older_than_ms });
       await answer(cli, flags, done, ({ pruned }) => `${pruned} forgotten, ${bytes(done.bytes)} freed`);
     });

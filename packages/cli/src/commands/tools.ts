@@ -4,6 +4,7 @@ import { ask } from "../daemon.ts";
 import { roomOf, targetOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { renderTools } from "../render/agent.ts";
+import { shellWords } from "../render/command.ts";
 import { pairs } from "../render/table.ts";
 import { type Define, verb } from "../verb.ts";
 
@@ -51,7 +52,7 @@ export const define: Define = (noun, cli) => {
         throw mxError("MX_NOT_FOUND", {
           what: `tool of ${agent}`,
           name,
-          hint: `\`mx-agent tools list --room ${room} --agent ${agent}\` shows them`,
+          hint: `\`mx-agent ${shellWords(["tools", "list", "--room", room, "--agent", agent])}\` shows them`,
         });
       await answer(cli, flags, found, (tool) =>
         [

@@ -1,15 +1,18 @@
 /** Where the output of a run goes: as bytes, collected for one JSON answer, or as a line of JSON each. */
+import type { MxError } from "@mx-agent/base";
 import type { ExecOutput, ExecResult } from "@mx-agent/ipc";
 import { type Cli, write } from "../cli.ts";
 import { startProgress } from "../progress.ts";
+import { errorLines } from "../render/errors.ts";
+import { trace } from "../verbose.ts";
 
 export interface OutputSink {
   item(item: ExecOutput): Promise<void>;
-  /** The method's result; comes once, last, where there was a run. */
-  end(result: ExecResult): Promise<void>;
+  /** The method's result; comes once, last, where there was a run. `error` where the exit status is ours. */
+  end(result: ExecResult, error: MxError | null): Promise<void>;
 }
 
-/** Bytes exact, each stream to its own. */
+/** Bytes exact, each stream to its own; what is ours to say in words on stderr. */
 export function rawOutput(cli: Cli): OutputSink {
   return {
     async item(item) {
@@ -17,8 +20,12 @@ export function rawOutput(cli: Cli): OutputSink {
         await write(item.stream === "stdout" ? cli.stdout : cli.stderr, Buffer.from(item.data, "base64"));
       else if (item.type === "held")
         await write(cli.stderr, `waiting for approval until ${item.expires_at}: ${item.summary}\n`);
+      else await trace(cli, whatHappened(item));
     },
-    end: async () => {},
+    async end(result, error) {
+      if (result.type === "detached") await write(cli.stdout, `${result.invocation_id}\n`);
+      if (error !== null) await write(cli.stderr, errorLines(error));
+    },
   };
 }
 
@@ -30,30 +37,40 @@ export function announced(cli: Cli, what: string, sink: OutputSink): OutputSink 
       if (item.type !== "requested") progress.stop();
       await sink.item(item);
     },
-    end: (result) => sink.end(result),
+    end: (result, error) => sink.end(result, error),
     stop: () => progress.stop(),
   };
 }
 
-/** One object: the result, with the output as text where it is UTF-8 and as base64 where it is not. */
+const whatHappened = (item: Exclude<ExecOutput, { type: "chunk" | "held" }>) =>
+  item.type === "requested"
+    ? `sent as ${item.invocation_id} (request ${item.request_id})`
+    : "it was accepted";
+
+/**
+ * One object: the result, with the output as text where it is UTF-8 and as base64 where it is not, and `error` beside
+ * them where the exit status is ours.
+ */
 export function collectedOutput(cli: Cli): OutputSink {
   const chunks = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
   return {
     async item(item) {
       if (item.type === "chunk") chunks[item.stream].push(Buffer.from(item.data, "base64"));
     },
-    async end(result) {
+    async end(result, error) {
       const output = { stdout: encoded(chunks.stdout), stderr: encoded(chunks.stderr) };
-      await write(cli.stdout, `${JSON.stringify({ ...result, ...output })}\n`);
+      await write(cli.stdout, `${JSON.stringify({ ...result, ...output, ...errorField(error) })}\n`);
     },
   };
 }
 
-/** Every item and the result as one line each, as they come. */
+/** Every item and the result as one line each, as they come; the result with `error` as above. */
 export function streamedOutput(cli: Cli): OutputSink {
-  const line = (value: ExecOutput | ExecResult) => write(cli.stdout, `${JSON.stringify(value)}\n`);
-  return { item: line, end: line };
+  const line = (value: object) => write(cli.stdout, `${JSON.stringify(value)}\n`);
+  return { item: line, end: (result, error) => line({ ...result, ...errorField(error) }) };
 }
+
+const errorField = (error: MxError | null) => (error === null ? {} : { error: error.toJSON() });
 
 /**
  * Passes on what is new in an output that is sent again from its beginning: after a restart of the
@@ -87,12 +104,6 @@ export class Continuation {
     if (fresh.length === 0) return;
     this.#written[item.stream] += fresh.length;
     await this.#sink.item(fresh.length === bytes.length ? item : { ...item, data: fresh.toString("base64") });
-  }
-
-  /** Hands the result on, and back. A refusal is an error, and is shown as one. */
-  async ended(result: ExecResult): Promise<ExecResult> {
-    if (result.type !== "rejected") await this.#sink.end(result);
-    return result;
   }
 
   /** From here on the output comes from its beginning again. */

@@ -18,12 +18,12 @@ export async function runExec(cli: Cli, params: ExecParams, sink: OutputSink): P
   const call = daemon.call("exec.run", params);
   const stopped = cancelOnSignal(cli, call);
   try {
-    return await output.ended(await Promise.race([follow(cli, call, params, output), stopped.twice]));
+    return await Promise.race([follow(cli, call, params, output), stopped.twice]);
   } catch (error) {
     const { requested } = output;
     if (requested === undefined || !isLost(error)) throw error;
     const again = takeUpAgain(cli, requested.invocation_id, output, stopped);
-    return await output.ended(await Promise.race([again, stopped.twice]));
+    return await Promise.race([again, stopped.twice]);
   } finally {
     stopped.off();
     daemon.close();
@@ -47,8 +47,8 @@ async function follow(
 }
 
 /**
- * Waits for the daemon to come back and asks for the output again; what was shown is not shown twice.
- * MX_STREAM_INCOMPLETE when it does not.
+ * Waits for the daemon to come back and asks for the output again, as often as it goes away; what was shown is not
+ * shown twice. MX_STREAM_INCOMPLETE when it does not come back.
  */
 async function takeUpAgain(
   cli: Cli,
@@ -58,10 +58,15 @@ async function takeUpAgain(
 ): Promise<ExecResult> {
   await write(cli.stderr, `the daemon went away; waiting for it to go on with ${invocation_id}\n`);
   for (let waited = 0; waited < COMEBACK_MS; waited += LOOK_MS) {
+    let back: number | undefined;
     try {
-      return await goOn(await daemonFor(cli, "invocation.logs"), invocation_id, output, stopped);
+      const daemon = await daemonFor(cli, "invocation.logs");
+      back = performance.now();
+      return await goOn(daemon, invocation_id, output, stopped);
     } catch (error) {
       if (!isLost(error)) throw error;
+      // It was there for a while, and went away once more: that wait has a time of its own.
+      if (back !== undefined && performance.now() - back > LOOK_MS) waited = 0;
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }

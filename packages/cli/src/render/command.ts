@@ -1,8 +1,6 @@
+import { shellWord } from "@mx-agent/base";
+
 /** A command as a person would type it in a shell. */
 export function shellWords(words: readonly string[]): string {
-  return words.map(quote).join(" ");
-}
-
-function quote(word: string): string {
-  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+  return words.map(shellWord).join(" ");
 }

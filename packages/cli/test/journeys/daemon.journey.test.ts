@@ -82,6 +82,26 @@ describe("daemon start", () => {
     await box.daemonPid();
   });
 
+  test("with -v logs more, here and in the background, and without it as before", async () => {
+    const box = await fresh();
+    const asked = async () => {
+      await box.ask(["daemon", "status"]);
+      return (await box.run(["daemon", "logs"])).stdout.split("\n").filter((line) => line.includes("asked"));
+    };
+    const started = await box.run(["daemon", "start", "-v"]);
+    expect(started.stderr).toContain("agent.sock");
+    expect((await asked()).at(-1)).toMatch(/method=daemon.status role=agent/);
+    const before = (await asked()).length;
+    expect(await box.run(["daemon", "restart"])).toMatchObject({ code: 0, stderr: "" });
+    expect(await asked()).toHaveLength(before + 1);
+    await box.run(["daemon", "stop"]);
+    const foreground = box.spawn(["daemon", "start", "--foreground", "-vv"]);
+    await eventually(async () => (await box.run(["daemon", "status"])).code === 0);
+    await foreground.until("daemon.status");
+    foreground.signal("SIGINT");
+    expect((await foreground.ended).code).toBe(0);
+  });
+
   test("says why it cannot: a plain file where the socket should be", async () => {
     const box = await fresh();
     await box.startDaemon();
@@ -223,6 +243,10 @@ describe("what is sent to the socket that is not JSON-RPC", () => {
       createConnection(${JSON.stringify(socket)}, function () { this.write(frame); })
         .on("data", (data) => { process.stderr.write(data.subarray(4)); process.exit(); });`;
       expect(await asNobody(box, program)).toContain("MX_PEER_UID");
+      const status = await box.run(["daemon", "status"]);
+      expect(status.code).toBe(78);
+      expect(status.stderr).toMatch(/can be entered by others/);
+      await chmod(join(box.home, "runtime"), 0o700);
     },
   );
 });

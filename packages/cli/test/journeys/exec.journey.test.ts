@@ -166,7 +166,7 @@ describe("a command on the other machine", () => {
     await they.laptop.ask(["invocation", "wait", id]);
     for (const machine of [they.laptop, they.builder]) {
       await eventually(async () => {
-        await machine.ask(["invocation", "prune", "--older-than", "1ms"]);
+        await machine.ask(["invocation", "prune", "--older-than", "0s"]);
         return (await machine.run(["invocation", "show", id])).code === 3;
       });
     }

@@ -1,4 +1,4 @@
-import { mxError } from "@mx-agent/base";
+import { mxError, shellWord } from "@mx-agent/base";
 import type { AgentInfo, Liveness } from "@mx-agent/ipc";
 import {
   ACTIVE_WITHIN_MS,
@@ -51,7 +51,7 @@ export class AgentDirectory {
     throw mxError("MX_NOT_FOUND", {
       what: "agent",
       name: agent_id,
-      hint: `mx-agent agent list --room '${room_id}' shows who is there`,
+      hint: `mx-agent agent list --room ${shellWord(room_id)} shows who is there`,
     });
   }
 

@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { mxError } from "@mx-agent/base";
+import { mxError, shellWord } from "@mx-agent/base";
 import type { AgentInfo, Handlers, MethodName } from "@mx-agent/ipc";
 import { AGENT_POWER_LEVEL, defaultAgentId, isAgentId, PING_WAIT_MS } from "@mx-agent/protocol";
 import { z } from "zod";
@@ -123,7 +123,7 @@ async function requirePower(online: Online, room_id: string): Promise<void> {
       errcode: "M_FORBIDDEN",
       detail: `${user_id} has power ${power} in the room, an agent needs ${AGENT_POWER_LEVEL}`,
     },
-    { hint: `whoever made the room types: mx-agent workspace grant --room '${room_id}' ${user_id}` },
+    { hint: `whoever made the room types: mx-agent workspace grant --room ${shellWord(room_id)} ${user_id}` },
   );
 }
 

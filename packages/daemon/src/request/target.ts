@@ -1,4 +1,4 @@
-import { mxError } from "@mx-agent/base";
+import { mxError, shellWord } from "@mx-agent/base";
 import type { Target } from "@mx-agent/ipc";
 import { EventTypes, encodePublicKey, parseContent } from "@mx-agent/protocol";
 import type { Identity } from "../identity.ts";
@@ -41,7 +41,7 @@ export async function resolveTarget(target: Target, parts: TargetParts): Promise
     throw mxError("MX_NOT_FOUND", {
       what: "agent of this machine in the room",
       name: room.name ?? room_id,
-      hint: `register one, so that others can tell who asks: mx-agent agent register --room '${room_id}'`,
+      hint: `register one, so that others can tell who asks: mx-agent agent register --room ${shellWord(room_id)}`,
     });
   const common = { room_id, agent: target.agent, requesting_agent: requester.agent_id };
   const own = mine.find((agent) => agent.agent_id === target.agent);
@@ -64,7 +64,7 @@ export async function resolveTarget(target: Target, parts: TargetParts): Promise
       throw mxError("MX_NOT_FOUND", {
         what: "agent",
         name: target.agent,
-        hint: `mx-agent agent list --room '${room_id}' shows who is there`,
+        hint: `mx-agent agent list --room ${shellWord(room_id)} shows who is there`,
       });
     throw mxError("MX_UNTRUSTED", { agent: target.agent, room: room_id });
   }
