@@ -10,12 +10,8 @@ import { trace } from "./verbose.ts";
 /** A connection to the socket that serves the method. */
 export async function daemonFor(cli: Cli, method: MethodName): Promise<IpcClient> {
   const socket = methodRoles[method] === "agent" ? sockets(cli.env).agent : sockets(cli.env).daemon;
-  const started = performance.now();
   await trace(cli, `${method}: asking at ${socket}`);
-  const client = await open({ socket, version: cli.version });
-  const { pid, version } = client.daemon;
-  await trace(cli, `${method}: mx-agent ${version} (pid ${pid}) is there (${since(started)})`);
-  return client;
+  return open({ socket, version: cli.version });
 }
 
 const since = (started: number) => `${Math.round(performance.now() - started)} ms`;
@@ -45,7 +41,8 @@ export async function withCall<M extends MethodName, T>(
   } finally {
     off();
     daemon.close();
-    await trace(cli, `${method}: done (${since(started)})`);
+    const { version, pid } = daemon.daemon;
+    await trace(cli, `${method}: done by mx-agent ${version} (pid ${pid}) in ${since(started)}`);
   }
 }
 
