@@ -4,7 +4,15 @@ import fc from "fast-check";
 import type { IncomingEvent } from "../../src/matrix/api.ts";
 import { ALICE, type Content, eventOf, NOW, ROOM, request, signed } from "./support.ts";
 
-const names = [...Object.keys(signed(request())), "__proto__", "constructor", "reply", "args", "tool"];
+const names = [
+  ...Object.keys(signed(request())),
+  "reply",
+  "target_key_id",
+  "args",
+  "tool",
+  "__proto__",
+  "constructor",
+];
 const value = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }),
   fc.constantFrom<unknown>(null, 1.5, -1, 2 ** 53, "", "\ud800", [], {}, true, "x".repeat(300), ["sh", 1]),

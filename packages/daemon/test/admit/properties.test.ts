@@ -4,24 +4,35 @@ import { admit } from "../../src/admit/admit.ts";
 import { anyEvent, mutated } from "./generated.ts";
 import { judged } from "./invariants.ts";
 import { eventOf, request, signed, worldOf } from "./support.ts";
+import { anyCircumstances } from "./worlds.ts";
 
 test("whatever arrives is decided on without an exception, and only what was signed so is admitted", () => {
   const seen = new Map<string, number>();
   fc.assert(
-    fc.property(anyEvent, (event) => {
-      const outcome = judged(event);
+    fc.property(anyEvent, anyCircumstances, (event, circumstances) => {
+      const outcome = judged(event, circumstances);
       seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
     }),
-    { numRuns: 2_000, seed: 4 },
+    { numRuns: 5_000, seed: 4 },
   );
   // The generator reaches the end of the list, and most of what is before it.
   for (const outcome of [
     "admitted",
+    "held",
     "silence",
     "malformed_request",
+    "expired",
+    "from_the_future",
+    "binding_mismatch",
     "invalid_signature",
     "unsigned",
+    "untrusted_key",
+    "revoked_key",
+    "replayed",
+    "unverified_device",
     "policy_denied",
+    "rate_limited",
+    "over_capacity",
   ])
     expect(seen.get(outcome) ?? 0, outcome).toBeGreaterThan(0);
 });

@@ -34,7 +34,7 @@ export const machine: Machine = {
   resolveDirectory: (path) => (path === "/srv" ? { path, dev: 1, ino: 3 } : null),
 };
 
-const policyText = `version = 1
+export const policyText = `version = 1
 [execution]
 sandbox = "none"
 network = "allow"
