@@ -36,6 +36,7 @@ export interface GrantedLimits {
   /** null: no limit asked for. */
   max_memory_bytes: number | null;
   max_processes: number | null;
+  max_file_bytes: number | null;
   max_cpu_seconds: number | null;
 }
 

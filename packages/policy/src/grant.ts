@@ -42,6 +42,7 @@ export function combine(
       max_output_bytes: widest((each) => each.maxOutputBytes),
       max_memory_bytes: widestOrNone((each) => each.maxMemoryBytes),
       max_processes: widestOrNone((each) => each.maxProcesses),
+      max_file_bytes: widestOrNone((each) => each.maxFileBytes),
       max_cpu_seconds: widestOrNone((each) => each.maxCpuSeconds),
     },
     max_concurrent: widest((each) => each.maxConcurrent),

@@ -92,6 +92,7 @@ export interface Settings {
   maxOutputBytes: number;
   maxMemoryBytes: number | null;
   maxProcesses: number | null;
+  maxFileBytes: number | null;
   maxCpuSeconds: number | null;
   maxConcurrent: number;
   maxPerMinute: number | null;

@@ -25,6 +25,7 @@ const defaults: Record<string, string> = {
   max_runtime_ms: String(builtIn.maxRuntimeMs),
   max_output_bytes: String(builtIn.maxOutputBytes),
   max_concurrent: String(builtIn.maxConcurrent),
+  max_file_bytes: `${builtIn.maxFileBytes}, in a sandbox`,
 };
 
 export function policyReference(): string {

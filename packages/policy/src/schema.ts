@@ -38,6 +38,9 @@ const settings = {
   max_output_bytes: count("Of stdout and stderr together, in bytes; more ends the run.").optional(),
   max_memory_bytes: count("Of the run and all its children, in bytes.").optional(),
   max_processes: count("Processes of the run at the same time.").optional(),
+  max_file_bytes: count(
+    "Size of any one file that a run in a sandbox writes, in bytes; without a sandbox it cannot be limited. What all files take together is the file system's to limit.",
+  ).optional(),
   max_cpu_seconds: count("Processor time of the run, in seconds.").optional(),
   max_concurrent: count("Runs of one user in one room at the same time.").optional(),
   max_per_minute: count("Requests of one user in one room that are let through each minute.").optional(),

@@ -11,6 +11,8 @@ export const builtIn = {
   maxRuntimeMs: 900_000,
   maxOutputBytes: 67_108_864,
   maxConcurrent: 4,
+  /** In a sandbox: without one, a file's size cannot be limited. */
+  maxFileBytes: 8_589_934_592,
 } as const;
 
 /** [execution], with its paths found. */
@@ -53,6 +55,9 @@ export function compileSettings(
       `sandbox = "none" cannot deny the network${where}: say network = "allow", or use bubblewrap`,
     );
   }
+  const maxFileBytes = agent.max_file_bytes ?? inherited.max_file_bytes;
+  if (sandbox === "none" && agent.max_file_bytes !== undefined)
+    report.add([...path, "max_file_bytes"], "the size of files cannot be limited without a sandbox");
   return {
     sandbox: sandbox === "none" ? "none" : "bubblewrap",
     network: network ?? builtIn.network,
@@ -67,6 +72,7 @@ export function compileSettings(
     maxOutputBytes: agent.max_output_bytes ?? inherited.max_output_bytes ?? builtIn.maxOutputBytes,
     maxMemoryBytes: agent.max_memory_bytes ?? inherited.max_memory_bytes ?? null,
     maxProcesses: agent.max_processes ?? inherited.max_processes ?? null,
+    maxFileBytes: sandbox === "none" ? null : (maxFileBytes ?? builtIn.maxFileBytes),
     maxCpuSeconds: agent.max_cpu_seconds ?? inherited.max_cpu_seconds ?? null,
     maxConcurrent: agent.max_concurrent ?? inherited.max_concurrent ?? builtIn.maxConcurrent,
     maxPerMinute: agent.max_per_minute ?? inherited.max_per_minute ?? null,

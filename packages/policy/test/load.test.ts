@@ -173,6 +173,13 @@ test.each<[string, string, number, string, RegExp]>([
     /cannot deny the network/,
   ],
   [
+    "none and a size of files",
+    `${entry}sandbox = "none"\nnetwork = "allow"\nmax_file_bytes = 5\n`,
+    7,
+    'rooms."!a:x".agents."@u:x".max_file_bytes',
+    /cannot be limited without a sandbox/,
+  ],
+  [
     "a sandbox of the first implementation that is gone",
     "[execution]\ndefault_sandbox = 'firejail'\n",
     2,

@@ -215,3 +215,13 @@ test.each([
   const text = `${user}${git}requires_approval = [{ command = "git", args = ["remote", "add"] }]\n`;
   expect(ask(text, { ask: { kind: "exec", command: ["git", ...args] } }).effect).toBe(effect);
 });
+
+test("files of a sandboxed run have a size where none is written; without a sandbox [execution] sets none", () => {
+  const unsandboxed = 'sandbox = "none"\nnetwork = "allow"\nallow_unsandboxed = true\n';
+  const limit = (text: string) =>
+    ask(text).effect === "allow" && Object(ask(text)).grant.limits.max_file_bytes;
+  expect(limit(`${user}${git}`)).toBe(8_589_934_592);
+  expect(limit(`${user}${git}max_file_bytes = 7\n`)).toBe(7);
+  expect(limit(`[execution]\nmax_file_bytes = 7\n${user}${git}`)).toBe(7);
+  expect(limit(`[execution]\nmax_file_bytes = 7\n${user}${git}${unsandboxed}`)).toBeNull();
+});

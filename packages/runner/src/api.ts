@@ -20,6 +20,8 @@ export interface RunLimits {
   /** null: no limit asked for. A limit that cannot be enforced refuses the run. */
   max_memory_bytes: number | null;
   max_processes: number | null;
+  /** Of any one file that is written; a sandbox's alone. */
+  max_file_bytes: number | null;
   max_cpu_seconds: number | null;
 }
 

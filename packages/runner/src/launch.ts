@@ -4,6 +4,7 @@ import { closeSync, statSync } from "node:fs";
 import { Socket } from "node:net";
 import type { Readable, Writable } from "node:stream";
 import {
+  GATE_FD,
   type MachineCapabilities,
   OPTIONS_FD,
   type PathKind,
@@ -32,6 +33,8 @@ export interface Launched {
   stderr: Readable;
   /** What a launcher says about itself (bubblewrap's JSON); null where the command was spawned directly. */
   status: Readable | null;
+  /** Lets a launcher's command begin; until then it waits. null where the command runs already. */
+  open: (() => void) | null;
 }
 
 export interface LaunchMachine {
@@ -48,6 +51,8 @@ export interface LaunchMachine {
  */
 export async function launch(spec: RunSpec, machine: LaunchMachine, before: () => void): Promise<Launched> {
   checkExecutable(spec.executable);
+  if (spec.limits.max_file_bytes !== null && spec.sandbox.backend === "none")
+    throw new StartFailure("LIMIT_UNAVAILABLE", "the size of files cannot be limited without a sandbox");
   const plan = plannedSandbox(spec, machine);
   const opened: number[] = [];
   const pipes = new Pipes(machine.native);
@@ -62,6 +67,7 @@ export async function launch(spec: RunSpec, machine: LaunchMachine, before: () =
     if (plan.options !== null) {
       stdio[OPTIONS_FD] = "pipe";
       stdio[STATUS_FD] = "pipe";
+      stdio[GATE_FD] = "pipe";
       plan.opened.forEach((one, index) => {
         stdio[one.fd] = opened[index + (cwd === null ? 0 : 1)] ?? "ignore";
       });
@@ -87,6 +93,7 @@ export async function launch(spec: RunSpec, machine: LaunchMachine, before: () =
       stdout: stdout.ours ?? required(child.stdout),
       stderr: stderr.ours ?? required(child.stderr),
       status: plan.options === null ? null : readableOf(child.stdio[STATUS_FD]),
+      open: plan.options === null ? null : gateOf(child),
     };
   } catch (error) {
     pipes.abandon();
@@ -140,6 +147,15 @@ function giveOptions(child: ChildProcess, options: string[]): void {
   // A launcher that ended before it read them says why through its status.
   pipe.on("error", () => pipe.destroy());
   pipe.end(options.map((option) => `${option}\0`).join(""));
+}
+
+function gateOf(child: ChildProcess): () => void {
+  const pipes: readonly unknown[] = child.stdio;
+  const gate = pipes[GATE_FD];
+  if (!(gate instanceof Socket)) throw new StartFailure("EIO", "the launcher has no gate");
+  // A launcher that ended before it was opened says why through its status.
+  gate.on("error", () => gate.destroy());
+  return () => gate.end("\n");
 }
 
 function readableOf(stream: unknown): Readable | null {

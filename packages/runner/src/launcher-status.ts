@@ -33,6 +33,19 @@ export class LauncherStatus {
     return this.#status === null ? new Set() : new Set([pid]);
   }
 
+  /** The sandbox's first process, from which everything in it descends; null when the launcher ended before. */
+  async init(): Promise<number | null> {
+    let closed = this.#status === null;
+    void this.#closed.then(() => {
+      closed = true;
+    });
+    for (;;) {
+      const init = this.#number("child-pid");
+      if (init !== null || closed) return init;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+  }
+
   /** Resolves once the command has replaced the launcher in its process. */
   async running(pid: number): Promise<void> {
     if (this.#status === null) return;

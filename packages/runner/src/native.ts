@@ -16,7 +16,7 @@ const F_SETPIPE_SZ = 1031;
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 
-export const RLIMIT = { locks: 10 } as const;
+export const RLIMIT = { file_size: 1, locks: 10 } as const;
 
 export interface Limit {
   soft: number;

@@ -87,6 +87,7 @@ function limits(value: unknown): RunLimits {
     max_output_bytes: count(all.max_output_bytes, "max_output_bytes"),
     max_memory_bytes: orNull(all.max_memory_bytes, "max_memory_bytes"),
     max_processes: orNull(all.max_processes, "max_processes"),
+    max_file_bytes: orNull(all.max_file_bytes, "max_file_bytes"),
     max_cpu_seconds: orNull(all.max_cpu_seconds, "max_cpu_seconds"),
   };
 }

@@ -6,6 +6,7 @@ import { Deadline } from "./deadline.ts";
 import { StartFailure, systemCode } from "./identity.ts";
 import { type Launched, launch } from "./launch.ts";
 import { LauncherStatus } from "./launcher-status.ts";
+import { limitProcess } from "./limit-process.ts";
 import type { Machine } from "./machine.ts";
 import { OutputBudget, pump } from "./output.ts";
 import { processInfo } from "./processes.ts";
@@ -24,7 +25,7 @@ const LINGER_MS = 1_000;
 const DRAIN_MS = 2_000;
 
 /** Why the runner ends a run. */
-type Cause = "timed_out" | "cancelled" | "output_limit" | "interrupted" | "limit";
+type Cause = "timed_out" | "cancelled" | "output_limit" | "interrupted" | "limit" | "not_confined";
 
 export interface RunListener {
   output(run_id: string, stream: RunStream, bytes: number): void;
@@ -155,7 +156,20 @@ export class Run {
     const life = this.#live(launched, status);
     machine.watch(life);
     this.#record({ ...record, pid, start_time, brand });
+    await this.#confine(launched, status);
     await Promise.race([status.running(pid), life]);
+  }
+
+  /** Puts limits on the sandbox's first process, which all of it inherits, and then lets the command begin. */
+  async #confine(launched: Launched, status: LauncherStatus): Promise<void> {
+    if (launched.open === null) return;
+    const init = await status.init();
+    try {
+      if (init !== null) limitProcess(init, this.#spec.limits, this.#machine.native);
+      launched.open();
+    } catch (error) {
+      this.stop("not_confined", 0, failure(error).error);
+    }
   }
 
   /** The brand alone finds what is left of a run: the command goes on, whatever the disk says. */
@@ -190,6 +204,10 @@ export class Run {
       return;
     }
     const { code, signal } = real.kind === "exited" ? real : exit;
+    if (this.#cause === "not_confined") {
+      await this.#finish({ outcome: "spawn_failed", error: this.#error });
+      return;
+    }
     if (this.#cause === "limit") {
       await this.#finish({ outcome: "signaled", signal: "SIGKILL", error: this.#error });
       return;

@@ -243,6 +243,22 @@ for (const { who, user, skip } of users)
       }
     });
 
+    it("that writes an endless file into its project comes to an end of it, and can raise no limit", async () => {
+      const limits = limited({ max_file_bytes: MiB });
+      const endless = "head -c 50000000 /dev/zero > endless; echo $?; stat -c %s endless";
+      // By SIGXFSZ, and where that is ignored by an error.
+      expect((await sh(endless, { limits })).stdout).toBe(`153\n${MiB}\n`);
+      expect((await sh(`trap '' XFSZ; ${endless}`, { limits })).stdout).toBe(`1\n${MiB}\n`);
+      const raised = await sh(
+        `ulimit -f unlimited; ulimit -Hf; setsid sh -c '${endless}'; truncate -s 2M x`,
+        {
+          limits,
+        },
+      );
+      expect(raised.stdout).toBe(`2048\n153\n${MiB}\n`);
+      expect((await sh("head -c 2000000 /dev/zero > large; stat -c %s large")).stdout).toBe("2000000\n");
+    });
+
     it("that writes without an end is cut off", async () => {
       const end = await sh("yes | head -c 100000000", { limits: limited({ max_output_bytes: MiB }) });
       expect(end).toMatchObject({ outcome: "output_limit", stdout_bytes: MiB, truncated: true });

@@ -44,6 +44,13 @@ describe("without a sandbox too", () => {
     expect(end).toMatchObject({ outcome: "signaled", error: { code: "LIMIT_CPU" } });
   });
 
+  it("a run whose files cannot be limited does not start", async () => {
+    expect(await one.sh("true", limited({ max_file_bytes: MiB }))).toMatchObject({
+      outcome: "spawn_failed",
+      error: { code: "LIMIT_UNAVAILABLE" },
+    });
+  });
+
   it("a run within its limits takes no notice of them", async () => {
     const within = limited({ max_processes: 20, max_memory_bytes: 500 * MiB, max_cpu_seconds: 60 });
     expect(await one.sh("sleep 0.3; echo done", within)).toMatchObject({

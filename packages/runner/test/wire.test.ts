@@ -40,6 +40,7 @@ describe("a request", () => {
       max_output_bytes: 1,
       max_memory_bytes: null,
       max_processes: null,
+      max_file_bytes: null,
       max_cpu_seconds: null,
     },
     stdin: false,

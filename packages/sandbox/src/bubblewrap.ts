@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import type { BubblewrapFeature, SandboxRequest } from "./api.ts";
 import {
   FIRST_OPENED_FD,
+  GATE_FD,
   OPTIONS_FD,
   type OpenedPath,
   type SandboxContext,
@@ -101,7 +102,7 @@ function isolation(request: BubblewrapRequest, features: ReadonlySet<BubblewrapF
   if (request.network === "allow") options.push("--share-net");
   if (features.has("disable_userns")) options.push("--disable-userns");
   options.push("--die-with-parent", "--new-session", "--cap-drop", "ALL");
-  options.push("--json-status-fd", String(STATUS_FD));
+  options.push("--json-status-fd", String(STATUS_FD), "--block-fd", String(GATE_FD));
   return options;
 }
 

@@ -7,6 +7,7 @@ export {
 } from "./environment.ts";
 export {
   FIRST_OPENED_FD,
+  GATE_FD,
   OPTIONS_FD,
   type OpenedPath,
   type PathKind,

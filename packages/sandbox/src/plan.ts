@@ -31,7 +31,8 @@ export interface OpenedPath {
 /** Descriptors that a plan with a status uses beside 0 to 2. */
 export const OPTIONS_FD = 3;
 export const STATUS_FD = 4;
-export const FIRST_OPENED_FD = 5;
+export const GATE_FD = 5;
+export const FIRST_OPENED_FD = 6;
 
 export interface SandboxPlan {
   /** The program to spawn, and its whole argv. */
@@ -44,7 +45,8 @@ export interface SandboxPlan {
   /**
    * null: `file` is the command itself. Otherwise a launcher's options, to be written NUL-terminated
    * to descriptor OPTIONS_FD (an environment does not belong on an argv that everybody can read), with
-   * the launcher's JSON status to be read from STATUS_FD.
+   * the launcher's JSON status to be read from STATUS_FD. The command starts once a byte comes from
+   * GATE_FD: until then its process can be put under limits that it will inherit.
    */
   options: string[] | null;
 }

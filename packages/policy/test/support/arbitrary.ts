@@ -44,13 +44,19 @@ const agent: fc.Arbitrary<AgentTable> = fc
       ),
       require_verified_device: rarely,
       allow_unsandboxed: rarely.map((no) => !no),
+      max_file_bytes: limit,
       sandbox: fc.constantFrom("bubblewrap" as const, "bubblewrap" as const, "none" as const),
       ...settings,
     },
     { requiredKeys: ["allow_exec", "allow_commands", "allow_cwd", "allow_tools"] },
   )
   // Not the contradiction, which is a problem of its own.
-  .map((table): AgentTable => (table.sandbox === "none" ? { ...table, network: "allow" as const } : table));
+  .map((table): AgentTable => {
+    if (table.sandbox !== "none") return table;
+    // What cannot be had without a sandbox would make the whole policy invalid.
+    const { max_file_bytes: _, ...rest } = table;
+    return { ...rest, network: "allow" };
+  });
 
 export const policies: fc.Arbitrary<Document> = fc.record({
   version: fc.constant(1 as const),
@@ -119,6 +125,7 @@ const limits = [
   "max_output_bytes",
   "max_memory_bytes",
   "max_processes",
+  "max_file_bytes",
   "max_cpu_seconds",
   "max_concurrent",
   "max_per_minute",

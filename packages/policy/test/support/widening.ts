@@ -42,6 +42,7 @@ function widenedGrant(before: Grant, after: Grant): string[] {
     "max_output_bytes",
     "max_memory_bytes",
     "max_processes",
+    "max_file_bytes",
     "max_cpu_seconds",
   ] as const) {
     more(key, before.limits[key], after.limits[key]);

@@ -86,6 +86,7 @@ export class TestRunner {
         max_output_bytes: 1e9,
         max_memory_bytes: null,
         max_processes: null,
+        max_file_bytes: null,
         max_cpu_seconds: null,
       },
       stdin: false,
