@@ -7,7 +7,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { defaultConfig, errorCatalogue, isErrorCode, settingNames, settings } from "@mx-agent/base";
-import { cliReference } from "@mx-agent/cli";
+import { cliReference, launchdAgent, systemdUnit } from "@mx-agent/cli";
 import { policyReference } from "@mx-agent/policy";
 import { isReason, reasons } from "@mx-agent/protocol/core";
 import { root } from "./tasks.ts";
@@ -18,10 +18,15 @@ export interface Reference {
   text(): string | Promise<string>;
 }
 
+/** For people who install a service themselves: where npm puts a program for everybody. */
+const installed = { command: ["/usr/local/bin/mx-agent", "daemon", "start", "--foreground"], env: {} };
+
 export const references: readonly Reference[] = [
   { file: "wiki/reference/errors.md", text: errorReference },
   { file: "wiki/reference/configuration.md", text: configurationReference },
   { file: "wiki/reference/cli.md", text: async () => `${generated}\n\n${await cliReference()}\n` },
+  { file: "service/mx-agent.service", text: () => systemdUnit(installed, null) },
+  { file: "service/com.mxagent.daemon.plist", text: () => launchdAgent(installed, "/tmp/mx-agent.log") },
   { file: "wiki/reference/policy.md", text: () => `${generated}\n\n${policyReference()}` },
 ];
 

@@ -1,1 +1,2 @@
 export { cliReference } from "./reference.ts";
+export { launchdAgent, type ServiceText, systemdUnit } from "./service/text.ts";

@@ -16,9 +16,19 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import("./commands/status.ts")).define,
   },
   {
+    name: "doctor",
+    summary: "look for what is wrong, and say what to do",
+    load: async () => (await import("./commands/doctor.ts")).define,
+  },
+  {
     name: "daemon",
     summary: "start, stop and look at this machine's daemon",
     load: async () => (await import("./commands/daemon.ts")).define,
+  },
+  {
+    name: "service",
+    summary: "the daemon as a service of systemd or launchd",
+    load: async () => (await import("./commands/service.ts")).define,
   },
   {
     name: "auth",

@@ -13,6 +13,7 @@ import type {
   CallParams,
   CallResult,
   DaemonStatus,
+  Diagnosis,
   ExecInput,
   ExecOutput,
   ExecParams,
@@ -46,6 +47,7 @@ type None = Record<never, never>;
 
 export interface Methods {
   "daemon.status": Method<"agent", None, DaemonStatus>;
+  "daemon.diagnose": Method<"agent", None, Diagnosis>;
   "daemon.stop": Method<"operator", None, { pid: number }>;
   "daemon.reload": Method<"operator", None, { policy: DaemonStatus["policy"] }>;
 
@@ -193,6 +195,7 @@ export type Input<M extends MethodName> = Methods[M]["input"];
 /** The role of each method at run time; the type makes a wrong or missing entry a compile error. */
 export const methodRoles: { readonly [M in MethodName]: Methods[M]["role"] } = {
   "daemon.status": "agent",
+  "daemon.diagnose": "agent",
   "daemon.stop": "operator",
   "daemon.reload": "operator",
   "auth.login": "operator",

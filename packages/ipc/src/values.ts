@@ -28,6 +28,34 @@ export interface DaemonStatus {
   warnings: string[];
 }
 
+/** What a homeserver says about itself; null is not known. */
+export interface HomeserverFacts {
+  url: string;
+  /** Whether something answers there as a homeserver. */
+  reachable: boolean;
+  /** Why it is not reachable. */
+  detail: string | null;
+  /** As `Synapse 1.163.2`. */
+  software: string | null;
+  /** Of the Client-Server API. */
+  newest_version: string | null;
+  login_flows: string[];
+  max_upload_bytes: number | null;
+  /** Its clock against ours, to about a second. */
+  clock_ahead_ms: number | null;
+  round_trip_ms: number | null;
+  /** Whether it takes our login. */
+  login_accepted: boolean | null;
+}
+
+/** What the daemon finds out for `doctor` when it is asked. */
+export interface Diagnosis {
+  /** Of the account; null without one. */
+  homeserver: HomeserverFacts | null;
+  bubblewrap: { available: true; version: string } | { available: false; reason: string };
+  limits: { kind: "cgroup" } | { kind: "watch"; reason: string };
+}
+
 export interface WorkspaceInfo {
   room_id: string;
   name: string | null;

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { ensurePrivateDir, mxError, writeFileAtomic } from "@mx-agent/base";
 import {
   assumedMachine,
+  type Capabilities,
   checkPolicy,
   type LoadedPolicy,
   loadPolicy,
@@ -23,13 +24,15 @@ export interface CheckedPolicy {
   warnings: string[];
 }
 
-export async function checkPolicyFile(env: Env, file: string): Promise<CheckedPolicy> {
+/** `capabilities` of the machine, where they were found out; else everything is taken to be there. */
+export async function checkPolicyFile(
+  env: Env,
+  file: string,
+  capabilities: Capabilities = { bubblewrap: { available: true }, limits: { kind: "cgroup" } },
+): Promise<CheckedPolicy> {
   const machine = machineOf(env);
   const loaded = loadPolicy(await textOf(file), file, machine);
-  const warnings = checkPolicy(loaded, machine, {
-    bubblewrap: { available: true },
-    limits: { kind: "cgroup" },
-  });
+  const warnings = checkPolicy(loaded, machine, capabilities);
   return { file, state: loaded.state, problems: problemsOf(loaded), warnings: warnings.map(showProblem) };
 }
 

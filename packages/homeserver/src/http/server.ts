@@ -1,5 +1,6 @@
 import { createReadStream } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { version } from "@mx-agent/base";
 import { readBody } from "./body.ts";
 import { MatrixError } from "./errors.ts";
 import { type JsonObject, parseBody } from "./json.ts";
@@ -26,7 +27,8 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-const corsHeaders = {
+const commonHeaders = {
+  Server: `mx-agent/${version()}`,
   "Access-Control-Allow-Origin": "*",
   "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
   "Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization",
@@ -153,7 +155,7 @@ async function bodyOf(route: Route, request: IncomingMessage): Promise<JsonObjec
 function send(response: ServerResponse, answer: unknown): void {
   if (response.destroyed || response.headersSent) return;
   if (answer instanceof Download) {
-    response.writeHead(200, { ...corsHeaders, ...answer.headers, "Content-Length": answer.size });
+    response.writeHead(200, { ...commonHeaders, ...answer.headers, "Content-Length": answer.size });
     const file = createReadStream(answer.path);
     file.on("error", () => response.destroy());
     response.on("close", () => file.destroy());
@@ -163,7 +165,7 @@ function send(response: ServerResponse, answer: unknown): void {
   const reply = answer instanceof Reply ? answer : new Reply(200, answer);
   const text = Buffer.from(JSON.stringify(reply.body));
   response.writeHead(reply.status, {
-    ...corsHeaders,
+    ...commonHeaders,
     "Content-Type": "application/json",
     "Content-Length": text.length,
     ...reply.headers,
