@@ -1,20 +1,21 @@
 /**
  * The embedded homeserver as a process of its own, so that a test can kill it and start it again.
  *
- *   node scripts/embedded-homeserver-child.ts '{"dir":…,"port":…,"name":…,"defaultRateLimits":…}'
+ *   node scripts/embedded-homeserver-child.ts '{"dir":…,"port":…,"name":…,"defaultRateLimits":…,"registration":…}'
  *
  * It writes one JSON line when it answers (`{"url":…}`), and one for each line that it reads
  * (`{"id":…,"addUser":{"name":…,"password":…}}`): `{"id":…}` or `{"id":…,"error":…}`. It ends on SIGTERM and when
  * stdin ends.
  */
 import { createInterface } from "node:readline";
-import { startHomeserver } from "@mx-agent/homeserver";
+import { type Registration, startHomeserver } from "@mx-agent/homeserver";
 
 interface Options {
   dir: string;
   port: number;
   name: string;
   defaultRateLimits: boolean;
+  registration: Registration;
 }
 
 interface Request {
@@ -27,7 +28,7 @@ const homeserver = await startHomeserver({
   bind: { host: "127.0.0.1", port: options.port },
   dataDir: options.dir,
   name: options.name,
-  registration: "open",
+  registration: options.registration,
   ...(options.defaultRateLimits ? {} : { rateLimits: null }),
 });
 const say = (line: object) => process.stdout.write(`${JSON.stringify(line)}\n`);

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { createRegistrationToken } from "@mx-agent/homeserver";
 import { startSynapse } from "./synapse/index.ts";
 import { freePort, type ServerProcess, spawnServer } from "./synapse/process.ts";
 
@@ -22,7 +23,11 @@ export interface HomeserverOptions {
   name?: string;
   /** The rate limits that it comes with, instead of practically none. */
   defaultRateLimits?: boolean;
+  /** Who may make an account; by default everybody. */
+  registration?: TestRegistration;
 }
+
+export type TestRegistration = "open" | "token" | "closed";
 
 /** A homeserver in a process of its own, which ends with this process, however that ends. */
 export interface TestHomeserver {
@@ -33,6 +38,8 @@ export interface TestHomeserver {
   readonly pid: number;
   /** Makes a user; an error when there is one of that name. */
   registerUser(name: string, password: string): Promise<void>;
+  /** A token that lets so many make an account, where `registration` is `token`. */
+  registrationToken(uses: number): Promise<string>;
   /** Sends the signal (SIGKILL as well) and waits until the process is gone; data and port stay. */
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Starts it again on the same data and port, after stopping it where it still runs. */
@@ -58,7 +65,8 @@ async function startEmbedded(options: Omit<HomeserverOptions, "kind">): Promise<
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), "mx-homeserver-")));
   const name = options.name ?? "localhost";
   const port = options.port ?? (await freePort());
-  const settings = JSON.stringify({ dir, port, name, defaultRateLimits: options.defaultRateLimits ?? false });
+  const { defaultRateLimits = false, registration = "open" } = options;
+  const settings = JSON.stringify({ dir, port, name, defaultRateLimits, registration });
   const launch = () => Child.start(settings);
 
   let child: Child;
@@ -76,6 +84,7 @@ async function startEmbedded(options: Omit<HomeserverOptions, "kind">): Promise<
       return child.server.pid;
     },
     registerUser: (user, password) => child.addUser(user, password),
+    registrationToken: (uses) => createRegistrationToken(dir, { uses }),
     kill: (signal) => child.server.kill(signal),
     async restart() {
       await child.server.stop();

@@ -14,6 +14,7 @@ export interface SynapseSettings {
   name: string;
   port: number;
   defaultRateLimits: boolean;
+  registration: "open" | "token" | "closed";
   federation: FederationSettings | undefined;
 }
 
@@ -73,7 +74,7 @@ export function secretsOf(dir: string): Secrets {
  * servers, no statistics.
  */
 export function writeConfig(
-  { dir, name, port, defaultRateLimits, federation }: SynapseSettings,
+  { dir, name, port, defaultRateLimits, registration, federation }: SynapseSettings,
   secrets: Secrets,
 ): string {
   const log = {
@@ -98,10 +99,11 @@ export function writeConfig(
     registration_shared_secret: secrets.registrationSharedSecret,
     macaroon_secret_key: secrets.macaroonSecretKey,
     form_secret: secrets.formSecret,
-    enable_registration: true,
+    enable_registration: registration !== "closed",
+    registration_requires_token: registration === "token",
     login_via_existing_session: { enabled: true, require_ui_auth: true },
     room_list_publication_rules: [{ action: "allow" }],
-    enable_registration_without_verification: true,
+    enable_registration_without_verification: registration === "open",
     // A password hash of the usual cost takes a quarter of a second of a small machine, for every user.
     bcrypt_rounds: 4,
     // By default a sync that is asked for again with the same position gets the same answer for two minutes.

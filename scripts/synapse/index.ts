@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -24,6 +24,8 @@ export interface SynapseOptions {
   name?: string;
   /** Whether other servers reach it; by default none does. */
   federation?: FederationSettings;
+  /** Who may make an account; by default everybody. */
+  registration?: "open" | "token" | "closed";
 }
 
 export interface Synapse {
@@ -35,6 +37,8 @@ export interface Synapse {
   readonly pid: number;
   /** Makes a user without administrator's rights. An error when there is one of that name. */
   registerUser(name: string, password: string): Promise<void>;
+  /** A token that lets so many make an account, where `registration` is `token`. */
+  registrationToken(uses: number): Promise<string>;
   /** Sends the signal and waits until the process is gone; data and port stay for `restart`. */
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Starts it again on the same data and port, after stopping it where it still runs. */
@@ -65,6 +69,7 @@ export async function startSynapse(options: SynapseOptions = {}): Promise<Synaps
       port,
       defaultRateLimits: options.defaultRateLimits ?? false,
       federation: options.federation,
+      registration: options.registration ?? "open",
     },
     secrets,
   );
@@ -91,7 +96,22 @@ export async function startSynapse(options: SynapseOptions = {}): Promise<Synaps
     get pid() {
       return server.pid;
     },
-    registerUser: (user, password) => registerUser(url, secrets.registrationSharedSecret, user, password),
+    registerUser: async (user, password) => {
+      await registerUser(url, secrets.registrationSharedSecret, user, password, false);
+    },
+    async registrationToken(uses) {
+      const admin = `admin-${randomBytes(6).toString("hex")}`;
+      const secret = randomBytes(12).toString("hex");
+      const token = await registerUser(url, secrets.registrationSharedSecret, admin, secret, true);
+      const answer: { token: string } = await json(
+        await fetch(`${url}/_synapse/admin/v1/registration_tokens/new`, {
+          method: "POST",
+          headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
+          body: JSON.stringify({ uses_allowed: uses }),
+        }),
+      );
+      return answer.token;
+    },
     kill: (signal) => server.kill(signal),
     async restart() {
       await server.stop();
@@ -104,17 +124,24 @@ export async function startSynapse(options: SynapseOptions = {}): Promise<Synaps
   };
 }
 
-/** Shared-secret registration: a nonce from the server, then its HMAC with the user's data. */
-async function registerUser(url: string, secret: string, username: string, password: string): Promise<void> {
+/** Shared-secret registration: a nonce from the server, then its HMAC with the user's data. An access token. */
+async function registerUser(
+  url: string,
+  secret: string,
+  username: string,
+  password: string,
+  admin: boolean,
+): Promise<string> {
   const endpoint = `${url}/_synapse/admin/v1/register`;
   const { nonce }: { nonce: string } = await json(await fetch(endpoint));
   const mac = createHmac("sha1", secret)
-    .update([nonce, username, password, "notadmin"].join("\0"))
+    .update([nonce, username, password, admin ? "admin" : "notadmin"].join("\0"))
     .digest("hex");
-  const body = JSON.stringify({ nonce, username, password, admin: false, mac, inhibit_login: true });
-  await json(
+  const body = JSON.stringify({ nonce, username, password, admin, mac, inhibit_login: !admin });
+  const { access_token = "" }: { access_token?: string } = await json(
     await fetch(endpoint, { method: "POST", body, headers: { "content-type": "application/json" } }),
   );
+  return access_token;
 }
 
 async function json<T>(response: Response): Promise<T> {

@@ -135,6 +135,12 @@ const catalogue = {
     exit: 77,
     rpc: -32054,
   },
+  MX_INVITE_REFUSED: {
+    message: "{agent} refused the invitation: {detail}",
+    hint: "{hint}",
+    exit: 77,
+    rpc: -32057,
+  },
   MX_DECLINED: { message: "not confirmed; nothing was changed", hint: "", exit: 77, rpc: -32055 },
   // 78: configuration and platform
   MX_CONFIG: {

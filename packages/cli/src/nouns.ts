@@ -11,6 +11,26 @@ export interface Noun {
 
 export const nouns: readonly Noun[] = [
   {
+    name: "up",
+    summary: "set this machine up: homeserver, daemon, workspace, agent, and a link for the next machine",
+    load: async () => (await import("./commands/up.ts")).define,
+  },
+  {
+    name: "join",
+    summary: "set this machine up with a link from another one's `up`",
+    load: async () => (await import("./commands/join.ts")).define,
+  },
+  {
+    name: "down",
+    summary: "stop what `up` started, and remove it with --purge",
+    load: async () => (await import("./commands/down.ts")).define,
+  },
+  {
+    name: "invite",
+    summary: "links that let another machine in",
+    load: async () => (await import("./commands/invite.ts")).define,
+  },
+  {
     name: "status",
     summary: "this machine on one screen: workspaces, agents, what runs, what waits, what is wrong",
     load: async () => (await import("./commands/status.ts")).define,

@@ -15,6 +15,16 @@ export async function confirm(cli: Cli, question: string): Promise<boolean> {
   }
 }
 
+/** A line of text, trimmed; for a terminal alone. */
+export async function question(cli: Cli, text: string): Promise<string> {
+  const lines = createInterface({ input: cli.stdin, output: cli.stderr });
+  try {
+    return (await lines.question(text)).trim();
+  } finally {
+    lines.close();
+  }
+}
+
 /** A line that is not shown while it is typed. MX_CANCELLED on Ctrl-C. */
 export async function askSecret(cli: Cli, question: string): Promise<string> {
   await write(cli.stderr, question);

@@ -79,6 +79,13 @@ export class Auditor {
     this.#sink.append({ kind: "daemon", action: "agent_taken_over", room_id, agent_id, device_id });
   }
 
+  invite(
+    action: "created" | "revoked" | "used",
+    entry: { invite_id: string; room_id: string; user_id?: string; agent_id?: string; fingerprint?: string },
+  ): void {
+    this.#sink.append({ kind: "invite", action, ...entry });
+  }
+
   policy(state: "ok" | "missing" | "invalid", sha256: string | null): void {
     this.#sink.append({ kind: "policy", state, sha256 });
   }

@@ -10,6 +10,8 @@ import { Pings } from "./agents/pings.ts";
 import { AgentRegistry } from "./agents/registry.ts";
 import type { Auditor } from "./audit-entries.ts";
 import { Identity } from "./identity.ts";
+import { Guest } from "./invite/guest.ts";
+import { Invites } from "./invite/invites.ts";
 import type { IncomingEvent, MatrixSession } from "./matrix/api.ts";
 import { openSession } from "./matrix/session.ts";
 import type { Credentials } from "./matrix/types.ts";
@@ -60,6 +62,8 @@ export class Online {
   readonly directory: AgentDirectory;
   readonly workspaces: Workspaces;
   readonly revocations: Revocations;
+  readonly invites: Invites;
+  readonly guest: Guest;
   readonly #tables: Tables;
   /** Puts on record what was refused before its signature was verified. */
   readonly #sumUp: () => void;
@@ -104,6 +108,8 @@ export class Online {
       now,
     });
     this.workspaces = new Workspaces(session);
+    this.invites = new Invites({ tables, identity, session, audit, logger, now });
+    this.guest = new Guest({ tables, identity, session, workspaces: this.workspaces, audit, now });
     this.revocations = new Revocations(world, this.runs, this.executor, logger);
     this.#timers.push(
       setInterval(() => {
@@ -120,6 +126,8 @@ export class Online {
       caller: this.caller,
       pings: this.pings,
       registry: this.registry,
+      invites: this.invites,
+      guest: this.guest,
       identity,
       rooms,
       heard: (room_id, agent_id, ts) => heard.set(`${room_id} ${agent_id}`, ts),
@@ -154,6 +162,7 @@ export class Online {
     const online = new Online(options, session, identity);
     await online.runs.adopt();
     await online.executor.resumeAdmitted();
+    online.invites.resume();
     assembled.resolve(online);
     if (tables.ownAgents.list().length > 0)
       session.ready().then(
@@ -171,7 +180,7 @@ export class Online {
     for (const timer of this.#timers) clearInterval(timer);
     this.registry.close();
     this.runs.close();
-    await this.session.close();
+    await Promise.all([this.invites.close(), this.session.close()]);
     this.#sumUp();
   }
 }

@@ -19,6 +19,8 @@ import type {
   ExecParams,
   ExecResult,
   Explanation,
+  InvitedInfo,
+  InviteInfo,
   InvocationInfo,
   InvocationResult,
   InvocationState,
@@ -137,6 +139,28 @@ export interface Methods {
     { revoked: TrustEntry[] }
   >;
 
+  "invite.create": Method<
+    "operator",
+    {
+      room: string;
+      role: InviteInfo["role"];
+      uses: number;
+      expires_ms: number;
+      /** What guests are to reach; null: what the daemon uses. */
+      homeserver: string | null;
+      registration_token: string | null;
+    },
+    InviteInfo & { link: string }
+  >;
+  "invite.list": Method<"operator", { room: string | null }, InviteInfo[]>;
+  "invite.show": Method<"operator", { invite_id: string }, InviteInfo & { link: string }>;
+  "invite.revoke": Method<"operator", { invite_id: string }, InviteInfo>;
+  "invite.redeem": Method<
+    "operator",
+    { link: string; agent: string | null; encrypted: boolean },
+    InvitedInfo
+  >;
+
   "exec.run": Method<"agent", ExecParams, ExecResult, ExecOutput, ExecInput>;
   "call.run": Method<
     "agent",
@@ -222,6 +246,11 @@ export const methodRoles: { readonly [M in MethodName]: Methods[M]["role"] } = {
   "trust.inspect": "operator",
   "trust.approve": "operator",
   "trust.revoke": "operator",
+  "invite.create": "operator",
+  "invite.list": "operator",
+  "invite.show": "operator",
+  "invite.revoke": "operator",
+  "invite.redeem": "operator",
   "exec.run": "agent",
   "call.run": "agent",
   "tools.list": "agent",

@@ -113,6 +113,30 @@ export interface TrustEntry {
   revoked_at: string | null;
 }
 
+/** An invitation of this machine; its link is a secret, and not in lists. */
+export interface InviteInfo {
+  invite_id: string;
+  room_id: string;
+  role: "member" | "agent";
+  uses: number;
+  used: number;
+  state: "open" | "used" | "expired" | "revoked";
+  created_at: string;
+  expires_at: string;
+  used_by: { user_id: string; agent_id: string; at: string }[];
+}
+
+/** What using somebody's invitation came to. */
+export interface InvitedInfo {
+  room_id: string;
+  role: "member" | "agent";
+  /** The name that this machine's agent is to have. */
+  agent_id: string;
+  /** Whether anything was done: false where it was all done before. */
+  changed: boolean;
+  inviter: { agent_id: string; user_id: string; fingerprint: string };
+}
+
 export type InvocationState =
   | "requested"
   | "held"

@@ -20,6 +20,14 @@ export {
   newNonce,
   type Random,
 } from "./ids.ts";
+export {
+  type InviteLink,
+  type InviteRole,
+  inviteRoles,
+  type ReadInviteLink,
+  readInviteLink,
+  writeInviteLink,
+} from "./invite-link.ts";
 export * from "./limits.ts";
 export {
   AGENT_POWER_LEVEL,

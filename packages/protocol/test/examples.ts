@@ -291,6 +291,21 @@ export const examples: { [T in EventType]: Example<T> } = {
     optional: ["binding", "signature"],
     nullable: [],
   },
+  "com.mxagent.invite.proof.v1": {
+    content: {
+      invite_id: "invitation",
+      sender_key: sha256.replace("=", ""),
+      nonce: "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qc",
+      box: "AAAA",
+    },
+    optional: [],
+    nullable: [],
+  },
+  "com.mxagent.invite.answer.v1": {
+    content: { invite_id: "invitation", nonce: "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qc", box: "AAAA" },
+    optional: [],
+    nullable: [],
+  },
   "com.mxagent.agent.v1": {
     content: {
       agent_id: "builder",

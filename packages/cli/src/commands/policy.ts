@@ -5,6 +5,7 @@ import { ask } from "../daemon.ts";
 import { defaults, directories, policyFile } from "../places.ts";
 import { renderExplanation } from "../render/policy.ts";
 import { type Define, setExit, verb } from "../verb.ts";
+import { definePolicyAllow } from "./policy-allow.ts";
 
 /** EX_CONFIG: the file denies everything, or says what it should not. */
 const INVALID = 78;
@@ -95,6 +96,8 @@ export const define: Define = (noun, cli) => {
     await initPolicyFile(directories(cli.env).config, file);
     await answer(cli, flags, { file }, () => `${file} allows nothing yet; it says how`);
   });
+
+  definePolicyAllow(noun, cli);
 
   const fileOf = (file: string | undefined) => (file === undefined ? policyFile(cli.env) : resolve(file));
 

@@ -32,8 +32,17 @@ export async function checkPolicyFile(
 ): Promise<CheckedPolicy> {
   const machine = machineOf(env);
   const loaded = loadPolicy(await textOf(file), file, machine);
-  const warnings = checkPolicy(loaded, machine, capabilities);
-  return { file, state: loaded.state, problems: problemsOf(loaded), warnings: warnings.map(showProblem) };
+  const warnings = warningsOf(loaded, machine, capabilities);
+  return { file, state: loaded.state, problems: problemsOf(loaded), warnings };
+}
+
+/** What a policy should not say, or says to no effect. */
+export function warningsOf(
+  loaded: LoadedPolicy,
+  machine: Machine,
+  capabilities: Capabilities = { bubblewrap: { available: true }, limits: { kind: "cgroup" } },
+): string[] {
+  return checkPolicy(loaded, machine, capabilities).map(showProblem);
 }
 
 export interface TestedPolicy {
@@ -70,7 +79,7 @@ export async function initPolicyFile(directory: string, file: string): Promise<v
   await writeFileAtomic(file, emptyPolicy);
 }
 
-function machineOf(env: Env): Machine {
+export function machineOf(env: Env): Machine {
   const { config, data, runtime } = directories(env);
   return nodeMachine(env, [config, data, runtime]);
 }
@@ -90,7 +99,7 @@ async function textOf(file: string): Promise<string> {
   return text;
 }
 
-async function readIfThere(file: string): Promise<string | null> {
+export async function readIfThere(file: string): Promise<string | null> {
   try {
     return await readFile(file, "utf8");
   } catch (error) {

@@ -27,6 +27,8 @@ export interface RunOptions {
 export interface Machine {
   readonly name: string;
   readonly home: string;
+  /** The name that its user has at the homeserver. */
+  readonly account: string;
   readonly user: string;
   readonly password: string;
   /** How mx-agent is called. */
@@ -110,10 +112,16 @@ interface MachineOptions {
 
 /** A machine with an account on the homeserver; its daemon is not started yet. */
 export async function newMachine({ name, homeserver }: MachineOptions): Promise<Machine> {
+  const machine = await bareMachine(name, homeserver);
+  await homeserver.registerUser(machine.account, machine.password);
+  return machine;
+}
+
+/** A machine on which nothing was done yet: no account, no daemon, an empty home. */
+export async function bareMachine(name: string, homeserver?: TestHomeserver): Promise<Machine> {
   const home = await mkdtemp(join(tmpdir(), `mx-${name}-`));
   const account = `${name}-${home.slice(-6).toLowerCase()}`;
   const password = `pass-${account}`;
-  await homeserver.registerUser(account, password);
   const config = join(home, "config");
   await mkdir(config, { mode: 0o700 });
   const env: NodeJS.ProcessEnv = {
@@ -133,7 +141,8 @@ export async function newMachine({ name, homeserver }: MachineOptions): Promise<
   const machine: Machine = {
     name,
     home,
-    user: `@${account}:${homeserver.name}`,
+    account,
+    user: `@${account}:${homeserver?.name ?? "localhost"}`,
     password,
     command: [process.execPath, mxAgent],
     env,
@@ -159,7 +168,7 @@ export async function newMachine({ name, homeserver }: MachineOptions): Promise<
     },
     async login() {
       await machine.ask(
-        ["auth", "login", "--homeserver", homeserver.url, "--user", account, "--password-stdin"],
+        ["auth", "login", "--homeserver", homeserver?.url ?? "", "--user", account, "--password-stdin"],
         {
           stdin: `${password}\n`,
         },
@@ -178,7 +187,7 @@ export async function newMachine({ name, homeserver }: MachineOptions): Promise<
     async close() {
       for (const running of spawned) running.signal("SIGKILL");
       await Promise.all([...spawned].map(({ ended }) => ended));
-      await machine.run(["daemon", "stop"]);
+      await machine.run(["down"]);
       const left = await untilNothingRuns(home);
       if (!process.env.MX_TEST_KEEP) await rm(home, { recursive: true, force: true, maxRetries: 5 });
       if (left.length > 0) throw new Error(`${name}: left behind and ended now: ${left.join("; ")}`);

@@ -4,7 +4,7 @@ import { sha256Base64 } from "@mx-agent/protocol";
 
 /** What is put on record. A checkpoint is the log's own. */
 export interface AuditEntry {
-  kind: "decision" | "outcome" | "refusal_summary" | "trust" | "policy" | "daemon";
+  kind: "decision" | "outcome" | "refusal_summary" | "trust" | "invite" | "policy" | "daemon";
   [field: string]: unknown;
 }
 

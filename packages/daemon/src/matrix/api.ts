@@ -151,6 +151,11 @@ export interface MatrixSession {
   invite(room_id: string, user_id: string): Promise<void>;
   leave(room_id: string): Promise<void>;
   setPowerLevel(room_id: string, user_id: string, level: number): Promise<void>;
+  /**
+   * Sends a to-device message as it is, to one device or (`*`) all of a user's: for what is sealed by itself, to
+   * people with whom there is no common room yet. Resolves when the homeserver has it.
+   */
+  sendSealed(user_id: string, device_id: string, type: string, content: object): Promise<void>;
   setState(room_id: string, type: string, state_key: string, content: object): Promise<string>;
   /** Milliseconds by which the server's clock (Date header) is ahead of ours; null when it is not known. */
   clockSkew(): number | null;

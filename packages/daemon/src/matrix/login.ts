@@ -163,7 +163,10 @@ function refused(answer: Answer, url: string, user = ""): MxError {
   const detail = flows
     ? "it wants a registration token, or a step that only a browser can do"
     : (error ?? errcode);
-  return mxError("MX_LOGIN_REFUSED", { url, user, detail: detail ?? `HTTP ${answer.status}` });
+  const params = { url, user, detail: detail ?? `HTTP ${answer.status}`, errcode: errcode ?? "" };
+  if (errcode === "M_USER_IN_USE")
+    return mxError("MX_LOGIN_REFUSED", params, { hint: "choose another name: --user NAME" });
+  return mxError("MX_LOGIN_REFUSED", params);
 }
 
 function errorOf({ body }: Answer): { errcode?: string; error?: string } {

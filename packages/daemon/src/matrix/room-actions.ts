@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { mxError } from "@mx-agent/base";
 import type { MatrixClient } from "matrix-js-sdk/lib/client.js";
 import { Method } from "matrix-js-sdk/lib/http-api/method.js";
@@ -76,6 +77,13 @@ export class RoomActions {
 
   async leave(room_id: string): Promise<void> {
     await this.#request(Method.Post, `/rooms/${encodeURIComponent(room_id)}/leave`, {});
+  }
+
+  /** To-device, as it is: what is sealed by itself needs no Olm session, and there may be no common room. */
+  async sendSealed(user_id: string, device_id: string, type: string, content: object): Promise<void> {
+    await this.#options.ready();
+    const path = `/sendToDevice/${encodeURIComponent(type)}/${randomUUID()}`;
+    await this.#request(Method.Put, path, { messages: { [user_id]: { [device_id]: content } } });
   }
 
   async setPowerLevel(room_id: string, user_id: string, level: number): Promise<void> {

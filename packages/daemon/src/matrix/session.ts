@@ -264,6 +264,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     invite: (room_id, user) => actions.invite(room_id, user),
     leave: (room_id) => actions.leave(room_id),
     setPowerLevel: (room_id, user, level) => actions.setPowerLevel(room_id, user, level),
+    sendSealed: (user_id, device_id, type, content) => actions.sendSealed(user_id, device_id, type, content),
     setState: (room_id, type, state_key, content) => actions.setState(room_id, type, state_key, content),
     clockSkew: () => skew,
     async close() {

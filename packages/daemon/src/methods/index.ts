@@ -6,6 +6,7 @@ import { authMethods } from "./auth.ts";
 import { callMethods } from "./call.ts";
 import { daemonMethods } from "./daemon.ts";
 import { execMethods } from "./exec.ts";
+import { inviteMethods } from "./invite.ts";
 import { invocationMethods } from "./invocation.ts";
 import { policyMethods } from "./policy.ts";
 import { trustMethods } from "./trust.ts";
@@ -19,6 +20,7 @@ export function methods(daemon: Daemon): Handlers {
     ...workspaceMethods(daemon),
     ...agentMethods(daemon),
     ...trustMethods(daemon),
+    ...inviteMethods(daemon),
     ...execMethods(daemon),
     ...callMethods(daemon),
     ...invocationMethods(daemon),

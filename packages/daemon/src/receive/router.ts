@@ -4,6 +4,8 @@ import { shape } from "../admit/checks/shape.ts";
 import type { Pings } from "../agents/pings.ts";
 import type { AgentRegistry } from "../agents/registry.ts";
 import type { Identity } from "../identity.ts";
+import type { Guest } from "../invite/guest.ts";
+import type { Invites } from "../invite/invites.ts";
 import type { IncomingEvent, Rooms } from "../matrix/api.ts";
 import type { Caller } from "../request/caller.ts";
 import { eventOf } from "../run/event-of.ts";
@@ -19,6 +21,8 @@ export interface RouterParts {
   caller: Caller;
   pings: Pings;
   registry: AgentRegistry;
+  invites: Pick<Invites, "onProof">;
+  guest: Pick<Guest, "onAnswer">;
   executions: ExecutionTable;
   trust: TrustTable;
   identity: Identity;
@@ -47,6 +51,10 @@ export class Router {
       case EventTypes.ping:
       case EventTypes.pong:
         return pings.onEvent(event);
+      case EventTypes.inviteProof:
+        return this.#parts.invites.onProof(event);
+      case EventTypes.inviteAnswer:
+        return this.#parts.guest.onAnswer(event);
       case EventTypes.heartbeat:
         return this.#onHeartbeat(event);
       case EventTypes.execStdin:

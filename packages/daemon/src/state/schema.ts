@@ -1,6 +1,7 @@
 import type { Migration } from "./database.ts";
 import { executionsSchema } from "./executions.ts";
 import { inboxSchema } from "./inbox.ts";
+import { invitesSchema } from "./invites.ts";
 import { noncesSchema } from "./nonces.ts";
 import { outboxSchema } from "./outbox.ts";
 import { ownAgentsSchema } from "./own-agents.ts";
@@ -21,6 +22,7 @@ const pipeline = [
   ownAgentsSchema,
   executionsSchema,
   requestsSchema,
+  invitesSchema,
 ];
 
 /** Every format of state.db. The first entry makes format 1; once released, only append. */

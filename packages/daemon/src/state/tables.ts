@@ -1,5 +1,6 @@
 import type { Database } from "./database.ts";
 import { ExecutionTable } from "./executions.ts";
+import { InviteTable } from "./invites.ts";
 import { NonceTable } from "./nonces.ts";
 import { OwnAgents } from "./own-agents.ts";
 import { RequestTable } from "./requests.ts";
@@ -15,6 +16,7 @@ export interface Tables {
   nonces: NonceTable;
   ownAgents: OwnAgents;
   trust: TrustTable;
+  invites: InviteTable;
 }
 
 export function openTables(db: Database, now: () => number): Tables {
@@ -26,5 +28,6 @@ export function openTables(db: Database, now: () => number): Tables {
     nonces: new NonceTable(db),
     ownAgents: new OwnAgents(db),
     trust: new TrustTable(db, now),
+    invites: new InviteTable(db),
   };
 }

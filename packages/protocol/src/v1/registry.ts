@@ -15,6 +15,7 @@ import {
   execStdin,
   ptyResize,
 } from "./exec.ts";
+import { inviteAnswer, inviteProof } from "./invite.ts";
 import { invocation, invocationAnswer, invocationQuery } from "./invocation.ts";
 import { streamAck, streamArtifact, streamChunk, streamResume } from "./stream.ts";
 import { task } from "./task.ts";
@@ -45,6 +46,8 @@ export const schemas = {
   "com.mxagent.pong.v1": pong,
   "com.mxagent.invocation.query.v1": invocationQuery,
   "com.mxagent.invocation.answer.v1": invocationAnswer,
+  "com.mxagent.invite.proof.v1": inviteProof,
+  "com.mxagent.invite.answer.v1": inviteAnswer,
   "com.mxagent.agent.v1": agent,
   "com.mxagent.task.v1": task,
   "com.mxagent.invocation.v1": invocation,

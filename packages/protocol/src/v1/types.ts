@@ -22,6 +22,8 @@ export const EventTypes = {
   pong: "com.mxagent.pong.v1",
   invocationQuery: "com.mxagent.invocation.query.v1",
   invocationAnswer: "com.mxagent.invocation.answer.v1",
+  inviteProof: "com.mxagent.invite.proof.v1",
+  inviteAnswer: "com.mxagent.invite.answer.v1",
   agent: "com.mxagent.agent.v1",
   task: "com.mxagent.task.v1",
   invocation: "com.mxagent.invocation.v1",
@@ -66,6 +68,8 @@ export const toDeviceTypes = [
   EventTypes.invocationAnswer,
   EventTypes.ping,
   EventTypes.pong,
+  EventTypes.inviteProof,
+  EventTypes.inviteAnswer,
 ] as const;
 
 /** Room state. */
@@ -81,11 +85,13 @@ export const stateTypes = [
 export type StateEventType = (typeof stateTypes)[number];
 
 /**
- * Not signed as a whole: read from peers of the first protocol, for display, or (tasks) signed in its
- * parts. Everything else carries `signature` and `binding`.
+ * Not signed as a whole: read from peers of the first protocol, for display, signed in its parts (tasks), or
+ * sealed with what is signed inside (invitations). Everything else carries `signature` and `binding`.
  */
 const unsignedTypes: ReadonlySet<string> = new Set([
   EventTypes.heartbeat,
+  EventTypes.inviteProof,
+  EventTypes.inviteAnswer,
   EventTypes.task,
   EventTypes.invocation,
   EventTypes.tool,

@@ -1,0 +1,142 @@
+/** `down`: stops what `up` started, from the inside out; with `purge` removes it. */
+import { rm } from "node:fs/promises";
+import { MxError, mxError } from "@mx-agent/base";
+import { note } from "../answer.ts";
+import type { Cli } from "../cli.ts";
+import { ask } from "../daemon.ts";
+import { directories } from "../places.ts";
+import { confirm } from "../prompt.ts";
+import { pairs } from "../render/table.ts";
+import { doing } from "./progress.ts";
+import { readRecord, remember, type SetupRecord } from "./record.ts";
+
+export interface DownResult {
+  /** The daemon's process; null where none ran. */
+  daemon: number | null;
+  /** Commands that go on under the runner, and those that were ended. */
+  running: string[];
+  cancelled: string[];
+  homeserver: boolean;
+  tunnel: boolean;
+  /** Directories. */
+  removed: string[];
+}
+
+const CANCEL_MS = 30_000;
+const LOOK_MS = 50;
+
+export async function takeDown(
+  cli: Cli,
+  flags: { cancel?: boolean; purge?: boolean; yes?: boolean },
+): Promise<DownResult> {
+  const dirs = directories(cli.env);
+  const places = [...new Set([dirs.config, dirs.data, dirs.runtime])];
+  const record = recordOf(cli, flags.purge === true);
+  if (flags.purge && !flags.yes) await agreed(cli, places, record);
+  const before = await running(cli);
+  const ends = flags.cancel || flags.purge ? before : [];
+  if (ends.length > 0) await cancel(cli, ends);
+  if (flags.purge) await logOut(cli);
+  const { stopDaemon } = await import("../background/daemon.ts");
+  await doing(cli, "stopping the daemon");
+  const daemon = await stopDaemon(cli);
+  const { stopTunnel } = await import("../background/tunnel.ts");
+  const tunnel = record.tunnel !== undefined && stopTunnel(record.tunnel);
+  if (record.tunnel !== undefined && !flags.purge) remember(cli.env, { tunnel: undefined });
+  const homeserver = record.embedded !== undefined && (await stopEmbedded(record.embedded.data));
+  if (flags.purge) for (const place of places) await rm(place, { recursive: true, force: true });
+  return {
+    daemon,
+    running: before.filter((id) => !ends.includes(id)),
+    cancelled: ends,
+    homeserver,
+    tunnel,
+    removed: flags.purge ? places : [],
+  };
+}
+
+/** A record that cannot be read is no reason not to remove it. */
+function recordOf(cli: Cli, purge: boolean): SetupRecord {
+  try {
+    return readRecord(cli.env);
+  } catch (error) {
+    if (purge && error instanceof MxError && error.code === "MX_STORE_DAMAGED") return {};
+    throw error;
+  }
+}
+
+async function agreed(cli: Cli, places: string[], record: SetupRecord): Promise<void> {
+  await note(cli, `This removes, for good:\n${places.map((place) => `  ${place}`).join("\n")}`);
+  await note(cli, "with this machine's keys, approvals, policy and audit log.");
+  if (record.embedded)
+    await note(cli, "The embedded homeserver goes with it: everybody's accounts and rooms.");
+  if (!cli.stdin.isTTY)
+    throw mxError("MX_USAGE", {
+      detail: "no terminal to ask whether to remove that; give --yes",
+      command: "down",
+    });
+  if (!(await confirm(cli, "Remove all of it?"))) throw mxError("MX_DECLINED");
+}
+
+/** Invocations that run on this machine; none where no daemon answers. */
+async function running(cli: Cli): Promise<string[]> {
+  const found = await whereItRuns(
+    ask(cli, "invocation.list", { side: "executor", running: true, limit: 1_000 }),
+  );
+  return (found ?? []).map(({ invocation_id }) => invocation_id);
+}
+
+async function cancel(cli: Cli, ids: string[]): Promise<void> {
+  await doing(cli, `ending ${ids.length} commands`);
+  for (const invocation_id of ids) await ask(cli, "invocation.cancel", { invocation_id });
+  for (let waited = 0; waited < CANCEL_MS; waited += LOOK_MS) {
+    const left = await running(cli);
+    if (!ids.some((id) => left.includes(id))) return;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+  throw mxError("MX_TIMED_OUT", { what: "ending the commands that run here", seconds: CANCEL_MS / 1000 });
+}
+
+/** Others see the agents gone, and the server forgets the device; where it cannot be told, the rest goes on. */
+async function logOut(cli: Cli): Promise<void> {
+  const mine = (await whereItRuns(ask(cli, "agent.list", { room: null, ping: false })))?.filter(
+    (one) => one.mine,
+  );
+  for (const { room_id, agent_id } of mine ?? [])
+    await whereItRuns(ask(cli, "agent.unregister", { room: room_id, agent: agent_id }));
+  await whereItRuns(ask(cli, "auth.logout", {}));
+}
+
+async function stopEmbedded(data: string): Promise<boolean> {
+  const { stopHomeserver } = await import("@mx-agent/homeserver");
+  return stopHomeserver(data);
+}
+
+const ABSENT: readonly string[] = [
+  "MX_DAEMON_UNREACHABLE",
+  "MX_NOT_LOGGED_IN",
+  "MX_NOT_RUNNING",
+  "MX_HOMESERVER_UNREACHABLE",
+];
+
+/** undefined where the daemon, its login or its homeserver is not there. */
+async function whereItRuns<T>(asked: Promise<T>): Promise<T | undefined> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (error instanceof MxError && ABSENT.includes(error.code)) return undefined;
+    throw error;
+  }
+}
+
+export function renderDown(result: DownResult): string {
+  const { daemon, running: left, cancelled, homeserver, tunnel, removed } = result;
+  return pairs([
+    ["daemon", daemon === null ? "was not running" : `stopped (pid ${daemon})`],
+    ["go on under the runner", left.length === 0 ? null : left.join(", ")],
+    ["ended", cancelled.length === 0 ? null : cancelled.join(", ")],
+    ["homeserver", homeserver ? "stopped" : null],
+    ["tunnel", tunnel ? "closed" : null],
+    ["removed", removed.length === 0 ? null : removed.join(", ")],
+  ]);
+}
