@@ -38,6 +38,13 @@ const PASSING: ReadonlySet<string> = new Set([
   EventTypes.pong,
 ]);
 
+/** Whether an answer to /sync brought nothing that is stored but its position. */
+function isPassing(batch: SyncBatch, toDevice: readonly ToDeviceMessage[]): boolean {
+  const { account_data, joined, invited, left } = batch;
+  if (account_data.length + joined.length + invited.length + left.length > 0) return false;
+  return toDevice.every(({ type }) => PASSING.has(type));
+}
+
 /** What a room keeps of its state once we have left it, so that it still has a name. */
 const KEPT_AFTER_LEAVING = new Set(["m.room.name", "m.room.canonical_alias"]);
 const PRUNE_EVERY_MS = 3_600_000;
@@ -81,7 +88,7 @@ export class Intake {
     const toDevice = await Promise.all(this.#toDevice);
     const { db, sync } = this.#options;
     failpoint("sync.before_commit");
-    db.transaction(() => {
+    const commit = () => {
       const since = sync.position();
       const now = this.#options.clock();
       for (const { type, content } of batch.account_data) sync.setAccountData(type, content ?? {});
@@ -91,7 +98,10 @@ export class Intake {
       for (const room_id of batch.left) this.#storeLeft(room_id);
       sync.setPosition(next_batch);
       this.#prune(now);
-    });
+    };
+    // A position alone: with the power of the machine goes what it stands for, and it is asked for again.
+    if (isPassing(batch, toDevice)) db.passingTransaction(commit);
+    else db.transaction(commit);
     failpoint("sync.after_commit");
     for (const message of toDevice) if (PASSING.has(message.type)) this.#pass(message);
     this.#batch = undefined;

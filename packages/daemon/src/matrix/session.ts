@@ -14,6 +14,7 @@ import { Backfill } from "./backfill.ts";
 import { Changes } from "./changes.ts";
 import { openCrypto } from "./crypto.ts";
 import { CryptoGuard } from "./crypto-guard.ts";
+import { onlyNews } from "./crypto-news.ts";
 import { decryptor } from "./decrypt.ts";
 import { Delivery } from "./delivery.ts";
 import { encryptor } from "./encrypt.ts";
@@ -126,6 +127,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     sync: tables.sync,
     version: options.version,
   });
+  onlyNews(crypto);
   const guard = new CryptoGuard(crypto, logger);
   const delivery = new Delivery({
     inbox: tables.inbox,
