@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { Socket } from "node:net";
 import { encodeFrame, FrameDecoder, toMxError } from "@mx-agent/base";
 
@@ -82,10 +83,16 @@ export class Link {
 function deliver(body: Buffer, events: LinkEvents): void {
   let payload: unknown;
   try {
-    payload = JSON.parse(body.toString("utf8"));
+    payload = JSON.parse(textOf(body));
   } catch {
     events.garbage();
     return;
   }
   events.payload(payload, body.length);
+}
+
+/** A decoder would put another character in the place of bytes that are none. */
+function textOf(body: Buffer): string {
+  if (!isUtf8(body)) throw new TypeError("not UTF-8");
+  return body.toString("utf8");
 }

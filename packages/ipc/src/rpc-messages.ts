@@ -9,12 +9,18 @@ import {
   type JSONRPCRequest,
   type JSONRPCResponse,
 } from "json-rpc-2.0";
-import { fieldsOf } from "./wire.ts";
+import { ACK, CANCEL, END, fieldsOf, ITEM, isCallId } from "./wire.ts";
 
+/** JSON-RPC 2.0, section 4. An id of null would be answered as if it had none, so it is none. */
 export function isRequest(payload: unknown): payload is JSONRPCRequest {
   if (!isObject(payload) || !isJSONRPCRequest(payload)) return false;
-  return typeof payload.method === "string" && (payload.id === undefined || isJSONRPCID(payload.id));
+  const { method, id, params }: { method: unknown; id?: unknown; params?: unknown } = payload;
+  if (typeof method !== "string" || (params !== undefined && !isObject(params))) return false;
+  // What belongs to a call names it in its parameters and has no answer.
+  return id === undefined || (isCallId(id) && !NOTES.has(method));
 }
+
+const NOTES = new Set<string>([ITEM, ACK, END, CANCEL]);
 
 export function isResponse(payload: unknown): payload is JSONRPCResponse {
   return isObject(payload) && isJSONRPCResponse(payload);

@@ -36,6 +36,31 @@ describe("the connection is kept after", () => {
     await works(client);
   });
 
+  test("JSON with bytes in it that are no text", async () => {
+    const client = await greeted();
+    const [head, tail] = ['{"jsonrpc":"2.0","id":1,"method":"trust.list","params":{"room":"', '"}}'];
+    client.write(
+      encodeFrame(Buffer.concat([Buffer.from(head ?? ""), Buffer.from([0xff]), Buffer.from(tail ?? "")])),
+    );
+    expect(await client.next()).toMatchObject({ id: null, error: { code: -32700 } });
+    await works(client);
+  });
+
+  test("a batch: each request in it is answered, each that is none is refused, each note is not answered", async () => {
+    const client = await greeted();
+    const list = { jsonrpc: "2.0", method: "trust.list" };
+    client.send([{ ...list, id: 1 }, 7, { ...list, id: null }, list, { ...list, id: "b", method: "none" }]);
+    const answers = (await client.next()) as { id: unknown; error?: { code: number } }[];
+    expect(answers.map(({ id, error }) => [id, error?.code])).toEqual([
+      [1, undefined],
+      [null, -32600],
+      [null, -32600],
+      ["b", -32601],
+    ]);
+    client.send([list, { jsonrpc: "2.0", method: "nobody.knows" }]);
+    await works(client);
+  });
+
   test("an empty frame", async () => {
     const client = await greeted();
     client.write(encodeFrame(""));
@@ -51,6 +76,19 @@ describe("the connection is kept after", () => {
     ["another version of JSON-RPC", { jsonrpc: "1.0", id: 1, method: "trust.list" }],
     ["a method that is no string", { jsonrpc: "2.0", id: 1, method: 5 }],
     ["an id that is an object", { jsonrpc: "2.0", id: {}, method: "trust.list" }],
+    ["an id that is null", { jsonrpc: "2.0", id: null, method: "trust.list" }],
+    ["an id that is null for a method that nobody knows", { jsonrpc: "2.0", id: null, method: "x" }],
+    ["an id that is true", { jsonrpc: "2.0", id: true, method: "trust.list" }],
+    ["no version of JSON-RPC", { id: 1, method: "trust.list" }],
+    ["a version that is a number", { jsonrpc: 2, id: 1, method: "trust.list" }],
+    ["no method", { jsonrpc: "2.0", id: 1 }],
+    ["parameters that are text", { jsonrpc: "2.0", id: 1, method: "trust.list", params: "x" }],
+    ["parameters that are null", { jsonrpc: "2.0", id: 1, method: "trust.list", params: null }],
+    ["an answer to nothing", { jsonrpc: "2.0", id: 1, result: [] }],
+    ["an item that wants an answer", { jsonrpc: "2.0", id: 1, method: "stream.item", params: { id: 1 } }],
+    ["an acknowledgement that wants one", { jsonrpc: "2.0", id: 1, method: "stream.ack", params: {} }],
+    ["an end that wants one", { jsonrpc: "2.0", id: 1, method: "stream.end", params: { id: 1 } }],
+    ["a cancel that wants one", { jsonrpc: "2.0", id: 1, method: "cancel", params: { id: 1 } }],
   ])("%s", async (_, message) => {
     const client = await greeted();
     client.send(message);
