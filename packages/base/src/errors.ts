@@ -214,7 +214,7 @@ const catalogue = {
   // 3: the answer to the question is no
   MX_NOT_RUNNING: { message: "{what} is not running", hint: "{hint}", exit: 3, rpc: -32080 },
   MX_NOT_LOGGED_IN: {
-    message: "not logged in",
+    message: "not logged in{detail}",
     hint: "`mx-agent auth login --homeserver URL --user NAME`",
     exit: 3,
     rpc: -32081,

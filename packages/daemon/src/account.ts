@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { mxError } from "@mx-agent/base";
+import { type MxError, mxError } from "@mx-agent/base";
 import type { DaemonStatus, Params, Result } from "@mx-agent/ipc";
 import { z } from "zod";
 import { login, logout } from "./matrix/login.ts";
@@ -15,6 +15,8 @@ const stored = z.strictObject({
   homeserver: z.string(),
   /** The server took the token back; soft: the device is kept and can log in again. */
   revoked: z.enum(["no", "soft", "hard"]),
+  /** What the server said when it took the token back. */
+  revoked_because: z.string().optional(),
 });
 
 export interface AccountParts {
@@ -36,26 +38,45 @@ export class AccountKeeper {
 
   /** What the last login left; undefined when there was none, or its token no longer works. */
   credentials(): Credentials | undefined {
-    const parsed = stored.safeParse(this.#parts.settings.get(KEY));
-    if (!parsed.success || parsed.data.revoked !== "no") return undefined;
-    const { user_id, device_id, access_token, homeserver } = parsed.data;
+    const parsed = this.#stored();
+    if (parsed?.revoked !== "no") return undefined;
+    const { user_id, device_id, access_token, homeserver } = parsed;
     return { user_id, device_id, access_token, homeserver };
   }
 
-  /** The account of the last login, whether or not it is worked with now. */
+  /** The account of the last login, whether or not it is worked with now, and whether or not its token still works. */
   current(): DaemonStatus["account"] {
-    const credentials = this.credentials();
-    if (!credentials) return null;
-    const { user_id, device_id, homeserver } = credentials;
+    const parsed = this.#stored();
+    if (!parsed) return null;
+    const { user_id, device_id, homeserver } = parsed;
     return { user_id, device_id, homeserver };
+  }
+
+  /** What the homeserver said when it took our token back; null where it did not. */
+  revokedBecause(): string | null {
+    const parsed = this.#stored();
+    return parsed === undefined || parsed.revoked === "no" ? null : (parsed.revoked_because ?? "");
+  }
+
+  /** MX_NOT_LOGGED_IN, with what is known of the last login. */
+  notLoggedIn(): MxError {
+    const account = this.current();
+    const because = this.revokedBecause();
+    if (account === null || because === null) return mxError("MX_NOT_LOGGED_IN");
+    const detail = `: ${account.homeserver} has logged ${account.user_id} out${because === "" ? "" : ` (${because})`}`;
+    return mxError("MX_NOT_LOGGED_IN", { detail, ...account, because });
+  }
+
+  #stored(): z.infer<typeof stored> | undefined {
+    return stored.safeParse(this.#parts.settings.get(KEY)).data;
   }
 
   async login(params: Params<"auth.login">): Promise<Result<"auth.login">> {
     const { homeserver, user, secret } = params;
-    const before = stored.safeParse(this.#parts.settings.get(KEY));
+    const before = this.#stored();
     if (this.credentials())
       throw mxError("MX_USAGE", {
-        detail: `logged in already as ${before.data?.user_id ?? "?"}; log out first`,
+        detail: `logged in already as ${before?.user_id ?? "?"}; log out first`,
         command: "auth logout",
       });
     const name = user ?? "";
@@ -65,7 +86,7 @@ export class AccountKeeper {
       fetch: this.#parts.fetch,
       homeserver,
       device_name: params.device_name ?? `mx-agent on ${hostname()}`,
-      ...(before.success && before.data.revoked === "soft" ? { device_id: before.data.device_id } : {}),
+      ...(before?.revoked === "soft" ? { device_id: before.device_id } : {}),
       method:
         secret.type === "password"
           ? { kind: "password", user: name, password: secret.password }
@@ -92,7 +113,7 @@ export class AccountKeeper {
 
   async logout(): Promise<Result<"auth.logout">> {
     const credentials = this.credentials();
-    if (!credentials) throw mxError("MX_NOT_LOGGED_IN");
+    if (!credentials) throw this.notLoggedIn();
     await this.#parts.goOffline();
     let server_side = true;
     try {
@@ -105,8 +126,10 @@ export class AccountKeeper {
   }
 
   /** The homeserver no longer knows the token: it is not used again, and a new login can follow. */
-  revoked(soft: boolean): void {
-    const parsed = stored.safeParse(this.#parts.settings.get(KEY));
-    if (parsed.success) this.#parts.settings.set(KEY, { ...parsed.data, revoked: soft ? "soft" : "hard" });
+  revoked(soft: boolean, because: string): void {
+    const parsed = this.#stored();
+    if (!parsed) return;
+    const revoked = soft ? "soft" : "hard";
+    this.#parts.settings.set(KEY, { ...parsed, revoked, revoked_because: because });
   }
 }

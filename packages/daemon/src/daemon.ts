@@ -13,6 +13,7 @@ import { Auditor } from "./audit-entries.ts";
 import type { Credentials } from "./matrix/types.ts";
 import { Online } from "./online.ts";
 import { PolicyFile } from "./policy-file.ts";
+import { OutboxTable } from "./state/outbox.ts";
 import type { Tables } from "./state/tables.ts";
 
 export interface DaemonOptions {
@@ -49,7 +50,6 @@ export class Daemon {
   readonly #startedAt = Date.now();
   #tidying: NodeJS.Timeout | undefined;
   #online: Online | undefined;
-  #loggedOut: string | undefined;
   /** Why the last login could not be taken up. */
   #failed: string | undefined;
 
@@ -82,7 +82,7 @@ export class Daemon {
     if (this.#online) return this.#online;
     if (this.#failed !== undefined)
       throw mxError("MX_NOT_RUNNING", { what: "the Matrix session", hint: this.#failed });
-    throw mxError("MX_NOT_LOGGED_IN");
+    throw this.account.notLoggedIn();
   }
 
   /** Goes on with the last login, if there is one. Where that fails, `status` says why. */
@@ -128,8 +128,8 @@ export class Daemon {
       policy: this.#policyStatus(),
       runner: { state: "running", pid: runner.pid },
       running_invocations: running,
-      outbox_depth: this.#online?.session.outbox.depth() ?? 0,
-      dropped_results: this.#online?.caller.dropped ?? 0,
+      outbox_depth: this.#online?.session.outbox.depth() ?? new OutboxTable(tables.db).count(),
+      dropped_results: this.#online?.caller.answers.dropped ?? 0,
       undecryptable: this.#online?.session.undecryptable() ?? 0,
       warnings: this.#online?.registry.warnings ?? [],
     };
@@ -172,7 +172,6 @@ export class Daemon {
 
   async #goOnline(credentials: Credentials): Promise<void> {
     const { dirs, env, tables, runner, machine, log, logger, now, fetch, fatal } = this.#options;
-    this.#loggedOut = undefined;
     this.#failed = undefined;
     this.#online = await Online.open({
       credentials,
@@ -207,8 +206,7 @@ export class Daemon {
   }
 
   #onLoggedOut(soft: boolean, detail: string): void {
-    this.#loggedOut = detail;
-    this.account.revoked(soft);
+    this.account.revoked(soft, detail);
     this.#options.logger.error({ detail, soft }, "the homeserver no longer accepts this login; log in again");
     this.#goOffline().catch((error: unknown) =>
       this.#options.logger.error({ err: error }, "closing the session failed"),
@@ -233,7 +231,7 @@ export class Daemon {
   #syncStatus(): DaemonStatus["sync"] {
     const health = this.#online?.session.health();
     if (!health) {
-      const detail = this.#failed ?? this.#loggedOut ?? null;
+      const detail = this.#failed ?? this.account.revokedBecause();
       return {
         state: this.#failed === undefined ? "logged_out" : "stopped",
         detail,

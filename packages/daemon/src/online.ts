@@ -92,7 +92,7 @@ export class Online {
       rooms,
       outbox,
       policy,
-      load: () => ({ running_invocations: this.runs.running, max_invocations: 4 }),
+      running: () => this.runs.running,
       auditHead: options.auditHead,
       onTakenOver: (agent, device_id) => {
         audit.takenOver(agent, device_id);

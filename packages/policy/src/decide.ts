@@ -65,6 +65,12 @@ export function requirements(
   return { require_verified_device: demandsDevice(room, entries) };
 }
 
+/** How many runs a room's users may have at once, each: the widest of its entries; 0 where nothing is allowed. */
+export function capacityOf(loaded: LoadedPolicy, room_id: string): number {
+  const room = loaded.state === "ok" ? loaded.policy.rooms.get(room_id) : undefined;
+  return Math.max(0, ...(room?.entries ?? []).map((entry) => entry.settings.maxConcurrent));
+}
+
 /** Entries add up, so that one which does not demand it is a way in; an entry's own demand is checked with it. */
 function demandsDevice(room: Room, entries: Entry[]): boolean {
   return (

@@ -3,7 +3,7 @@ export { assumedMachine } from "./assumed-machine.ts";
 export { type Capabilities, checkPolicy } from "./check.ts";
 export { type DenyCode, type DenyReason, denyCodes, isDenyCode } from "./codes.ts";
 export { loadPolicy } from "./compile.ts";
-export { decide, requirements } from "./decide.ts";
+export { capacityOf, decide, requirements } from "./decide.ts";
 export type {
   Decision,
   Denial,

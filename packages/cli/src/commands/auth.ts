@@ -60,7 +60,7 @@ export const define: Define = (noun, cli) => {
     name: "status",
     summary: "which account the daemon uses",
     example: "auth status",
-    more: "Exit status 3 when it is not logged in.",
+    more: "Exit status 3 when it is not logged in; where the homeserver logged it out, the message says whom and why.",
   }).action(async (flags: JsonFlag) => {
     const status = await ask(cli, "auth.status", {});
     const { account, sync } = status;

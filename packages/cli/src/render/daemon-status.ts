@@ -15,11 +15,14 @@ const syncColours: Record<DaemonStatus["sync"]["state"], Colour> = {
 export function renderDaemonStatus(status: DaemonStatus, cli: Cli): string {
   const paint = painter(cli.stdout, cli.env);
   const head = paint("bold", `running (pid ${status.pid}, mx-agent ${status.version})`);
+  const loggedOut = status.sync.state === "logged_out";
   const body = pairs([
     ["up", duration(status.uptime_ms)],
     [
       "account",
-      status.account ? `${status.account.user_id} on ${status.account.homeserver}` : "not logged in",
+      status.account
+        ? `${status.account.user_id} on ${status.account.homeserver}${loggedOut ? " (logged out)" : ""}`
+        : "not logged in",
     ],
     ["device", status.account?.device_id ?? null],
     ["sync", sync(status.sync)],

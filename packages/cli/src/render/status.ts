@@ -83,7 +83,12 @@ export function renderStatus(status: MachineStatus, cli: Cli, columns: number): 
 function head({ account, pid, version, uptime_ms, sync, policy }: DaemonStatus): string {
   const last = sync.last_sync_at === null ? "" : `, ${ago(Date.parse(sync.last_sync_at), Date.now())}`;
   return pairs([
-    ["account", account === null ? "not logged in" : `${account.user_id} on ${account.homeserver}`],
+    [
+      "account",
+      account === null || sync.state === "logged_out"
+        ? "not logged in"
+        : `${account.user_id} on ${account.homeserver}`,
+    ],
     ["daemon", `running for ${duration(uptime_ms)} (pid ${pid}, mx-agent ${version})`],
     ["sync", `${sync.state.replace("_", "-")}${last}`],
     ["policy", policy.state === "ok" ? `ok (${policy.file})` : `${policy.state}: everything is denied`],

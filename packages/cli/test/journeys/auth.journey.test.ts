@@ -132,16 +132,32 @@ describe("a token that the server revoked", () => {
   test("is noticed and said, and a new login goes on without a restart", async () => {
     const machine = await startMachine({ name: "box", homeserver });
     machines.push(machine);
-    const pid = await machine.daemonPid();
     const { device_id = "" } = (await machine.ask<Status>(["auth", "status"])).account ?? {};
     await eventually(async () => (await syncState(machine)) === "healthy");
     await logOutElsewhere(machine);
     await eventually(async () => (await syncState(machine)) === "logged_out");
     const said = await machine.run(["daemon", "status"]);
     expect(said.stdout).toMatch(/logged-out/);
+    expect(said.stdout).toContain(`${machine.user} on ${homeserver.url} (logged out)`);
+    for (const again of [false, true]) {
+      // What the server said outlives the daemon that heard it.
+      if (again) await machine.run(["daemon", "restart"]);
+      const status = await machine.run(["auth", "status", "--json"]);
+      expect(status.code).toBe(3);
+      const { error } = JSON.parse(status.stdout);
+      expect(error).toMatchObject({
+        code: "MX_NOT_LOGGED_IN",
+        hint: expect.stringContaining("auth login"),
+        details: { user_id: machine.user, device_id },
+      });
+      expect(error.message).toMatch(/has logged @\S+ out \(.+\)$/);
+      const exec = await machine.run(["exec", "--room", "r", "--agent", "a", "--", "true"]);
+      expect(exec).toMatchObject({ code: 3, stderr: expect.stringContaining(error.message) });
+    }
+    const after = await machine.daemonPid();
     expect(await login(machine, homeserver.url)).toMatchObject({ code: 0 });
     await eventually(async () => (await syncState(machine)) === "healthy");
-    expect(await machine.daemonPid()).toBe(pid);
+    expect(await machine.daemonPid()).toBe(after);
     expect((await machine.ask<Status>(["auth", "status"])).account?.device_id).not.toBe("");
     expect(device_id).not.toBe("");
   });

@@ -3,7 +3,9 @@ import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Machine } from "../support/machine.ts";
 import {
+  approve,
   eventually,
   everydayCommands,
   policyFor,
@@ -296,6 +298,23 @@ describe("a command that cannot be", () => {
   });
 });
 
+test("a request that the homeserver refuses for good is said at once, in its words, and so is a later question", async () => {
+  const { laptop, builder, room } = they;
+  await approve(builder, laptop, room);
+  await forbidRequests(builder);
+  const refused = await builder.run(["exec", "--room", room, "--agent", "laptop", "--", "true"]);
+  expect(refused).toMatchObject({ code: 69, stdout: "" });
+  expect(refused.stderr).toMatch(
+    /the homeserver refused: M_FORBIDDEN .+\n.*mx-agent: MX_HOMESERVER_ERROR\n$/s,
+  );
+  const [asked] = await builder.ask<{ invocation_id: string; state: string; reason: string }[]>([
+    ...["invocation", "list", "--side", "caller", "--limit", "1"],
+  ]);
+  expect(asked).toMatchObject({ state: "lost", reason: "MX_HOMESERVER_ERROR" });
+  const waited = await builder.run(["invocation", "wait", asked?.invocation_id ?? ""]);
+  expect(waited).toMatchObject({ code: 69, stderr: expect.stringContaining("M_FORBIDDEN") });
+});
+
 test("everything that was decided is on record, and the record verifies", async () => {
   const verdict = await they.builder.ask<{ ok: boolean; lines: number }>(["audit", "verify"]);
   expect(verdict.ok).toBe(true);
@@ -311,4 +330,35 @@ allow_unsandboxed = true
 allow_commands = ["echo"]
 allow_cwd = ["${directory}"]
 `;
+}
+
+/** The laptop, who made the room, lets nobody below it send requests there any more. */
+async function forbidRequests(below: Machine): Promise<void> {
+  const { laptop, room, homeserver } = they;
+  const client = async (method: string, path: string, body?: object) => {
+    const response = await fetch(`${homeserver.url}/_matrix/client/v3/${path}`, {
+      method,
+      headers: access_token === "" ? {} : { authorization: `Bearer ${access_token}` },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return (await response.json()) as Record<string, unknown>;
+  };
+  let access_token = "";
+  const { user, password } = laptop;
+  const login = { type: "m.login.password", identifier: { type: "m.id.user", user }, password };
+  access_token = String((await client("POST", "login", login)).access_token);
+  const levels = `rooms/${encodeURIComponent(room)}/state/m.room.power_levels`;
+  const now = await client("GET", levels);
+  const events = { ...Object(now.events), "com.mxagent.exec.request.v1": 100 };
+  await client("PUT", levels, { ...now, events });
+  await client("POST", "logout", {});
+  await eventually(async () => {
+    const found = await below.ask<{ user_id: string; power_level: number }[]>([
+      "workspace",
+      "members",
+      "--room",
+      room,
+    ]);
+    return found.some(({ user_id, power_level }) => user_id === below.user && power_level < 100);
+  });
 }

@@ -1,4 +1,4 @@
-import { type ToolDefinition, tools } from "@mx-agent/policy";
+import { capacityOf, type ToolDefinition, tools } from "@mx-agent/policy";
 import {
   AGENT_REFRESH_MS,
   type AgentState,
@@ -21,8 +21,8 @@ export interface RegistryParts {
   rooms: Rooms;
   outbox: Outbox;
   policy: PolicyFile;
-  /** Runs now, and how many there may be. */
-  load(): { running_invocations: number; max_invocations: number };
+  /** How many run now. */
+  running(): number;
   /** The audit log's head as the last checkpoint signed it; peers remember it. */
   auditHead(): { seq: number; sha256: string } | undefined;
   /** Another daemon of this user answers for one of our agents from now on. */
@@ -140,7 +140,7 @@ export class AgentRegistry {
   }
 
   #content(agent: OwnAgent, status: "active" | "offline"): AgentState {
-    const { identity, load, auditHead, now, policy } = this.#parts;
+    const { identity, running, auditHead, now, policy } = this.#parts;
     const { account, key } = identity;
     const audit_head = auditHead();
     return identity.sign<AgentState>(agent.room_id, EventTypes.agent, {
@@ -154,7 +154,10 @@ export class AgentRegistry {
       capabilities: agent.capabilities,
       tools: tools(policy.current()).map((tool) => `${tool.name}@${tool.version}`),
       workspace: { cwd: agent.cwd, project_id: "", git_commit: "" },
-      load: load(),
+      load: {
+        running_invocations: running(),
+        max_invocations: capacityOf(policy.current(), agent.room_id),
+      },
       last_seen_ts: now(),
       state_rev: agent.state_rev,
       ...(audit_head ? { audit_head } : {}),

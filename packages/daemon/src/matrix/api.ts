@@ -157,6 +157,8 @@ export interface MatrixSession {
    */
   sendSealed(user_id: string, device_id: string, type: string, content: object): Promise<void>;
   setState(room_id: string, type: string, state_key: string, content: object): Promise<string>;
+  /** Resolves when a sync was committed, or after `timeout_ms`; rejects when the session ends. */
+  changed(timeout_ms: number): Promise<void>;
   /** Milliseconds by which the server's clock (Date header) is ahead of ours; null when it is not known. */
   clockSkew(): number | null;
   close(): Promise<void>;

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { MatrixClient } from "matrix-js-sdk/lib/client.js";
 import { Method } from "matrix-js-sdk/lib/http-api/method.js";
 import type { Gap, SyncTable } from "../state/sync-store.ts";
+import { Changes } from "./changes.ts";
 import { messagesFilter } from "./filter.ts";
 import { refusalOf } from "./homeserver-error.ts";
 import type { Intake } from "./intake.ts";
@@ -23,11 +23,17 @@ export interface BackfillOptions {
   retryMs?: number;
 }
 
-/** Fetches what a limited timeline left out. Gaps are kept until they are filled, over restarts. */
+/**
+ * Fetches what a limited timeline left out. Gaps are kept until they are filled, over restarts; those of one room one
+ * after another, and a room that cannot be read now holds up no other.
+ */
 export class Backfill {
   readonly #options: BackfillOptions;
   readonly #closed = new AbortController();
   readonly #notes = new Map<string, string>();
+  /** When a room that failed is tried again, by performance.now(). */
+  readonly #paused = new Map<string, number>();
+  readonly #news = new Changes();
   #running: Promise<void> | undefined;
 
   constructor(options: BackfillOptions) {
@@ -37,6 +43,7 @@ export class Backfill {
   /** There may be a gap. */
   kick(): void {
     if (this.#options.sync.gaps().length === 0) return;
+    this.#news.announce();
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
     });
@@ -55,10 +62,18 @@ export class Backfill {
   async #run(): Promise<void> {
     const { sync, logger, retryMs = RETRY_MS } = this.#options;
     while (!this.#closed.signal.aborted) {
-      const gap = sync.gaps()[0];
-      if (!gap) return;
+      const gaps = sync.gaps();
+      if (gaps.length === 0) return;
+      const gap = gaps.find(({ room_id }) => (this.#paused.get(room_id) ?? 0) <= performance.now());
+      if (gap === undefined) {
+        const next = Math.min(...gaps.map(({ room_id }) => this.#paused.get(room_id) ?? 0));
+        const { signal } = this.#closed;
+        await this.#news.next(signal, Math.max(next - performance.now(), 1)).catch(() => undefined);
+        continue;
+      }
       try {
         await this.#fill(gap);
+        this.#paused.delete(gap.room_id);
       } catch (error) {
         if (this.#closed.signal.aborted) return;
         if (refusalOf(error)) {
@@ -73,7 +88,7 @@ export class Backfill {
           { room_id: gap.room_id, error: describe(error) },
           "missed events could not be fetched; trying again",
         );
-        await sleep(retryMs, undefined, { signal: this.#closed.signal }).catch(() => undefined);
+        this.#paused.set(gap.room_id, performance.now() + retryMs);
       }
     }
   }

@@ -268,6 +268,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     setPowerLevel: (room_id, user, level) => actions.setPowerLevel(room_id, user, level),
     sendSealed: (user_id, device_id, type, content) => actions.sendSealed(user_id, device_id, type, content),
     setState: (room_id, type, state_key, content) => actions.setState(room_id, type, state_key, content),
+    changed: (timeout_ms) => changes.next(closed.signal, timeout_ms),
     clockSkew: () => skew,
     async close() {
       stop("stopped", "closed");

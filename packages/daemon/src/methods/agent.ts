@@ -11,7 +11,6 @@ import { agent, duration_ms, parser, room, target } from "./params.ts";
 type Names = Extract<MethodName, `agent.${string}`>;
 
 const PUBLISHED_WITHIN_MS = 15_000;
-const LOOK_AGAIN_MS = 20;
 
 const registerParams = z.strictObject({
   room,
@@ -134,11 +133,11 @@ async function published(
   agent_id: string,
   state_rev: number,
 ): Promise<AgentInfo> {
-  const deadline = Date.now() + PUBLISHED_WITHIN_MS;
-  while (Date.now() < deadline) {
+  const deadline = performance.now() + PUBLISHED_WITHIN_MS;
+  for (let left = PUBLISHED_WITHIN_MS; left > 0; left = deadline - performance.now()) {
     const shown = agentState(online.session.rooms, room_id, agent_id);
     if (shown && shown.state_rev >= state_rev) return online.directory.find(room_id, agent_id);
-    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    await online.session.changed(left);
   }
   throw mxError("MX_HOMESERVER_UNREACHABLE", {
     url: online.identity.account.homeserver,

@@ -27,6 +27,7 @@ export function authMethods(daemon: Daemon): Pick<Handlers, "auth.login" | "auth
       parse: parser(nothing),
       handle: async () => {
         const { account, sync } = daemon.status();
+        if (sync.state === "logged_out") throw daemon.account.notLoggedIn();
         return { account, sync };
       },
     },

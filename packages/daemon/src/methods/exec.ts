@@ -1,4 +1,4 @@
-import { MxError, mxError } from "@mx-agent/base";
+import { type ErrorCode, MxError, mxError } from "@mx-agent/base";
 import type { CallContext, ExecResult, Handlers } from "@mx-agent/ipc";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
@@ -8,6 +8,9 @@ import { duration_ms, parser, target } from "./params.ts";
 
 /** How long a caller who cancelled waits for a sign of the run. */
 const GIVE_UP_MS = 2_000;
+
+/** This daemon closes, and the next one goes on; or the request never left. */
+const LEAVES_IT = new Set<ErrorCode>(["MX_NOT_RUNNING", "MX_HOMESERVER_ERROR", "MX_NOT_FOUND"]);
 
 const execParams = target.extend({
   command: z.array(z.string()).min(1, "no command was given"),
@@ -67,7 +70,7 @@ export async function waitFor(
       ]),
     );
   } catch (error) {
-    if (!(error instanceof MxError) || error.code !== "MX_NOT_RUNNING")
+    if (!(error instanceof MxError && LEAVES_IT.has(error.code)))
       online.caller.cancel(pending.request, "nobody waits for it any more");
     throw error;
   } finally {

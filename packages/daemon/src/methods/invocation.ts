@@ -16,6 +16,7 @@ const listParams = z.strictObject({
   running: z.boolean(),
   limit: z.int().positive().max(10_000),
 });
+const UNDER_WAY = ["received", "held", "admitted", "starting", "running"] as const;
 const OVER = new Set(["ended", "rejected", "lost"]);
 
 export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
@@ -27,10 +28,11 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
       parse: parser(listParams),
       handle: async ({ side, running, limit }) =>
         [
-          ...(side === "executor" ? [] : requests.recent(limit).map(ofRequest)),
-          ...(side === "caller" ? [] : executions.recent(limit).map(ofExecution)),
+          ...(side === "executor" ? [] : (running ? requests.open() : requests.recent(limit)).map(ofRequest)),
+          ...(side === "caller"
+            ? []
+            : (running ? executions.inState(...UNDER_WAY) : executions.recent(limit)).map(ofExecution)),
         ]
-          .filter((info) => !running || !OVER.has(info.state))
           .sort((a, b) => (a.created_at < b.created_at ? 1 : -1))
           .slice(0, limit),
     },

@@ -63,11 +63,11 @@ export class Router {
       case EventTypes.streamAck:
       case EventTypes.streamResume:
         // A run of ours may be our own request: an acknowledgement of stdin is the caller's, others the run's.
-        if (streamOf(event) === "stdin") await caller.onEvent(event);
+        if (streamOf(event) === "stdin") await caller.answers.onEvent(event);
         else await this.#toRun(event);
         return;
       default:
-        await caller.onEvent(event);
+        await caller.answers.onEvent(event);
     }
   }
 

@@ -1,21 +1,12 @@
-/**
- * Our side as the one who asks: requests go out durably, answers count only from the Matrix user, key and
- * device that was asked, and everything else is dropped and counted (PROTOCOL.md, "What happens, in order").
- */
-import { failpoint, maskArgv, mxError } from "@mx-agent/base";
-import type { CallParams, ExecOutput, ExecParams, InvocationResult } from "@mx-agent/ipc";
-import {
-  decodePublicKey,
-  EventTypes,
-  type ExecFinished,
-  parseContent,
-  requestDigest,
-} from "@mx-agent/protocol";
+/** Our side as the one who asks: requests go out durably, and whoever waits hears what became of them. */
+import { errorFromJson, failpoint, type MxError, maskArgv, mxError, toMxError } from "@mx-agent/base";
+import type { CallParams, ExecOutput, ExecParams } from "@mx-agent/ipc";
+import { EventTypes, parseContent, requestDigest } from "@mx-agent/protocol";
 import type { Identity } from "../identity.ts";
-import type { IncomingEvent, Outbox, Rooms } from "../matrix/api.ts";
-import { isFrom } from "../receive/verify.ts";
+import type { Outbox, Rooms } from "../matrix/api.ts";
 import type { Database } from "../state/database.ts";
 import type { Request, RequestTable } from "../state/requests.ts";
+import { Answers } from "./answers.ts";
 import { type Built, buildCall, buildExec } from "./build.ts";
 import { Pending, type Settled } from "./pending.ts";
 import { refuseTooLarge } from "./size.ts";
@@ -24,17 +15,6 @@ import { waitUntil } from "./wait-until.ts";
 
 /** How long after a request's expiry its silence is taken for an answer. */
 const GRACE_MS = 5_000;
-
-const ANSWERS = new Set<string>([
-  EventTypes.execAccepted,
-  EventTypes.execRejected,
-  EventTypes.execFinished,
-  EventTypes.approvalRequest,
-  EventTypes.callResponse,
-]);
-
-/** What of an invocation is taken from whichever device of that user and key it comes. */
-const NAMES_THE_DEVICE = new Set<string>([EventTypes.execAccepted, EventTypes.execFinished]);
 
 export interface CallerParts {
   db: Database;
@@ -49,15 +29,12 @@ export class Caller {
   readonly #parts: CallerParts;
   /** Several may wait for one invocation: who ran it, and who looks at it from another terminal. */
   readonly #pending = new Map<string, Set<Pending>>();
-  #dropped = 0;
+  /** What is heard of them. */
+  readonly answers: Answers;
 
   constructor(parts: CallerParts) {
     this.#parts = parts;
-  }
-
-  /** Results that were not from whom was asked. */
-  get dropped(): number {
-    return this.#dropped;
+    this.answers = new Answers({ ...parts, waiting: (invocation_id) => this.#waiting(invocation_id) });
   }
 
   exec(params: ExecParams, target: ResolvedTarget, emit: (item: ExecOutput) => Promise<void>): Pending {
@@ -98,12 +75,9 @@ export class Caller {
       if (settled === "begun") continue;
       if (settled !== "elapsed") return settled;
       if (pending.started) continue;
-      requests.setState(request.invocation_id, "lost");
-      throw mxError("MX_NO_ANSWER", {
-        agent: request.agent,
-        room: request.room_id,
-        seconds: Math.round((now() - request.created_ts) / 1000),
-      });
+      const lost = noAnswer(request, now());
+      requests.setLost(request.invocation_id, null, null, now());
+      throw lost;
     }
   }
 
@@ -128,80 +102,8 @@ export class Caller {
     }
   }
 
-  /** An event that may be an answer. Answers whether it was one of a request of ours. */
-  async onEvent(event: IncomingEvent): Promise<boolean> {
-    const request = this.#requestOf(event);
-    if (!request) return false;
-    if (!this.#fromTarget(event, request) || !answersRequest(event, request)) {
-      this.#dropped++;
-      return true;
-    }
-    this.#learnDevice(event, request);
-    this.#take(event, request);
-    return true;
-  }
-
   #waiting(invocation_id: string): Pending[] {
     return [...(this.#pending.get(invocation_id) ?? [])];
-  }
-
-  #take(event: IncomingEvent, request: Request): void {
-    const { requests, now } = this.#parts;
-    const { invocation_id } = request;
-    const waiting = this.#waiting(invocation_id);
-    switch (event.type) {
-      case EventTypes.execAccepted: {
-        const parsed = parseContent(EventTypes.execAccepted, event.content);
-        if (!parsed.ok || isOver(request)) return;
-        requests.setState(invocation_id, "running");
-        for (const pending of waiting) pending.accepted();
-        return;
-      }
-      case EventTypes.approvalRequest: {
-        const parsed = parseContent(EventTypes.approvalRequest, event.content);
-        if (!parsed.ok || isOver(request)) return;
-        requests.setState(invocation_id, "held");
-        for (const pending of waiting) pending.held(parsed.value.summary, parsed.value.expires_at);
-        return;
-      }
-      case EventTypes.execRejected: {
-        const parsed = parseContent(EventTypes.execRejected, event.content);
-        if (!parsed.ok || isOver(request)) return;
-        const { reason, detail = null } = parsed.value;
-        requests.setRejected(invocation_id, reason, detail, now());
-        for (const pending of waiting) pending.settle({ type: "rejected", reason, detail, origin: "remote" });
-        return;
-      }
-      case EventTypes.execFinished:
-        this.#finished(event, request, waiting);
-        return;
-      case EventTypes.callResponse: {
-        const parsed = parseContent(EventTypes.callResponse, event.content);
-        if (!parsed.ok) return;
-        const { ok, result, error, code = null } = parsed.value;
-        if (!requests.setFinished(invocation_id, JSON.stringify(event.content), null, now())) return;
-        for (const pending of waiting) pending.settle({ type: "response", ok, result, error, code });
-        return;
-      }
-      default:
-        for (const pending of waiting) pending.stream(event);
-    }
-  }
-
-  /** The first valid copy counts; the output may still be under way, so nothing waits for it here. */
-  #finished(event: IncomingEvent, request: Request, waiting: Pending[]): void {
-    const { requests, now } = this.#parts;
-    const parsed = parseContent(EventTypes.execFinished, event.content);
-    if (!parsed.ok) return;
-    const outcome = summaryOf(parsed.value);
-    failpoint("request.before_finished");
-    if (!requests.setFinished(request.invocation_id, JSON.stringify(event.content), outcome, now())) return;
-    failpoint("request.after_finished");
-    for (const pending of waiting)
-      pending
-        .finished(parsed.value)
-        .then((result) => requests.setResult(request.invocation_id, result))
-        .catch(() => {});
   }
 
   /** A wait for a request whose outcome is on record already gets it; `output` asks for the output as well. */
@@ -210,7 +112,8 @@ export class Caller {
     if (!request) return;
     const { reason, detail, finished, result, kind } = request;
     if (output) pending.replay();
-    if (request.state === "rejected" && reason !== null)
+    if (request.state === "lost") pending.fail(whyLost(request, this.#parts.now()));
+    else if (request.state === "rejected" && reason !== null)
       pending.settle({ type: "rejected", reason, detail, origin: "remote" });
     else if (finished !== null && kind === "exec" && output) {
       const parsed = parseContent(EventTypes.execFinished, JSON.parse(finished));
@@ -249,12 +152,26 @@ export class Caller {
     failpoint("request.before_record");
     db.transaction(() => {
       requests.insert(row);
-      outbox.enqueue({ kind: "event", room_id: target.room_id, type: built.type, content: built.content });
+      outbox.enqueue(
+        { kind: "event", room_id: target.room_id, type: built.type, content: built.content },
+        {
+          onSent: (outcome) => {
+            if (!outcome.ok) this.#notSent(invocation_id, toMxError(outcome.error));
+          },
+        },
+      );
     });
     failpoint("request.after_record");
     const request = requests.get(invocation_id);
     if (!request) throw mxError("MX_INTERNAL", { detail: `request ${invocation_id} was not recorded` });
     return this.#wait(request, emit);
+  }
+
+  /** The homeserver refused the request for good: nobody will ever answer it. */
+  #notSent(invocation_id: string, error: MxError): void {
+    const { requests, now } = this.#parts;
+    requests.setLost(invocation_id, error.code, error.message, now());
+    for (const pending of this.#waiting(invocation_id)) pending.fail(error);
   }
 
   #wait(request: Request, emit: (item: ExecOutput) => Promise<void>): Pending {
@@ -291,60 +208,18 @@ export class Caller {
       },
     };
   }
-
-  /**
-   * Verified answers name the device that executes; streams have to come from it. `accepted` and `finished` carry the
-   * key's word for it, so they may name another one: after a new login the run goes on there.
-   */
-  #learnDevice(event: IncomingEvent, request: Request): void {
-    if (request.target_device !== null && !NAMES_THE_DEVICE.has(event.type)) return;
-    if (typeof event.content !== "object" || event.content === null) return;
-    const { binding }: { binding?: { device_id?: unknown } } = event.content;
-    if (typeof binding?.device_id === "string" && binding.device_id !== request.target_device)
-      this.#parts.requests.setDevice(request.invocation_id, binding.device_id);
-  }
-
-  #requestOf(event: IncomingEvent): Request | undefined {
-    const { content } = event;
-    if (typeof content !== "object" || content === null) return undefined;
-    const ids: { invocation_id?: unknown; request_id?: unknown } = content;
-    const { requests } = this.#parts;
-    if (event.type === EventTypes.callResponse)
-      return typeof ids.request_id === "string" ? requests.byRequest(ids.request_id) : undefined;
-    return typeof ids.invocation_id === "string" ? requests.get(ids.invocation_id) : undefined;
-  }
-
-  #fromTarget(event: IncomingEvent, request: Request): boolean {
-    const public_key = decodePublicKey(request.public_key);
-    if (!public_key || !this.#parts.rooms.isJoined(request.room_id, event.sender)) return false;
-    const expected = {
-      room_id: request.room_id,
-      user_id: request.target_user,
-      key_id: request.target_key_id,
-      public_key,
-      legacy: request.legacy,
-      device_id: NAMES_THE_DEVICE.has(event.type) ? null : request.target_device,
-    };
-    return isFrom(event, expected, this.#parts.rooms.get(request.room_id)?.encrypted ?? false);
-  }
 }
 
-/**
- * Whether an answer is to that very request: it carries its digest. A key of the first protocol sends none, and
- * stream messages belong to the run that an answer was to.
- */
-function answersRequest(event: IncomingEvent, request: Request): boolean {
-  const { request_sha256 }: { request_sha256?: unknown } = Object(event.content);
-  if (request_sha256 === undefined) return request.legacy || !ANSWERS.has(event.type);
-  return request_sha256 === request.request_sha256;
+function noAnswer(request: Request, now: number): MxError {
+  return mxError("MX_NO_ANSWER", {
+    agent: request.agent,
+    room: request.room_id,
+    seconds: Math.round(((request.ended_ts ?? now) - request.created_ts) / 1000),
+  });
 }
 
-function isOver(request: Request): boolean {
-  return request.state === "ended" || request.state === "rejected";
-}
-
-function summaryOf(content: ExecFinished): InvocationResult {
-  const { exit_code, signal, duration_ms, stdout_bytes, stderr_bytes, truncated } = content;
-  const outcome = content.outcome ?? (signal === null ? "exited" : "signaled");
-  return { outcome, exit_code, signal, duration_ms, stdout_bytes, stderr_bytes, truncated, complete: null };
+/** For whoever asks later. */
+function whyLost(request: Request, now: number): MxError {
+  const { reason, detail } = request;
+  return errorFromJson({ code: reason, message: detail, hint: "" }) ?? noAnswer(request, now);
 }

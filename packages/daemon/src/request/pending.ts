@@ -1,3 +1,4 @@
+import type { MxError } from "@mx-agent/base";
 import type { ExecOutput, InvocationResult } from "@mx-agent/ipc";
 import { EventTypes, type ExecFinished, newNonce, parseContent, STREAM_RESUME_MS } from "@mx-agent/protocol";
 import type { IncomingEvent } from "../matrix/api.ts";
@@ -29,6 +30,7 @@ export class Pending {
   readonly #line: PendingLine;
   readonly #streams: Record<"stdout" | "stderr", StreamReceiver>;
   #settle: (outcome: Settled) => void = () => {};
+  #fail: (error: MxError) => void = () => {};
   /** Resolves when the other side was heard to have begun. */
   readonly begun: Promise<"begun">;
   #begin: (begun: "begun") => void = () => {};
@@ -37,9 +39,12 @@ export class Pending {
   constructor(request: Request, line: PendingLine) {
     this.request = request;
     this.#line = line;
-    this.settled = new Promise((resolve) => {
+    this.settled = new Promise((resolve, reject) => {
       this.#settle = resolve;
+      this.#fail = reject;
     });
+    // Nobody may wait for it: the request may have been left running.
+    this.settled.catch(() => {});
     this.begun = new Promise((resolve) => {
       this.#begin = resolve;
     });
@@ -99,6 +104,11 @@ export class Pending {
 
   settle(outcome: Settled): void {
     this.#settle(outcome);
+  }
+
+  /** There will be no outcome. */
+  fail(error: MxError): void {
+    this.#fail(error);
   }
 
   /** Asks for the output from its beginning: for a reader that comes later. */

@@ -105,8 +105,7 @@ export class ControlChannel {
   /** Control messages carry nonces of their own, so that none works twice. */
   #fresh(content: { nonce: string }): boolean {
     const { nonces, now } = this.#world;
-    const expires_ts = now() + 24 * 3_600_000;
-    return nonces.admit(this.execution.key_id, content.nonce, expires_ts, now()) === "fresh";
+    return nonces.admitControl(this.execution.key_id, content.nonce, now());
   }
 
   #tell(type: string, content: object): void {

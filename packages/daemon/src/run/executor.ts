@@ -21,9 +21,6 @@ import { type ImaginedRequest, imaginedEvent } from "./imagined.ts";
 import { recordOf } from "./record.ts";
 import type { Runs } from "./runs.ts";
 
-/** A control message's nonce is remembered for a day; the run it names is over by then. */
-const NONCE_LIFETIME_MS = 24 * 3_600_000;
-
 export class Executor {
   readonly #world: ExecutorWorld;
   readonly #runs: Runs;
@@ -64,8 +61,7 @@ export class Executor {
     const parsed = parseContent(EventTypes.execCancel, event.content);
     if (!parsed.ok) return;
     const fresh = db.transaction(() => {
-      const expires_ts = now() + NONCE_LIFETIME_MS;
-      if (nonces.admit(execution.key_id, parsed.value.nonce, expires_ts, now()) !== "fresh") return false;
+      if (!nonces.admitControl(execution.key_id, parsed.value.nonce, now())) return false;
       if (execution.state === "held")
         this.#endHold(execution, "approval_denied", "withdrawn by its requester");
       return true;

@@ -12,6 +12,9 @@ CREATE INDEX nonces_by_expiry ON nonces (expires_ts);
 /** How many unexpired nonces of one key are remembered; more is over_capacity, for that key alone. */
 export const MAX_NONCES_PER_KEY = 20_000;
 
+/** A control message's nonce is remembered for a day; the run that it names is over by then. */
+const CONTROL_LIFETIME_MS = 24 * 3_600_000;
+
 /** Which nonces each key has used. An unexpired one is never evicted (PROTOCOL.md, "What happens, in order"). */
 export class NonceTable {
   readonly #db: Database;
@@ -33,5 +36,10 @@ export class NonceTable {
       this.#db.run("INSERT INTO nonces VALUES (?, ?, ?)", key_id, nonce, expires_ts);
       return "fresh";
     });
+  }
+
+  /** As `admit`, for a message to a run that was admitted; whether it is the first with that nonce. */
+  admitControl(key_id: string, nonce: string, now: number): boolean {
+    return this.admit(key_id, nonce, now + CONTROL_LIFETIME_MS, now) === "fresh";
   }
 }

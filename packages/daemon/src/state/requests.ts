@@ -98,6 +98,17 @@ export class RequestTable {
     );
   }
 
+  /** Nothing more is expected of it; `reason` is an error code of ours where we know why. */
+  setLost(invocation_id: string, reason: string | null, detail: string | null, ts: number): void {
+    this.#db.run(
+      "UPDATE requests SET state = 'lost', reason = ?, detail = ?, ended_ts = ? WHERE invocation_id = ?",
+      reason,
+      detail,
+      ts,
+      invocation_id,
+    );
+  }
+
   /** Records the first valid result; a later one changes nothing. Answers whether this was the first. */
   setFinished(invocation_id: string, finished: string, result: InvocationResult | null, ts: number): boolean {
     return (

@@ -32,7 +32,7 @@ beforeEach(() => {
     rooms: { stateEvent: (_: string, type: string) => (type === EventTypes.agent ? shown : undefined) },
     outbox: { enqueue: ({ type }: { type: string }) => written.push(type) },
     policy: { current: () => policy },
-    load: () => ({ running_invocations: 0, max_invocations: 1 }),
+    running: () => 0,
     auditHead: () => undefined,
     onTakenOver: (_: OwnAgent, device_id: string) => takenOver.push(device_id),
     now: Date.now,

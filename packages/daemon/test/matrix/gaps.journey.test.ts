@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { MAX_PAGES } from "../../src/matrix/backfill.ts";
 import { startFaultProxy } from "../support/fault-proxy.ts";
-import { eventually, REQUEST, request, type Site, siteOn, type TestMachine } from "./helpers.ts";
+import { eventually, REQUEST, request, type Site, shareRoom, siteOn, type TestMachine } from "./helpers.ts";
 
 let server: TestHomeserver;
 let site: Site;
@@ -51,6 +51,27 @@ test("a gap that could not be filled before a restart is filled after it", async
     await builder.restart();
     await eventually(() => numbers(builder).length >= 130);
     expect(numbers(builder).sort((a, b) => a - b)).toEqual(upTo(130));
+  } finally {
+    await proxy.close();
+  }
+});
+
+test("a room whose messages cannot be fetched holds up no other room", async () => {
+  const proxy = await startFaultProxy(server.url);
+  try {
+    const { laptop, builder, room_id } = await site.twoInARoom({}, { url: proxy.url });
+    const other = await shareRoom(laptop, builder);
+    await builder.stop();
+    for (const room of [room_id, other]) await sendMany(laptop, room, 120);
+    const stop = proxy.on(({ path }) =>
+      path.includes(`/rooms/${encodeURIComponent(room_id)}/messages`) ? { kind: "drop" } : undefined,
+    );
+    await builder.restart();
+    const of = (room: string) => builder.events.filter((one) => one.type === REQUEST && one.room_id === room);
+    await eventually(() => of(other).length >= 120);
+    expect(of(room_id)).toHaveLength(100);
+    stop();
+    await eventually(() => of(room_id).length >= 120);
   } finally {
     await proxy.close();
   }

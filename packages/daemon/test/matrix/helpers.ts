@@ -180,6 +180,20 @@ export interface Site {
   closeMachines(): Promise<void>;
 }
 
+/** A new room of the laptop's, which the builder has joined. */
+export async function shareRoom(
+  laptop: TestMachine,
+  builder: TestMachine,
+  room: Partial<CreateRoom> = {},
+): Promise<string> {
+  const invite = [builder.credentials.user_id];
+  const room_id = await laptop.session.createRoom({ ...plainRoom, invite, ...room });
+  await eventually(() => builder.session.rooms.get(room_id)?.membership === "invite");
+  await builder.session.join(room_id, []);
+  await eventually(() => laptop.session.rooms.isJoined(room_id, builder.credentials.user_id));
+  return room_id;
+}
+
 /** Makes accounts and rooms on a homeserver. */
 export function siteOn(server: {
   url: string;
@@ -196,12 +210,7 @@ export function siteOn(server: {
     async twoInARoom(room = {}, options = {}) {
       const [laptop, builder] = await Promise.all([newMachine(), newMachine(options)]);
       await Promise.all([laptop.session.ready(), builder.session.ready()]);
-      const invite = [builder.credentials.user_id];
-      const room_id = await laptop.session.createRoom({ ...plainRoom, invite, ...room });
-      await eventually(() => builder.session.rooms.get(room_id)?.membership === "invite");
-      await builder.session.join(room_id, []);
-      await eventually(() => laptop.session.rooms.isJoined(room_id, builder.credentials.user_id));
-      return { laptop, builder, room_id };
+      return { laptop, builder, room_id: await shareRoom(laptop, builder, room) };
     },
     async api({ credentials }, method, path, body) {
       const response = await fetch(`${server.url}/_matrix/client/v3${path}`, {
