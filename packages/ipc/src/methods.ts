@@ -157,7 +157,7 @@ export interface Methods {
   "invite.revoke": Method<"operator", { invite_id: string }, InviteInfo>;
   "invite.redeem": Method<
     "operator",
-    { link: string; agent: string | null; encrypted: boolean },
+    { link: string; agent: string | null; encrypted: boolean; wait_ms: number },
     InvitedInfo
   >;
 

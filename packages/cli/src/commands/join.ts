@@ -1,6 +1,7 @@
 import { mxError } from "@mx-agent/base";
 import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
+import { parseDuration } from "../parse/duration.ts";
 import { commaList } from "../parse/list.ts";
 import { confirm, readLines } from "../prompt.ts";
 import { renderLink } from "../render/invite.ts";
@@ -34,6 +35,12 @@ export const define: Define = (command, cli) => {
     .option("--agent <agent>", "this machine's name in the workspace; by default its host name")
     .option("--cwd <directory>", "the project that it works on, and where the inviter may run commands")
     .option("--allow-commands <names>", "let the inviter run these in --cwd; separated by commas", commaList)
+    .option(
+      "--wait <duration>",
+      "how long the inviter's daemon may take to answer",
+      (text: string) => parseDuration(text, "--wait"),
+      30_000,
+    )
     .option("--no-e2ee", "accept a workspace that the homeserver can read")
     .action((words: string[], flags: Flags) => join(cli, words, flags));
 };

@@ -16,6 +16,8 @@ export interface JoinFlags extends AccountFlags {
   agent?: string;
   cwd?: string;
   e2ee: boolean;
+  /** Milliseconds. */
+  wait: number;
   allowCommands?: string[];
 }
 
@@ -112,7 +114,8 @@ async function accountFor(cli: Cli, flags: JoinFlags, link: InviteLink) {
 
 /** A name that nobody chose gives way to that of the account, which is the only one of its kind. */
 async function redeem(cli: Cli, flags: JoinFlags, link: string, user_id: string): Promise<InvitedInfo> {
-  const as = (agent: string) => ask(cli, "invite.redeem", { link, agent, encrypted: flags.e2ee });
+  const as = (agent: string) =>
+    ask(cli, "invite.redeem", { link, agent, encrypted: flags.e2ee, wait_ms: flags.wait });
   try {
     return await as(flags.agent ?? defaultAgentId(hostname()));
   } catch (error) {

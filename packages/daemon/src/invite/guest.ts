@@ -28,10 +28,18 @@ export interface GuestParts {
   now(): number;
 }
 
-/** To-device messages are lost now and then: a proof is sent again after this, milliseconds … */
+/** To-device messages are lost now and then: a proof is sent again after this, milliseconds. */
 const AGAIN_MS = 4_000;
-/** … and so long in all. */
-const ANSWER_WITHIN_MS = 30_000;
+/** A look at the link, the answer and what is to be waited for. */
+export interface Redeeming {
+  link: InviteLink;
+  agent_id: string;
+  /** Whether the workspace has to be encrypted. */
+  encrypted: boolean;
+  /** How long the inviter's daemon may take to answer. */
+  wait_ms: number;
+  signal: AbortSignal;
+}
 
 interface Asked {
   link: InviteLink;
@@ -52,12 +60,8 @@ export class Guest {
    * Uses a link that was read and shown. Whatever was done before is left as it is; `false` when that was all.
    * MX_INVITE_REFUSED with the inviter's reason, MX_NO_ANSWER when his daemon does not answer.
    */
-  async redeem(
-    link: InviteLink,
-    agent_id: string,
-    encrypted: boolean,
-    signal: AbortSignal,
-  ): Promise<boolean> {
+  async redeem(redeeming: Redeeming): Promise<boolean> {
+    const { link, agent_id, encrypted } = redeeming;
     const { tables, session, workspaces } = this.#parts;
     const done = `invite.redeemed ${link.invite_id}`;
     if (tables.settings.get(done) !== undefined && session.rooms.get(link.room_id)?.membership === "join")
@@ -65,7 +69,7 @@ export class Guest {
     this.#checkOtherKey(link);
     this.#checkServer(link);
     await session.ready();
-    const { refusal } = await this.#ask(link, agent_id, signal);
+    const { refusal } = await this.#ask(redeeming);
     if (refusal !== null) throw refused(link, refusal, agent_id);
     await workspaces.join(link.room_id, encrypted, link.via);
     tables.db.transaction(() => {
@@ -85,7 +89,7 @@ export class Guest {
     if (verdict?.invite_id === invite_id && verdict.room_id === room_id) asked.answered.resolve(verdict);
   }
 
-  async #ask(link: InviteLink, agent_id: string, signal: AbortSignal): Promise<InviteVerdict> {
+  async #ask({ link, agent_id, wait_ms, signal }: Redeeming): Promise<InviteVerdict> {
     const { identity, session, now } = this.#parts;
     const { invite_id, secret, room_id } = link;
     const asked: Asked = { link, key: newBoxKey(), answered: Promise.withResolvers() };
@@ -106,10 +110,14 @@ export class Guest {
     signal.addEventListener("abort", leave, { once: true });
     this.#asked.set(invite_id, asked);
     try {
-      for (let waited = 0; waited < ANSWER_WITHIN_MS; waited += AGAIN_MS) {
+      for (let waited = 0; waited < wait_ms; waited += AGAIN_MS) {
         signal.throwIfAborted();
         await session.sendSealed(link.user_id, "*", EventTypes.inviteProof, proof);
-        const answer = await Promise.race([asked.answered.promise, gone.promise, later(AGAIN_MS)]);
+        const answer = await Promise.race([
+          asked.answered.promise,
+          gone.promise,
+          later(Math.min(AGAIN_MS, wait_ms - waited)),
+        ]);
         if (answer) return answer;
       }
     } finally {
@@ -118,7 +126,7 @@ export class Guest {
     }
     throw mxError(
       "MX_NO_ANSWER",
-      { agent: link.agent_id, room: room_id, seconds: ANSWER_WITHIN_MS / 1000 },
+      { agent: link.agent_id, room: room_id, seconds: wait_ms / 1000 },
       {
         hint: `its daemon has to run, and to know this invitation: \`mx-agent daemon status\` and \`mx-agent invite list\` there; then join again here, the link stays good`,
       },

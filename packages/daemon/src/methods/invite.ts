@@ -12,7 +12,7 @@ import {
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
 import type { Invite } from "../state/invites.ts";
-import { agent, parser, room } from "./params.ts";
+import { agent, duration_ms, parser, room } from "./params.ts";
 
 type Names = Extract<MethodName, `invite.${string}`>;
 
@@ -32,6 +32,7 @@ const redeemParams = z.strictObject({
   link: z.string().min(1).max(16_384),
   agent: agent.nullable(),
   encrypted: z.boolean(),
+  wait_ms: duration_ms,
 });
 
 export function inviteMethods(daemon: Daemon): Pick<Handlers, Names> {
@@ -82,7 +83,7 @@ export function inviteMethods(daemon: Daemon): Pick<Handlers, Names> {
     },
     "invite.redeem": {
       parse: parser(redeemParams),
-      handle: async ({ link: text, agent: wanted, encrypted }, { signal }) => {
+      handle: async ({ link: text, agent: wanted, encrypted, wait_ms }, { signal }) => {
         const online = here();
         const read = readInviteLink(text);
         if (!read.ok)
@@ -98,7 +99,7 @@ export function inviteMethods(daemon: Daemon): Pick<Handlers, Names> {
         const agent_id = wanted ?? defaultAgentId(hostname());
         if (!isAgentId(agent_id))
           throw mxError("MX_USAGE", { detail: `${agent_id} cannot be an agent's name`, command: "join" });
-        const changed = await online.guest.redeem(link, agent_id, encrypted, signal);
+        const changed = await online.guest.redeem({ link, agent_id, encrypted, wait_ms, signal });
         const key = decodePublicKey(link.public_key) ?? new Uint8Array();
         return {
           room_id: link.room_id,
