@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { manPages } from "@mx-agent/cli";
 import { type BuildOptions, build, type Metafile } from "esbuild";
 import { root } from "./tasks.ts";
 
@@ -116,6 +117,11 @@ if (Number(process.versions.node.split(".")[0]) < 24) {
 `,
 );
 chmodSync(join(made, "mx-agent.js"), 0o755);
+
+// Where `man` finds them once npm has installed the package for everybody.
+mkdirSync(join(made, "man"));
+for (const { name, text } of await manPages(manifest.version))
+  writeFileSync(join(made, "man", `${name}.1`), text);
 
 const old = `${made}.old`;
 if (existsSync(dist)) renameSync(dist, old);

@@ -63,6 +63,12 @@ const catalogue = {
     exit: 69,
     rpc: -32024,
   },
+  MX_REGISTRY_UNREACHABLE: {
+    message: "the npm registry cannot be asked: {detail}",
+    hint: "`npm config get registry` says which one it is, and `npm ping` whether it answers",
+    exit: 69,
+    rpc: -32027,
+  },
   MX_NO_ANSWER: {
     message: "{agent} did not answer within {seconds} s",
     hint: "`mx-agent agent ping --room {room} --agent {agent}` tells whether it is there",

@@ -111,6 +111,22 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import("./commands/homeserver.ts")).define,
   },
   {
+    name: "completion",
+    summary: "completion for bash, zsh and fish",
+    load: async () => (await import("./commands/completion.ts")).define,
+  },
+  {
+    name: "update",
+    summary: "whether there is a newer mx-agent",
+    load: async () => (await import("./commands/update.ts")).define,
+  },
+  {
+    name: "complete",
+    summary: "what can follow the words that are typed; asked by shells",
+    hidden: true,
+    load: async () => (await import("./commands/complete.ts")).define,
+  },
+  {
     name: "runner-process",
     summary: "the parent of all commands; started by the daemon",
     hidden: true,
