@@ -145,6 +145,7 @@ async function listen(
     router: new Router(allRoutes(app)),
     limiter: app.limiter,
     logger: app.logger,
+    connections: app.settings.connections,
     authenticate: authenticator(app),
     durable: () => app.store.db.durable(),
   });

@@ -12,8 +12,10 @@ export {
   stopHomeserver,
 } from "./background.ts";
 export { type Homeserver, startHomeserver } from "./homeserver.ts";
-export type { LimitClass, RateLimit, RateLimits } from "./http/limits.ts";
+export type { ConnectionLimits } from "./http/connections.ts";
+export { type LimitClass, limitClasses, type RateLimit, type RateLimits } from "./http/limits.ts";
 export type { Logger } from "./http/server.ts";
+export { parseRateLimits } from "./limit-flags.ts";
 export { runHomeserver } from "./main.ts";
 export type { HomeserverOptions, Registration } from "./options.ts";
 export { ROOM_VERSION } from "./rooms/auth.ts";

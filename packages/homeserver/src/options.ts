@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { mxError } from "@mx-agent/base";
+import { type ConnectionLimits, defaultConnectionLimits } from "./http/connections.ts";
 import { defaultRateLimits, type RateLimits } from "./http/limits.ts";
 import type { Logger } from "./http/server.ts";
 
@@ -18,6 +19,8 @@ export interface HomeserverOptions {
   readonly allowRemote?: boolean;
   /** `null` switches rate limits off, for tests. Left out classes keep their default. */
   readonly rateLimits?: Partial<RateLimits> | null;
+  /** What connections may take of time and memory; what is left out keeps its default. */
+  readonly connections?: Partial<ConnectionLimits>;
   /** The largest upload, in bytes. */
   readonly maxUploadBytes?: number;
   /** How long an access token lives when the client asked for a refresh token; milliseconds. */
@@ -30,6 +33,7 @@ export interface Settings {
   readonly serverName: string;
   readonly registration: Registration;
   readonly rateLimits: RateLimits | null;
+  readonly connections: ConnectionLimits;
   readonly maxUploadBytes: number;
   readonly accessTokenLifetimeMs: number;
 }
@@ -52,6 +56,7 @@ export function settingsOf(options: HomeserverOptions): { settings: Settings; lo
       serverName: options.name,
       registration: options.registration,
       rateLimits: options.rateLimits === null ? null : { ...defaultRateLimits, ...options.rateLimits },
+      connections: { ...defaultConnectionLimits, ...options.connections },
       maxUploadBytes: options.maxUploadBytes ?? 50 * 1024 * 1024,
       accessTokenLifetimeMs: options.accessTokenLifetimeMs ?? 60 * 60 * 1000,
     },

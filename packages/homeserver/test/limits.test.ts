@@ -1,7 +1,15 @@
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { App } from "../src/app.ts";
 import { RateLimiter } from "../src/http/limits.ts";
-import { type Homeserver, startHomeserver } from "../src/index.ts";
+import {
+  type Homeserver,
+  limitClasses,
+  parseRateLimits,
+  type RateLimits,
+  startHomeserver,
+} from "../src/index.ts";
+import { allRoutes } from "../src/routes.ts";
 import { testServer } from "./support/server.ts";
 import { newUser, nobody, type User } from "./support/users.ts";
 
@@ -36,7 +44,7 @@ describe("rate limits", () => {
   it("waiting as long as they say is enough", () => {
     let now = 0;
     const limits = { burst: 1, perSecond: 2 };
-    const all = { login: limits, registration: limits, message: limits, room: limits, upload: limits };
+    const all = Object.fromEntries(limitClasses.map((name) => [name, limits])) as RateLimits;
     const limiter = new RateLimiter(all, () => now);
     limiter.take("message", "alice");
     let wait = 0;
@@ -49,6 +57,48 @@ describe("rate limits", () => {
     limiter.take("message", "bob");
     now += wait;
     limiter.take("message", "alice");
+  });
+
+  it("are on everything that changes something, each class by itself", async () => {
+    const unlimited = allRoutes({} as App).filter(
+      (route) => route.limit === undefined && route.method !== "GET",
+    );
+    expect(unlimited).toEqual([]);
+    const used = new Set(allRoutes({} as App).map((route) => route.limit));
+    expect(limitClasses.filter((name) => !used.has(name))).toEqual([]);
+    const one = { burst: 1, perSecond: 0.001 };
+    const classes = ["to_device", "membership", "profile", "account_data", "receipt", "keys", "write"];
+    const strict = await testServer({ rateLimits: Object.fromEntries(classes.map((name) => [name, one])) });
+    try {
+      const user = await newUser(strict, "alice");
+      const room = await user.room();
+      const event = await user.say(room, "read me");
+      const acts: (() => Promise<{ status: number }>)[] = [
+        () => user.put("/sendToDevice/x/1", { messages: {} }),
+        () => user.post(`/rooms/${room}/ban`, { user_id: "@x:localhost" }),
+        () => user.put(`/profile/${user.id}/displayname`, { displayname: "A" }),
+        () => user.put(`/user/${user.id}/account_data/x`, {}),
+        () => user.post(`/rooms/${room}/receipt/m.read/${event}`),
+        () => user.post("/keys/upload"),
+        () => user.put(`/devices/${user.deviceId}`, { display_name: "x" }),
+      ];
+      for (const act of acts) expect([(await act()).status, (await act()).status]).toEqual([200, 429]);
+      expect((await user.post(`/rooms/${room}/leave`)).status).toBe(429);
+      expect((await user.put(`/user/${user.id}/rooms/${room}/tags/x`, {})).status).toBe(429);
+    } finally {
+      await strict.close();
+    }
+  });
+
+  it("as they are typed", () => {
+    expect(parseRateLimits(["message=5/0.5", "room=1/1", "room=2/2"])).toEqual({
+      message: { burst: 5, perSecond: 0.5 },
+      room: { burst: 2, perSecond: 2 },
+    });
+    expect(parseRateLimits([])).toEqual({});
+    expect(parseRateLimits(["off"])).toBeNull();
+    for (const wrong of ["", "message", "message=1", "message=0/1", "message=1/0", "x=1/1", "message=1/x"])
+      expect(() => parseRateLimits([wrong]), wrong).toThrow("--limit");
   });
 
   it("count wrong passwords", async () => {
@@ -117,6 +167,42 @@ describe("what is not there", () => {
     const response = await fetch(server.url + path, { method });
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ errcode: "M_UNRECOGNIZED" });
+  });
+
+  it.each([
+    ["POST", "/rooms/!x:localhost/upgrade", "room upgrades"],
+    ["GET", "/_matrix/client/v1/rooms/!x:localhost/threads", "threads"],
+    ["PUT", "/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device", "dehydrated devices"],
+    ["GET", "/_matrix/federation/v1/version", "federate"],
+    ["POST", "/search", "searching"],
+    ["GET", "/_matrix/client/v1/rooms/!x:localhost/hierarchy", "space"],
+  ])("%s %s is refused by its name", async (method, path, name) => {
+    const { status, body } = await alice.call(method, path);
+    expect(status).toBe(404);
+    expect(body).toMatchObject({ errcode: "M_UNRECOGNIZED", error: expect.stringContaining(name) });
+  });
+
+  it("a restricted join is refused by its name", async () => {
+    const room = await alice.room({
+      initial_state: [{ type: "m.room.join_rules", content: { join_rule: "restricted", allow: [] } }],
+    });
+    const bob = await newUser(server, "restricted-bob");
+    const { status, body } = await bob.post(`/join/${room}`);
+    expect(status).toBe(403);
+    expect(body).toMatchObject({
+      errcode: "M_FORBIDDEN",
+      error: expect.stringContaining("restricted joins are not supported"),
+    });
+  });
+
+  it("a room is made with no more state and invitations than the server makes in an instant", async () => {
+    const state = (count: number) => ({
+      initial_state: Array.from({ length: count }, (_, i) => ({ type: "x", state_key: `${i}`, content: {} })),
+    });
+    const invite = Array.from({ length: 201 }, (_, i) => `@user${i}:localhost`);
+    expect((await alice.post("/createRoom", state(500))).status).toBe(200);
+    expect((await alice.post("/createRoom", state(14_000))).body.error).toContain("500 events");
+    expect((await alice.post("/createRoom", { invite })).body.error).toContain("200 users");
   });
 
   it("a known path with another method is M_UNRECOGNIZED with 405", async () => {

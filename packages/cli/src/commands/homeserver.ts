@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { mxError, shellWord } from "@mx-agent/base";
+import type { HomeserverOptions } from "@mx-agent/homeserver";
 import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { parseDuration } from "../parse/duration.ts";
@@ -16,6 +17,7 @@ interface StartFlags extends JsonFlag {
   ephemeral?: boolean;
   foreground?: boolean;
   allowRemote?: boolean;
+  limit: string[];
 }
 
 interface DataFlag extends JsonFlag {
@@ -40,6 +42,12 @@ export const define: Define = (noun, cli) => {
     .option("--ephemeral", "forget everything at the end; stays in this terminal")
     .option("--foreground", "stay in this terminal")
     .option("--allow-remote", "listen on more than loopback, in plain HTTP: put TLS in front")
+    .option(
+      "--limit <class=burst/per-second>",
+      "a rate limit other than the default, as message=500/50; `off` for none; may be repeated",
+      (limit: string, before: string[]) => [...before, limit],
+      [],
+    )
     .action((flags: StartFlags) => start(cli, flags));
 
   verb(noun, {
@@ -168,9 +176,16 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
       "homeserver start",
     );
   const dataDir = flags.data === undefined || flags.ephemeral ? null : resolve(flags.data);
-  if (flags.foreground || dataDir === null) return runHere(cli, flags, dataDir);
-  const { startInBackground } = await import("@mx-agent/homeserver");
-  parseBind(flags.bind);
+  const { parseRateLimits, startInBackground } = await import("@mx-agent/homeserver");
+  const options: HomeserverOptions = {
+    bind: parseBind(flags.bind),
+    dataDir,
+    name: flags.name,
+    registration: "token",
+    allowRemote: flags.allowRemote === true,
+    rateLimits: parseRateLimits(flags.limit),
+  };
+  if (flags.foreground || dataDir === null) return runHere(cli, flags, options);
   const { closeInherited } = await import("../background/descriptors.ts");
   closeInherited();
   const starting = startInBackground({
@@ -193,6 +208,7 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
         flags.name,
       ],
       ...(flags.allowRemote ? ["--allow-remote"] : []),
+      ...flags.limit.flatMap((limit) => ["--limit", limit]),
     ],
     env: cli.env,
   });
@@ -200,23 +216,14 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
   await answer(cli, flags, running, ({ url, pid }) => `the homeserver is running at ${url} (pid ${pid})`);
 }
 
-async function runHere(cli: Cli, flags: StartFlags, dataDir: string | null): Promise<void> {
+async function runHere(cli: Cli, flags: StartFlags, options: HomeserverOptions): Promise<void> {
   const { runHomeserver } = await import("@mx-agent/homeserver");
   const ready = Promise.withResolvers<string>();
-  const running = runHomeserver(
-    {
-      bind: parseBind(flags.bind),
-      dataDir,
-      name: flags.name,
-      registration: "token",
-      allowRemote: flags.allowRemote === true,
-    },
-    ready.resolve,
-  );
+  const running = runHomeserver(options, ready.resolve);
   const url = await Promise.race([ready.promise, running]);
   if (url !== undefined) {
     await answer(cli, flags, { url, pid: process.pid }, () => url);
-    if (dataDir === null) await note(cli, "everything is forgotten when it stops");
+    if (options.dataDir === null) await note(cli, "everything is forgotten when it stops");
   }
   await running;
 }

@@ -76,6 +76,21 @@ describe("the embedded homeserver", () => {
     expect(nowhere.stderr).toContain("--ephemeral");
   });
 
+  test("counts what its users do, as the operator says", async () => {
+    const wrong = await box.run(["homeserver", "start", "--data", data, "--limit", "dance=1/1"]);
+    expect(wrong.code).toBe(64);
+    expect(wrong.stderr).toContain("message");
+    const statuses = async (url: string) => {
+      const found: number[] = [];
+      for (let i = 0; i < 4; i++)
+        found.push((await fetch(`${url}/_matrix/client/v3/login`, { method: "POST", body: "{}" })).status);
+      return found;
+    };
+    expect(await statuses((await start("--limit", "login=2/0.001")).url)).toEqual([400, 400, 429, 429]);
+    await box.run(["homeserver", "stop", "--data", data]);
+    expect(await statuses((await start("--limit", "off")).url)).toEqual([400, 400, 400, 400]);
+  });
+
   test("that forgets everything ends with Ctrl-C", async () => {
     const url = `http://127.0.0.1:${await freePort()}`;
     const running = box.spawn(["homeserver", "start", "--ephemeral", "--bind", url.slice("http://".length)]);

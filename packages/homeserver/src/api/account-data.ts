@@ -10,17 +10,23 @@ const room = `${base}/rooms/{roomId}`;
 
 /** "Client Config" (account data, global and of rooms) and "Room Tagging". */
 export function accountDataRoutes(app: App): Route[] {
+  const limit = { limit: "account_data" } as const;
   return [
     route("GET", `${base}/account_data/{type}`, (request) => get(app, request, "")),
-    route("PUT", `${base}/account_data/{type}`, (request) => put(app, request, "")),
+    route("PUT", `${base}/account_data/{type}`, (request) => put(app, request, ""), limit),
     route("GET", `${room}/account_data/{type}`, (request) => get(app, request, request.param("roomId"))),
-    route("PUT", `${room}/account_data/{type}`, (request) => put(app, request, request.param("roomId"))),
+    route(
+      "PUT",
+      `${room}/account_data/{type}`,
+      (request) => put(app, request, request.param("roomId")),
+      limit,
+    ),
     route("GET", `${room}/tags`, (request) => {
       requireSelf(request);
       return { tags: Object.fromEntries(tagsOf(app, request)) };
     }),
-    route("PUT", `${room}/tags/{tag}`, (request) => changeTag(app, request, request.body)),
-    route("DELETE", `${room}/tags/{tag}`, (request) => changeTag(app, request, undefined)),
+    route("PUT", `${room}/tags/{tag}`, (request) => changeTag(app, request, request.body), limit),
+    route("DELETE", `${room}/tags/{tag}`, (request) => changeTag(app, request, undefined), limit),
   ];
 }
 

@@ -11,10 +11,14 @@ import { passwordCheck } from "./password-stage.ts";
 
 /** "Cross-signing". */
 export function crossSigningRoutes(app: App): Route[] {
+  const limit = { limit: "keys" } as const;
   return [
-    route("POST", "/_matrix/client/v3/keys/device_signing/upload", (request) => upload(app, request)),
-    route("POST", "/_matrix/client/v3/keys/signatures/upload", (request) =>
-      uploadSignatures(app, request.userId, request.body),
+    route("POST", "/_matrix/client/v3/keys/device_signing/upload", (request) => upload(app, request), limit),
+    route(
+      "POST",
+      "/_matrix/client/v3/keys/signatures/upload",
+      (request) => uploadSignatures(app, request.userId, request.body),
+      limit,
     ),
   ];
 }

@@ -13,14 +13,11 @@ const MIB = 1024 * 1024;
 
 /** "End-to-End Encryption" (keys) and "Send-to-Device messaging". */
 export function keyRoutes(app: App): Route[] {
+  const limit = { limit: "keys" } as const;
   return [
-    route("POST", `${base}/upload`, (request) => {
-      const { userId, deviceId } = request.session;
-      uploadKeys(app, userId, deviceId, request.body);
-      return { one_time_key_counts: oneTimeKeyCounts(app, userId, deviceId) };
-    }),
-    route("POST", `${base}/query`, (request) => queryKeys(app, request.userId, request.body)),
-    route("POST", `${base}/claim`, (request) => claimKeys(app, request.body)),
+    route("POST", `${base}/upload`, (request) => upload(app, request), limit),
+    route("POST", `${base}/query`, (request) => queryKeys(app, request.userId, request.body), limit),
+    route("POST", `${base}/claim`, (request) => claimKeys(app, request.body), limit),
     route("GET", `${base}/changes`, (request) => changes(app, request)),
     route(
       "PUT",
@@ -29,9 +26,15 @@ export function keyRoutes(app: App): Route[] {
         sendToDevice(app, request.session, request.param("eventType"), request.param("txnId"), request.body);
         return {};
       },
-      { maxBodyBytes: 8 * MIB },
+      { maxBodyBytes: 8 * MIB, limit: "to_device" },
     ),
   ];
+}
+
+function upload(app: App, request: ApiRequest): unknown {
+  const { userId, deviceId } = request.session;
+  uploadKeys(app, userId, deviceId, request.body);
+  return { one_time_key_counts: oneTimeKeyCounts(app, userId, deviceId) };
 }
 
 function changes(app: App, request: ApiRequest): unknown {

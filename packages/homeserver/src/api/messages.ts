@@ -14,6 +14,8 @@ const base = "/_matrix/client/v3/rooms/{roomId}";
 const MAX_LIMIT = 1_000;
 /** How many events one request looks at when its filter lets few through. */
 const MAX_SCAN = 5_000;
+/** How much content one page carries; the next page has the rest. */
+const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 
 /** "Getting events for a room": messages, one event, an event's context. */
 export function messageRoutes(app: App): Route[] {
@@ -72,18 +74,22 @@ function readPage(
   if (!filter.matchesRoom(roomId)) return { events: found, end: undefined };
   const { events } = app.store;
   let { after, upTo } = range;
+  let bytes = 0;
+  const full = () => found.length >= count || bytes >= MAX_PAGE_BYTES;
   const place = () => (direction === "b" ? upTo : after);
-  for (let scanned = 0; scanned < MAX_SCAN && found.length < count; ) {
+  for (let scanned = 0; scanned < MAX_SCAN && !full(); ) {
     const size = Math.min(count, 200) + 1;
     const chunk =
       direction === "b"
         ? events.backwards(roomId, { after, upTo }, size)
         : events.forwards(roomId, { after, upTo }, size);
     for (const event of chunk) {
-      if (found.length === count) return { events: found, end: place() };
+      if (full()) return { events: found, end: place() };
       if (direction === "b") upTo = event.pos - 1;
       else after = event.pos;
-      if (filter.matches(event) && view.sees(event)) found.push(event);
+      if (!filter.matches(event) || !view.sees(event)) continue;
+      found.push(event);
+      bytes += event.size;
     }
     if (chunk.length < size) return { events: found, end: undefined };
     scanned += chunk.length;

@@ -10,7 +10,7 @@ const path = "/_matrix/client/v3/presence/{userId}/status";
 /** "Presence": kept in memory, told to those who ask and share a room. */
 export function presenceRoutes(app: App): Route[] {
   return [
-    route("PUT", path, (request) => set(app, request)),
+    route("PUT", path, (request) => set(app, request), { limit: "receipt" }),
     route("GET", path, (request) => {
       const userId = request.param("userId");
       if (userId !== request.userId && !app.store.rooms.shareRoom(request.userId, userId)) {

@@ -12,13 +12,17 @@ const maxLength: Readonly<Record<string, number>> = { displayname: 256, avatar_u
 
 /** "Profiles": display name and avatar, which follow the user into their rooms. */
 export function profileRoutes(app: App): Route[] {
+  const limit = { limit: "profile" } as const;
   return [
     route("GET", base, (request) => wholeProfile(app, request.param("userId")), { auth: "optional" }),
     route("GET", `${base}/{keyName}`, (request) => getKey(app, request), { auth: "optional" }),
-    route("PUT", `${base}/{keyName}`, (request) =>
-      setKey(app, request, own(request.body, request.param("keyName"))),
+    route(
+      "PUT",
+      `${base}/{keyName}`,
+      (request) => setKey(app, request, own(request.body, request.param("keyName"))),
+      limit,
     ),
-    route("DELETE", `${base}/{keyName}`, (request) => setKey(app, request, null)),
+    route("DELETE", `${base}/{keyName}`, (request) => setKey(app, request, null), limit),
   ];
 }
 

@@ -19,6 +19,7 @@ const one = `${base}/global/{kind}/{ruleId}`;
 
 /** "Push Rules". */
 export function pushRuleRoutes(app: App): Route[] {
+  const limit = { limit: "account_data" } as const;
   const all = (request: ApiRequest) => ({ global: app.pushRules.get(request.userId) });
   const global = (request: ApiRequest) => app.pushRules.get(request.userId);
   return [
@@ -27,20 +28,16 @@ export function pushRuleRoutes(app: App): Route[] {
     route("GET", `${base}/global/`, global),
     route("GET", `${base}/global`, global),
     route("GET", one, (request) => ruleOf(app, request)),
-    route("PUT", one, (request) => put(app, request)),
-    route("DELETE", one, (request) => {
-      const { kind, ruleId, rules } = target(app, request);
-      return store(app, request.userId, withoutRule(rules, kind, ruleId));
-    }),
+    route("PUT", one, (request) => put(app, request), limit),
+    route("DELETE", one, (request) => remove(app, request), limit),
     route("GET", `${one}/enabled`, (request) => ({ enabled: ruleOf(app, request).enabled })),
     route("GET", `${one}/actions`, (request) => ({ actions: ruleOf(app, request).actions })),
-    route("PUT", `${one}/enabled`, (request) => {
-      const enabled = optionalBoolean(request.body, "enabled");
-      if (enabled === undefined) throw badJson("enabled is missing");
-      return change(app, request, { enabled });
-    }),
-    route("PUT", `${one}/actions`, (request) =>
-      change(app, request, { actions: parseActions(request.body) }),
+    route("PUT", `${one}/enabled`, (request) => enable(app, request), limit),
+    route(
+      "PUT",
+      `${one}/actions`,
+      (request) => change(app, request, { actions: parseActions(request.body) }),
+      limit,
     ),
   ];
 }
@@ -59,6 +56,17 @@ function put(app: App, request: ApiRequest): unknown {
   const { kind, ruleId, rules } = target(app, request);
   const place = { before: request.query.get("before"), after: request.query.get("after") };
   return store(app, request.userId, withRule(rules, kind, parseRule(kind, ruleId, request.body), place));
+}
+
+function remove(app: App, request: ApiRequest): unknown {
+  const { kind, ruleId, rules } = target(app, request);
+  return store(app, request.userId, withoutRule(rules, kind, ruleId));
+}
+
+function enable(app: App, request: ApiRequest): unknown {
+  const enabled = optionalBoolean(request.body, "enabled");
+  if (enabled === undefined) throw badJson("enabled is missing");
+  return change(app, request, { enabled });
 }
 
 function change(app: App, request: ApiRequest, changed: JsonObject): unknown {

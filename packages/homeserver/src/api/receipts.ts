@@ -14,11 +14,15 @@ const MAX_TYPING_MS = 120_000;
 /** "Typing Notifications", "Receipts", "Fully read markers". */
 export function receiptRoutes(app: App): Route[] {
   return [
-    route("PUT", `${base}/typing/{userId}`, (request) => typing(app, request)),
+    route("PUT", `${base}/typing/{userId}`, (request) => typing(app, request), { limit: "receipt" }),
     route("POST", `${base}/receipt/{receiptType}/{eventId}`, (request) => receipt(app, request), {
       body: "optional",
+      limit: "receipt",
     }),
-    route("POST", `${base}/read_markers`, (request) => readMarkers(app, request), { body: "optional" }),
+    route("POST", `${base}/read_markers`, (request) => readMarkers(app, request), {
+      body: "optional",
+      limit: "receipt",
+    }),
   ];
 }
 

@@ -18,7 +18,7 @@ import type { BackupKeyRow, BackupVersionRow } from "../store/backup.ts";
 
 const versions = "/_matrix/client/v3/room_keys/version";
 const keys = "/_matrix/client/v3/room_keys/keys";
-const upload = { maxBodyBytes: 8 * 1024 * 1024 } as const;
+const upload = { maxBodyBytes: 8 * 1024 * 1024, limit: "keys" } as const;
 
 /** "Server-side key backups". */
 export function roomKeyRoutes(app: App): Route[] {

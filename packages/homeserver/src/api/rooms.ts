@@ -10,6 +10,7 @@ import { changeMembership, type MembershipChange } from "../rooms/membership.ts"
 /** "Rooms": creation and "Room membership". */
 export function roomRoutes(app: App): Route[] {
   const optional = { body: "optional", limit: "room" } as const;
+  const moves = { limit: "membership" } as const;
   const act = (membership: MembershipChange["membership"]) => (request: ApiRequest) =>
     moveOther(app, request, membership);
   return [
@@ -41,14 +42,16 @@ export function roomRoutes(app: App): Route[] {
       optional,
     ),
     route("POST", "/_matrix/client/v3/rooms/{roomId}/invite", act("invite"), { limit: "room" }),
-    route("POST", "/_matrix/client/v3/rooms/{roomId}/kick", act("leave")),
-    route("POST", "/_matrix/client/v3/rooms/{roomId}/ban", act("ban")),
-    route("POST", "/_matrix/client/v3/rooms/{roomId}/unban", (request) => unban(app, request)),
+    route("POST", "/_matrix/client/v3/rooms/{roomId}/kick", act("leave"), moves),
+    route("POST", "/_matrix/client/v3/rooms/{roomId}/ban", act("ban"), moves),
+    route("POST", "/_matrix/client/v3/rooms/{roomId}/unban", (request) => unban(app, request), moves),
     route("POST", "/_matrix/client/v3/rooms/{roomId}/leave", (request) => leave(app, request), {
       body: "optional",
+      ...moves,
     }),
     route("POST", "/_matrix/client/v3/rooms/{roomId}/forget", (request) => forget(app, request), {
       body: "optional",
+      ...moves,
     }),
   ];
 }

@@ -16,6 +16,7 @@ export function syncRoutes(app: App): Route[] {
     route("GET", "/_matrix/client/v3/sync", (request) => sync(app, request)),
     route("POST", "/_matrix/client/v3/user/{userId}/filter", (request) => addFilter(app, request), {
       maxBodyBytes: MAX_FILTER_BYTES,
+      limit: "account_data",
     }),
     route("GET", "/_matrix/client/v3/user/{userId}/filter/{filterId}", (request) => {
       requireSelf(request);

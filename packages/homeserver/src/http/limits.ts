@@ -1,7 +1,25 @@
 import { limited } from "./errors.ts";
 
-/** What is counted together: by address for strangers, by user for the rest. */
-export type LimitClass = "login" | "registration" | "message" | "room" | "upload";
+/**
+ * What is counted together: by address for strangers (the first two), by user for the rest. `write` is
+ * everything else that changes something.
+ */
+export const limitClasses = [
+  "login",
+  "registration",
+  "message",
+  "to_device",
+  "room",
+  "membership",
+  "profile",
+  "account_data",
+  "receipt",
+  "keys",
+  "upload",
+  "write",
+] as const;
+
+export type LimitClass = (typeof limitClasses)[number];
 
 export interface RateLimit {
   /** How many may come at once. */
@@ -17,8 +35,15 @@ export const defaultRateLimits: RateLimits = {
   login: { burst: 20, perSecond: 1 },
   registration: { burst: 20, perSecond: 0.5 },
   message: { burst: 500, perSecond: 50 },
+  to_device: { burst: 5_000, perSecond: 1_000 },
   room: { burst: 100, perSecond: 5 },
+  membership: { burst: 200, perSecond: 20 },
+  profile: { burst: 50, perSecond: 1 },
+  account_data: { burst: 200, perSecond: 20 },
+  receipt: { burst: 500, perSecond: 50 },
+  keys: { burst: 500, perSecond: 50 },
   upload: { burst: 50, perSecond: 5 },
+  write: { burst: 200, perSecond: 20 },
 };
 
 interface Bucket {

@@ -1,3 +1,4 @@
+import { absence } from "./absent.ts";
 import { invalidParam, unrecognized } from "./errors.ts";
 import type { LimitClass } from "./limits.ts";
 import type { ApiRequest } from "./request.ts";
@@ -26,16 +27,20 @@ export interface RouteOptions {
 
 const KIB = 1024;
 
-/** Describes a route. Strangers may send 64 KiB, users 1 MiB, unless the route says otherwise. */
+/**
+ * Describes a route. Strangers may send 64 KiB, users 1 MiB, and what changes something is counted, unless the
+ * route says otherwise.
+ */
 export function route(method: Method, pattern: string, handler: Handler, options: RouteOptions = {}): Route {
   const auth = options.auth ?? "user";
+  const limit = options.limit ?? (method === "GET" ? undefined : "write");
   return {
     method,
     pattern,
     auth,
     body: options.body ?? (method === "GET" ? "none" : method === "DELETE" ? "optional" : "json"),
     maxBodyBytes: options.maxBodyBytes ?? (auth === "user" ? 1024 * KIB : 64 * KIB),
-    ...(options.limit === undefined ? {} : { limit: options.limit }),
+    ...(limit === undefined ? {} : { limit }),
     handler,
   };
 }
@@ -81,7 +86,7 @@ export class Router {
   find(method: string, path: string): { route: Route; params: ReadonlyMap<string, string> } {
     const segments = path.split("/").slice(1);
     const match = matchNode(this.#root, segments, 0, []);
-    if (match === undefined) throw unrecognized(404, "this homeserver does not know that path");
+    if (match === undefined) throw absence(path);
     const found = match.node.methods.get(method);
     if (found === undefined) throw unrecognized(405, `${method} is not known on that path`);
     const params = new Map<string, string>();

@@ -2,6 +2,14 @@ import { createReadStream } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { version } from "@mx-agent/base";
 import { readBody } from "./body.ts";
+import {
+  BodyMemory,
+  type ConnectionLimits,
+  checkEveryMs,
+  limitConnections,
+  Turns,
+  UnreadAnswers,
+} from "./connections.ts";
 import { MatrixError } from "./errors.ts";
 import { type JsonObject, parseBody } from "./json.ts";
 import type { RateLimiter } from "./limits.ts";
@@ -13,6 +21,7 @@ export interface HttpParts {
   readonly router: Router;
   readonly limiter: RateLimiter;
   readonly logger: Logger;
+  readonly connections: ConnectionLimits;
   /** The session of a token; throws M_UNKNOWN_TOKEN. */
   authenticate(token: string, ip: string): Session;
   /** Resolves when everything that a handler saw or wrote is on disk. */
@@ -34,29 +43,45 @@ const commonHeaders = {
   "Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization",
 } as const;
 
+/** The parts, and what is shared by all connections. */
+interface Listener extends HttpParts {
+  readonly unread: UnreadAnswers;
+  readonly memory: { readonly strangers: BodyMemory; readonly users: BodyMemory };
+}
+
 /** A node:http server whose answers are those of the router's handlers. */
 export function createHttpServer(parts: HttpParts): Server {
-  const server = createServer({ connectionsCheckingInterval: 5_000 }, (request, response) => {
-    exchange(parts, request, response).catch((error: unknown) => {
-      parts.logger.error({ error: String(error) }, "an answer could not be sent");
-      response.destroy();
-    });
+  const { connections } = parts;
+  const listener: Listener = {
+    ...parts,
+    unread: new UnreadAnswers(connections),
+    memory: {
+      strangers: new BodyMemory(connections.strangersBytes),
+      users: new BodyMemory(connections.usersBytes),
+    },
+  };
+  const turns = new Turns(connections.pipelined);
+  const options = { connectionsCheckingInterval: checkEveryMs(connections) };
+  const server = createServer(options, (request, response) => {
+    turns.take(request.socket, response, () =>
+      exchange(listener, request, response).catch((error: unknown) => {
+        parts.logger.error({ error: String(error) }, "an answer could not be sent");
+        response.destroy();
+      }),
+    );
   });
-  server.headersTimeout = 15_000;
-  server.requestTimeout = 120_000;
-  server.keepAliveTimeout = 65_000;
-  server.maxHeadersCount = 100;
+  limitConnections(server, connections);
   return server;
 }
 
-async function exchange(parts: HttpParts, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function exchange(parts: Listener, request: IncomingMessage, response: ServerResponse): Promise<void> {
   response.on("error", () => {
     // The client went away; onClosed tells whoever waits.
   });
   try {
     const answer = await answerTo(parts, request, response);
     await parts.durable();
-    send(response, answer);
+    send(parts, response, answer);
   } catch (error) {
     // Bytes that nobody will read must not pass for the next request of this connection.
     if (!request.complete) response.setHeader("Connection", "close");
@@ -64,7 +89,7 @@ async function exchange(parts: HttpParts, request: IncomingMessage, response: Se
       const retry = error.extra.retry_after_ms;
       const headers = typeof retry === "number" ? { "Retry-After": String(Math.ceil(retry / 1000)) } : {};
       await parts.durable().catch(() => {});
-      send(response, new Reply(error.status, error, headers));
+      send(parts, response, new Reply(error.status, error, headers));
     } else {
       parts.logger.error(
         {
@@ -73,14 +98,18 @@ async function exchange(parts: HttpParts, request: IncomingMessage, response: Se
         },
         "a request failed",
       );
-      send(response, new Reply(500, { errcode: "M_UNKNOWN", error: "the homeserver failed; see its log" }));
+      send(
+        parts,
+        response,
+        new Reply(500, { errcode: "M_UNKNOWN", error: "the homeserver failed; see its log" }),
+      );
     }
     if (!request.complete) request.resume();
   }
 }
 
 async function answerTo(
-  parts: HttpParts,
+  parts: Listener,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<unknown> {
@@ -96,7 +125,11 @@ async function answerTo(
   const ip = request.socket.remoteAddress ?? "";
   const session = sessionOf(parts, route, request, query, ip);
   if (route.limit !== undefined) parts.limiter.take(route.limit, session?.userId ?? ip);
-  const body = await bodyOf(route, request);
+  const body = await bodyOf(
+    route,
+    request,
+    session === undefined ? parts.memory.strangers : parts.memory.users,
+  );
   return await route.handler(
     new ApiRequest({
       raw: request,
@@ -146,16 +179,17 @@ function sessionOf(
   return parts.authenticate(token, ip);
 }
 
-async function bodyOf(route: Route, request: IncomingMessage): Promise<JsonObject> {
+async function bodyOf(route: Route, request: IncomingMessage, memory: BodyMemory): Promise<JsonObject> {
   if (route.body === "none" || route.body === "raw") return {};
-  const bytes = await readBody(request, route.maxBodyBytes);
+  const bytes = await readBody(request, route.maxBodyBytes, memory);
   return bytes.length === 0 && route.body === "optional" ? {} : parseBody(bytes);
 }
 
-function send(response: ServerResponse, answer: unknown): void {
+function send(parts: Listener, response: ServerResponse, answer: unknown): void {
   if (response.destroyed || response.headersSent) return;
   if (answer instanceof Download) {
     response.writeHead(200, { ...commonHeaders, ...answer.headers, "Content-Length": answer.size });
+    parts.unread.add(response, answer.size, 0);
     const file = createReadStream(answer.path);
     file.on("error", () => response.destroy());
     response.on("close", () => file.destroy());
@@ -164,6 +198,7 @@ function send(response: ServerResponse, answer: unknown): void {
   }
   const reply = answer instanceof Reply ? answer : new Reply(200, answer);
   const text = Buffer.from(JSON.stringify(reply.body));
+  parts.unread.add(response, text.length, text.length);
   response.writeHead(reply.status, {
     ...commonHeaders,
     "Content-Type": "application/json",

@@ -22,6 +22,10 @@ const presets = {
   public_chat: { join_rule: "public", history_visibility: "shared", guest_access: undefined },
 } as const;
 
+/** A room is made in one piece, during which the server does nothing else. */
+const MAX_INITIAL_STATE = 500;
+const MAX_INVITES = 200;
+
 type Preset = keyof typeof presets;
 
 interface StateSpec {
@@ -94,6 +98,8 @@ function presetOf(body: JsonObject, visibility: "public" | "private"): Preset {
 
 function invitesOf(body: JsonObject): string[] {
   const invites = optionalStrings(body, "invite") ?? [];
+  if (invites.length > MAX_INVITES)
+    throw invalidParam(`invite may name ${MAX_INVITES} users; invite more later`);
   const wrong = invites.find((userId) => !isUserId(userId));
   if (wrong !== undefined) throw invalidParam(`${wrong} is not a user id`);
   if ((optionalArray(body, "invite_3pid") ?? []).length > 0) {
@@ -107,7 +113,10 @@ function invitesOf(body: JsonObject): string[] {
 }
 
 function initialStateOf(body: JsonObject): StateSpec[] {
-  return (optionalArray(body, "initial_state") ?? []).map((item) => {
+  const items = optionalArray(body, "initial_state") ?? [];
+  if (items.length > MAX_INITIAL_STATE)
+    throw invalidParam(`initial_state may have ${MAX_INITIAL_STATE} events; send more later`);
+  return items.map((item) => {
     if (!isObject(item)) throw badJson("initial_state must be an array of objects");
     const content = optionalObject(item, "content");
     if (content === undefined) throw badJson("an event of initial_state has no content");

@@ -11,6 +11,8 @@ export interface StoredEvent {
   /** Milliseconds since the epoch. */
   readonly ts: number;
   readonly content: JsonObject;
+  /** The length of the content as JSON. */
+  readonly size: number;
   /** The event that this one redacts. */
   readonly redacts: string | null;
   readonly redactedBy: string | null;

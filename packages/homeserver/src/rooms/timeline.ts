@@ -54,6 +54,7 @@ export function appendEvent(app: App, proposed: NewEvent): StoredEvent {
       sender: proposed.sender,
       ts: app.now(),
       content: proposed.content,
+      size: JSON.stringify(proposed.content).length,
       redacts: target?.eventId ?? null,
       redactedBy: null,
       replacesState: replaced?.eventId ?? null,

@@ -29,6 +29,7 @@ function toEvent(row: EventRow): StoredEvent {
     sender: row.sender,
     ts: row.ts,
     content: JSON.parse(row.content) as JsonObject,
+    size: row.content.length,
     redacts: row.redacts,
     redactedBy: row.redacted_by,
     replacesState: row.replaces_state,

@@ -13,6 +13,13 @@ const MAX_LIMIT = 500;
 /** How far back a filtered timeline is searched before it is called limited. */
 const MAX_SCAN = 2_000;
 
+/** How much content the timelines of one answer may still carry; a room shows its last event in any case. */
+export interface TimelineBytes {
+  left: number;
+}
+
+export const MAX_TIMELINE_BYTES: number = 16 * 1024 * 1024;
+
 /** What part of a room's story is asked for. */
 export interface RoomWindow {
   readonly roomId: string;
@@ -22,6 +29,8 @@ export interface RoomWindow {
   readonly fullState: boolean;
   /** The client sees this room for the first time in the middle of its stream. */
   readonly newlyJoined: boolean;
+  /** Shared by the rooms of one answer. */
+  readonly bytes: TimelineBytes;
 }
 
 interface Timeline {
@@ -70,8 +79,10 @@ function readTimeline(app: App, view: RoomView, window: RoomWindow, filter: Sync
     const chunk = app.store.events.backwards(roomId, { after: range.after, upTo }, limit + 1);
     for (const event of chunk) {
       if (!filter.timeline.matches(event) || !view.sees(event)) continue;
-      if (found.length === limit) return { events: found.reverse(), limited: true, start: event.pos };
+      if (found.length === limit || (found.length > 0 && window.bytes.left <= 0))
+        return { events: found.reverse(), limited: true, start: event.pos };
       found.push(event);
+      window.bytes.left -= event.size;
     }
     if (chunk.length <= limit)
       return { events: found.reverse(), limited: window.newlyJoined, start: range.after };

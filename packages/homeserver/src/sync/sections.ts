@@ -4,7 +4,13 @@ import { lastStay } from "../rooms/stay.ts";
 import type { AccountDataRow } from "../store/client-data.ts";
 import type { MembershipRow } from "../store/rooms.ts";
 import { ephemeralEvents } from "./ephemeral.ts";
-import { type RoomWindow, roomHistory, strippedState } from "./room.ts";
+import {
+  MAX_TIMELINE_BYTES,
+  type RoomWindow,
+  roomHistory,
+  strippedState,
+  type TimelineBytes,
+} from "./room.ts";
 import type { SyncQuery } from "./sync.ts";
 import { pageToken } from "./token.ts";
 
@@ -24,6 +30,7 @@ export function roomSections(
   const ignored = clientData.ignoredUsers(viewer.userId);
   const changes: Changes = {
     upTo,
+    bytes: { left: MAX_TIMELINE_BYTES },
     accountData: Map.groupBy(accountData, (row) => row.room_id),
     receipts: since === undefined ? undefined : clientData.roomsWithReceipts(after, upTo),
   };
@@ -41,15 +48,16 @@ export function roomSections(
       const state = strippedState(app, roomId, viewer.userId);
       sections[membership.membership].set(roomId, { [name]: { events: state } });
     } else if (since === undefined ? filter.includeLeave : membership.pos > after) {
-      sections.leave.set(roomId, leftRoom(app, query, membership, after));
+      sections.leave.set(roomId, leftRoom(app, query, membership, after, changes.bytes));
     }
   }
   return sections;
 }
 
-/** What changed beside the timelines. */
+/** What the rooms of one answer share: what changed beside the timelines, and how much room there is. */
 interface Changes {
   readonly upTo: number;
+  readonly bytes: TimelineBytes;
   readonly accountData: ReadonlyMap<string, readonly AccountDataRow[]>;
   /** Undefined when every room's receipts are wanted. */
   readonly receipts: ReadonlySet<string> | undefined;
@@ -67,7 +75,13 @@ function joinedRoom(
     since !== undefined && membership.pos > since.pos && !wasJoined(app, roomId, viewer.userId, since.pos);
   const first = since === undefined || newlyJoined;
   const range = { after: first ? 0 : since.pos, upTo: changes.upTo };
-  const window: RoomWindow = { roomId, range, fullState: first || query.fullState, newlyJoined };
+  const window: RoomWindow = {
+    roomId,
+    range,
+    fullState: first || query.fullState,
+    newlyJoined,
+    bytes: changes.bytes,
+  };
   const history = roomHistory(app, viewer, window, filter);
   const withReceipts = first || changes.receipts === undefined || changes.receipts.has(roomId);
   const ephemeral = ephemeralEvents(app, viewer.userId, roomId, range, withReceipts).filter(
@@ -99,7 +113,13 @@ function joinedRoom(
  * A room that the user is no longer in: its story up to the end of their stay. Whoever was not there learns
  * how their invite or knock ended, and no more.
  */
-function leftRoom(app: App, query: SyncQuery, membership: MembershipRow, after: number): JsonObject {
+function leftRoom(
+  app: App,
+  query: SyncQuery,
+  membership: MembershipRow,
+  after: number,
+  bytes: TimelineBytes,
+): JsonObject {
   const { room_id: roomId, pos } = membership;
   const { userId } = query.viewer;
   const stay = lastStay(app, userId, roomId);
@@ -110,6 +130,7 @@ function leftRoom(app: App, query: SyncQuery, membership: MembershipRow, after: 
     range: { after: endedNow ? (known ? after : 0) : pos - 1, upTo: pos },
     fullState: endedNow && (!known || query.fullState),
     newlyJoined: false,
+    bytes,
   };
   const history = roomHistory(app, query.viewer, window, query.filter) ?? nothingNew(after);
   const state = endedNow ? history.state : { events: [] };

@@ -1,0 +1,204 @@
+import { connect, type Socket } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { type Homeserver, type HomeserverOptions, startHomeserver } from "../src/index.ts";
+import { newUser, type User } from "./support/users.ts";
+
+const sockets: Socket[] = [];
+let server: Homeserver | undefined;
+
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await server?.close();
+});
+
+async function started(connections: HomeserverOptions["connections"]): Promise<Homeserver> {
+  server = await startHomeserver({
+    bind: { host: "127.0.0.1", port: 0 },
+    dataDir: null,
+    name: "localhost",
+    registration: "open",
+    rateLimits: null,
+    connections: connections ?? {},
+  });
+  return server;
+}
+
+/** A connection by hand: what came on it, and whether the server has ended it. */
+class Wire {
+  readonly socket: Socket;
+  text = "";
+  readonly #reads: boolean;
+  #closed = false;
+
+  constructor(port: number, reads = true) {
+    this.socket = connect(port, "127.0.0.1");
+    sockets.push(this.socket);
+    this.socket.on("error", () => {});
+    this.socket.on("close", () => {
+      this.#closed = true;
+    });
+    this.#reads = reads;
+    if (!reads) return;
+    this.socket.on("data", (bytes) => {
+      this.text += bytes.toString("latin1");
+    });
+  }
+
+  write(text: string): this {
+    this.socket.write(text);
+    return this;
+  }
+
+  /** Whoever does not read learns of the end by writing. */
+  get closed(): boolean {
+    if (!this.#reads && !this.#closed) this.socket.write("\r\n");
+    return this.#closed;
+  }
+
+  /** The statuses of the answers so far. */
+  get statuses(): string[] {
+    return [...this.text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => match[1] ?? "");
+  }
+}
+
+const ended = (wire: Wire) => expect.poll(() => wire.closed, { timeout: 15_000 }).toBe(true);
+const head = (path: string, user?: User) =>
+  `GET ${path} HTTP/1.1\r\nHost: x\r\n${user === undefined ? "" : `Authorization: Bearer ${user.token}\r\n`}\r\n`;
+
+/** Somebody whose first sync is many megabytes long. */
+async function hoarder(of: Homeserver, name = "hoarder"): Promise<User> {
+  const user = await newUser(of, name);
+  for (let i = 0; i < 16; i++)
+    await user.put(`/user/${user.id}/account_data/com.example.${i}`, { hoard: "x".repeat(900_000) });
+  return user;
+}
+
+describe("whoever is slow is not waited for without end", () => {
+  it("not with a request's head, nor with nothing at all", async () => {
+    const { port } = await started({ headersMs: 200 });
+    const [silent, slow] = [new Wire(port), new Wire(port).write("GET /health HTTP/1.1\r\nHost: x\r\nX-Sl")];
+    await ended(slow);
+    expect(slow.statuses).toEqual(["408"]);
+    await ended(silent);
+  });
+
+  it("not with a body", async () => {
+    const { port } = await started({ headersMs: 200, requestMs: 200 });
+    const login = "POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
+    const slow = new Wire(port).write(login);
+    await ended(slow);
+    expect(slow.statuses.every((status) => status.startsWith("4"))).toBe(true);
+  });
+
+  it("not with reading", async () => {
+    const homeserver = await started({ readMs: 200, readRate: 100_000_000 });
+    const user = await hoarder(homeserver);
+    const stalled = new Wire(homeserver.port, false).write(head("/_matrix/client/v3/sync", user));
+    await ended(stalled);
+    expect((await user.get("/account/whoami")).status).toBe(200);
+  });
+});
+
+describe("memory is bounded", () => {
+  it("by cutting off the slowest readers: the server keeps no more than it may of what nobody reads", async () => {
+    const homeserver = await started({ readMs: 600_000, unreadBytes: 50_000_000 });
+    const user = await hoarder(homeserver);
+    const before = process.memoryUsage().rss;
+    const readers: Wire[] = [];
+    for (let i = 0; i < 20; i++) {
+      const reader = new Wire(homeserver.port, false).write(head("/_matrix/client/v3/sync", user));
+      readers.push(reader);
+    }
+    // Each answer has 14 MB; three of them fit.
+    await expect.poll(() => readers.filter((reader) => reader.closed).length, { timeout: 30_000 }).toBe(17);
+    expect(process.memoryUsage().rss - before).toBeLessThan(400 * 1024 * 1024);
+    expect((await user.get("/account/whoami")).status).toBe(200);
+  });
+
+  it("by taking no more of bodies than fits; the others come again", async () => {
+    const homeserver = await started({ strangersBytes: 100_000 });
+    const user = await newUser(homeserver, "alice");
+    const begun = (bytes: number) =>
+      new Wire(homeserver.port).write(
+        `POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n${"x".repeat(bytes)}`,
+      );
+    const [one, two] = [begun(50_000), begun(55_000)];
+    await expect.poll(() => [...one.statuses, ...two.statuses], { timeout: 10_000 }).toEqual(["429"]);
+    // Users do not suffer from strangers, and what was given up is free again.
+    expect((await user.put(`/user/${user.id}/account_data/a`, { x: "x".repeat(90_000) })).status).toBe(200);
+    one.socket.destroy();
+    two.socket.destroy();
+    const login = { type: "m.login.password", identifier: { type: "m.id.user", user: "x" }, password: "y" };
+    const again = () =>
+      fetch(`${homeserver.url}/_matrix/client/v3/login`, {
+        method: "POST",
+        body: JSON.stringify({ ...login, padding: "x".repeat(60_000) }),
+      });
+    await expect.poll(async () => (await again()).status, { timeout: 10_000 }).toBe(403);
+  });
+
+  it("by the number of connections", async () => {
+    const { port } = await started({ connections: 5 });
+    const wires = Array.from({ length: 20 }, () => new Wire(port));
+    await expect.poll(() => wires.filter((wire) => wire.closed).length, { timeout: 10_000 }).toBe(15);
+    for (const wire of wires) wire.write(head("/health"));
+    await expect.poll(() => wires.flatMap((wire) => wire.statuses)).toEqual(Array(5).fill("200"));
+  });
+});
+
+describe("requests sent without waiting for answers", () => {
+  it("are answered in their order, one after another", async () => {
+    const homeserver = await started({});
+    const user = await newUser(homeserver, "alice");
+    const paths = ["/_matrix/client/versions", "/nowhere", "/_matrix/client/v3/account/whoami", "/health"];
+    const wire = new Wire(homeserver.port).write(paths.map((path) => head(path, user)).join(""));
+    await expect.poll(() => wire.statuses).toEqual(["200", "404", "200", "200"]);
+    expect(wire.text.indexOf("versions")).toBeLessThan(wire.text.indexOf(user.id));
+  });
+
+  it("are cut off when there are hundreds, and nobody else notices", async () => {
+    const homeserver = await started({ readMs: 600_000 });
+    const user = await hoarder(homeserver);
+    const before = process.memoryUsage().rss;
+    const wires = Array.from({ length: 5 }, () =>
+      new Wire(homeserver.port, false).write(head("/_matrix/client/v3/sync", user).repeat(200)),
+    );
+    for (const wire of wires) await ended(wire);
+    expect((await user.get("/account/whoami")).status).toBe(200);
+    expect(process.memoryUsage().rss - before).toBeLessThan(400 * 1024 * 1024);
+  });
+
+  it("cost no more than one answer each while nobody reads them", async () => {
+    const homeserver = await started({ readMs: 600_000, unreadBytes: 1_000_000_000 });
+    const user = await hoarder(homeserver);
+    const before = process.memoryUsage().rss;
+    new Wire(homeserver.port, false).write(head("/_matrix/client/v3/sync", user).repeat(30));
+    for (let i = 0; i < 20; i++) await user.get("/account/whoami");
+    // Thirty answers would be 420 MB.
+    expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1024 * 1024);
+  });
+});
+
+it.each([
+  "/../../../../etc/passwd",
+  "/_matrix/../../etc/passwd",
+  "/_matrix/client/v3/../../../homeserver.db",
+  "/_matrix/client/v1/media/download/localhost/../../../../homeserver.db",
+  "/_matrix/client/v1/media/download/localhost/..%2f..%2fhomeserver.db",
+  "/_matrix/client/v1/media/download/localhost/%2e%2e/%2e%2e/homeserver.db",
+  "/_matrix/client/v1/media/download/../localhost/x",
+  "/_matrix/client/v1/media/download/localhost/..\\..\\homeserver.db",
+  "/_matrix/client/v1/media/thumbnail/localhost/..?width=1&height=1",
+  "//_matrix/client/versions/..",
+  "/_matrix/client/v3/rooms/../joined_rooms",
+  "file:///etc/passwd",
+])("a path by hand leads nowhere: %s", async (path) => {
+  const homeserver = await started({});
+  const user = await newUser(homeserver, "alice");
+  const wire = new Wire(homeserver.port).write(head(path, user));
+  await expect.poll(() => wire.statuses).toHaveLength(1);
+  expect(wire.statuses[0]).toMatch(/^4\d\d$/);
+  expect(wire.text).toMatch(/"errcode":"M_(UNRECOGNIZED|NOT_FOUND|INVALID_PARAM)"/);
+  expect(wire.text).not.toContain("SQLite format");
+  expect(wire.text).not.toContain("root:");
+});
