@@ -147,6 +147,18 @@ const catalogue = {
     exit: 77,
     rpc: -32057,
   },
+  MX_PASSWORD_NEEDED: {
+    message: "{url} wants to know that it is {user}: {detail}",
+    hint: "give the account's password with --password-stdin or MX_AGENT_PASSWORD",
+    exit: 77,
+    rpc: -32058,
+  },
+  MX_NOT_VERIFIED: {
+    message: "the verification came to no end: {detail}",
+    hint: "nothing was verified; start again on one side, and `mx-agent device verify --accept` on the other",
+    exit: 77,
+    rpc: -32059,
+  },
   MX_DECLINED: { message: "not confirmed; nothing was changed", hint: "", exit: 77, rpc: -32055 },
   // 78: configuration and platform
   MX_CONFIG: {

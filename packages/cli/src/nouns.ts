@@ -71,6 +71,16 @@ export const nouns: readonly Noun[] = [
     load: async () => (await import("./commands/trust.ts")).define,
   },
   {
+    name: "device",
+    summary: "devices, and whether they belong to whom you think",
+    load: async () => (await import("./commands/device.ts")).define,
+  },
+  {
+    name: "recovery",
+    summary: "getting keys and messages back on a new machine",
+    load: async () => (await import("./commands/recovery.ts")).define,
+  },
+  {
     name: "exec",
     summary: "run a command on another agent's machine",
     load: async () => (await import("./commands/exec.ts")).define,

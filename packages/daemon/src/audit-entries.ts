@@ -86,6 +86,28 @@ export class Auditor {
     this.#sink.append({ kind: "invite", action, ...entry });
   }
 
+  /** What is known of a device has changed, and by which way. */
+  device(
+    action: "verified" | "unverified",
+    by: "fingerprint" | "comparison",
+    device: { user_id: string; device_id: string; fingerprint: string },
+  ): void {
+    const { user_id, device_id, fingerprint } = device;
+    this.#sink.append({ kind: "device", action, by, user_id, device_id, fingerprint });
+  }
+
+  /** This account's own identity or recovery was made, replaced, fetched or removed. */
+  keys(
+    action:
+      | "cross_signing_made"
+      | "cross_signing_reset"
+      | "recovery_enabled"
+      | "recovered"
+      | "recovery_disabled",
+  ): void {
+    this.#sink.append({ kind: "keys", action });
+  }
+
   policy(state: "ok" | "missing" | "invalid", sha256: string | null): void {
     this.#sink.append({ kind: "policy", state, sha256 });
   }

@@ -10,6 +10,7 @@ import { AccountKeeper } from "./account.ts";
 import { signerOf } from "./audit/checkpoint.ts";
 import type { AuditLog } from "./audit/log.ts";
 import { Auditor } from "./audit-entries.ts";
+import { keyWarnings } from "./matrix/keys/warnings.ts";
 import type { Credentials } from "./matrix/types.ts";
 import { Online } from "./online.ts";
 import { PolicyFile } from "./policy-file.ts";
@@ -131,7 +132,7 @@ export class Daemon {
       outbox_depth: this.#online?.session.outbox.depth() ?? new OutboxTable(tables.db).count(),
       dropped_results: this.#online?.caller.answers.dropped ?? 0,
       undecryptable: this.#online?.session.undecryptable() ?? 0,
-      warnings: this.#online?.registry.warnings ?? [],
+      warnings: this.#online ? [...this.#online.registry.warnings, ...keyWarnings(this.#online.session)] : [],
     };
   }
 

@@ -12,7 +12,9 @@ import type {
   AuditVerdict,
   CallParams,
   CallResult,
+  CrossSigningStatus,
   DaemonStatus,
+  DeviceInfo,
   Diagnosis,
   ExecInput,
   ExecOutput,
@@ -25,9 +27,11 @@ import type {
   InvocationResult,
   InvocationState,
   MemberInfo,
+  RecoveryStatus,
   Target,
   ToolInfo,
   TrustEntry,
+  VerificationStage,
   WorkspaceInfo,
 } from "./values.ts";
 
@@ -68,6 +72,47 @@ export interface Methods {
   >;
   "auth.status": Method<"agent", None, { account: DaemonStatus["account"]; sync: DaemonStatus["sync"] }>;
   "auth.logout": Method<"operator", None, { user_id: string; server_side: boolean }>;
+
+  "cross_signing.status": Method<"agent", None, CrossSigningStatus>;
+  "cross_signing.bootstrap": Method<"operator", { password: string | null }, CrossSigningStatus>;
+  "cross_signing.reset": Method<
+    "operator",
+    { password: string | null },
+    CrossSigningStatus & { recovery_disabled: boolean }
+  >;
+
+  "recovery.status": Method<"agent", None, RecoveryStatus>;
+  /** The key is in this answer and nowhere else. */
+  "recovery.enable": Method<"operator", { replace: boolean }, RecoveryStatus & { recovery_key: string }>;
+  "recovery.recover": Method<
+    "operator",
+    { recovery_key: string },
+    RecoveryStatus & { imported: number; total: number }
+  >;
+  "recovery.disable": Method<"operator", None, { was_enabled: boolean }>;
+
+  /** Without user and room, this account's own; `requests`: who asked to verify this device. */
+  "device.list": Method<
+    "agent",
+    { user: string | null; room: string | null },
+    { devices: DeviceInfo[]; requests: { user_id: string; device_id: string }[] }
+  >;
+  /** Without a user, this device. */
+  "device.show": Method<"agent", { user: string | null; device: string | null }, DeviceInfo>;
+  "device.verify": Method<
+    "operator",
+    { user: string; device: string | null; fingerprint: string },
+    DeviceInfo
+  >;
+  "device.unverify": Method<"operator", { user: string; device: string | null }, DeviceInfo>;
+  /** Interactive, in either role. Whoever leaves without saying that it matches has said no. */
+  "device.compare": Method<
+    "operator",
+    { user: string | null; device: string | null; accept: boolean },
+    DeviceInfo,
+    VerificationStage,
+    { matches: boolean }
+  >;
 
   "workspace.create": Method<
     "operator",
@@ -225,6 +270,18 @@ export const methodRoles: { readonly [M in MethodName]: Methods[M]["role"] } = {
   "auth.login": "operator",
   "auth.status": "agent",
   "auth.logout": "operator",
+  "cross_signing.status": "agent",
+  "cross_signing.bootstrap": "operator",
+  "cross_signing.reset": "operator",
+  "recovery.status": "agent",
+  "recovery.enable": "operator",
+  "recovery.recover": "operator",
+  "recovery.disable": "operator",
+  "device.list": "agent",
+  "device.show": "agent",
+  "device.verify": "operator",
+  "device.unverify": "operator",
+  "device.compare": "operator",
   "workspace.create": "operator",
   "workspace.list": "agent",
   "workspace.invite": "operator",

@@ -7,6 +7,7 @@ import { directories } from "../places.ts";
 import { askSecret, readLines } from "../prompt.ts";
 import { pairs } from "../render/table.ts";
 import { type Define, verb } from "../verb.ts";
+import { defineCrossSigning } from "./cross-signing.ts";
 
 interface LoginFlags extends JsonFlag {
   homeserver?: string;
@@ -87,6 +88,15 @@ export const define: Define = (noun, cli) => {
         : `${user_id} is logged out here; the homeserver could not be told`,
     );
   });
+
+  defineCrossSigning(
+    verb(noun, {
+      name: "cross-signing",
+      summary: "the account's identity, which vouches for its devices",
+      example: "auth cross-signing status",
+    }),
+    cli,
+  );
 };
 
 async function secretOf(cli: Cli, flags: LoginFlags): Promise<Secret> {

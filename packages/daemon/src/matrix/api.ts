@@ -3,6 +3,7 @@
  * everything that leaves goes through the durable outbox, so that this file is the whole surface.
  */
 
+import type { Keys } from "./keys/keys.ts";
 import type { Media } from "./media.ts";
 
 /** How an event reached us, as far as the transport can vouch for it. */
@@ -140,6 +141,7 @@ export interface MatrixSession {
   readonly rooms: Rooms;
   readonly outbox: Outbox;
   readonly media: Media;
+  readonly keys: Keys;
   /** `notes`: one line for each thing that went wrong for good, such as a gap too long to be filled. */
   health(): SyncHealth & { last_sync_ts: number | null; notes: string[] };
   /** Encrypted events that can't be decrypted yet; they are kept and tried again when keys come. */

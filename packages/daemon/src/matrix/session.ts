@@ -8,6 +8,7 @@ import type { Database } from "../state/database.ts";
 import { InboxTable } from "../state/inbox.ts";
 import { OutboxTable } from "../state/outbox.ts";
 import { RoomTable } from "../state/rooms.ts";
+import { Settings } from "../state/settings.ts";
 import { SyncTable } from "../state/sync-store.ts";
 import type { InboxListener, MatrixSession } from "./api.ts";
 import { Backfill } from "./backfill.ts";
@@ -23,6 +24,8 @@ import { RateLimitGate } from "./gate.ts";
 import { guardedFetch } from "./guarded-fetch.ts";
 import { Health } from "./health.ts";
 import { Intake } from "./intake.ts";
+import { keysOf } from "./keys/keys.ts";
+import { RecoveryKeyHolder } from "./keys/recovery-key.ts";
 import { outboxLink } from "./link.ts";
 import { mediaOf } from "./media.ts";
 import { DurableOutbox } from "./outbox.ts";
@@ -104,6 +107,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     },
   });
 
+  const holder = new RecoveryKeyHolder();
   silenceSdkConsole();
   const client = new MatrixClient({
     baseUrl: homeserver,
@@ -114,6 +118,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     disableVoip: true,
     logger: sdkLogger(logger),
     fetchFn: guarded,
+    cryptoCallbacks: holder.callbacks,
     store: new DurableSyncStore({ ...tables, commit: (next_batch) => commit(next_batch) }),
   });
 
@@ -253,6 +258,14 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     account,
     rooms: new RoomDirectory({ table: tables.rooms, lookUpAlias: (alias) => actions.lookUpAlias(alias) }),
     outbox,
+    keys: keysOf({
+      client,
+      crypto,
+      account,
+      settings: new Settings(db),
+      holder,
+      ready: () => ready.promise,
+    }),
     media: mediaOf({
       fetch: guarded,
       credentials,

@@ -5,9 +5,11 @@ import { auditMethods } from "./audit.ts";
 import { authMethods } from "./auth.ts";
 import { callMethods } from "./call.ts";
 import { daemonMethods } from "./daemon.ts";
+import { deviceMethods } from "./device.ts";
 import { execMethods } from "./exec.ts";
 import { inviteMethods } from "./invite.ts";
 import { invocationMethods } from "./invocation.ts";
+import { keysMethods } from "./keys.ts";
 import { policyMethods } from "./policy.ts";
 import { trustMethods } from "./trust.ts";
 import { workspaceMethods } from "./workspace.ts";
@@ -17,6 +19,8 @@ export function methods(daemon: Daemon): Handlers {
   return {
     ...daemonMethods(daemon),
     ...authMethods(daemon),
+    ...keysMethods(daemon),
+    ...deviceMethods(daemon),
     ...workspaceMethods(daemon),
     ...agentMethods(daemon),
     ...trustMethods(daemon),

@@ -1,0 +1,17 @@
+import type { MatrixSession } from "../api.ts";
+
+/** What an operator has to do about keys, for `daemon status`. */
+export function keyWarnings({ keys }: Pick<MatrixSession, "keys">): string[] {
+  const interrupted = keys.crossSigning.interrupted
+    ? [
+        "making or replacing the cross-signing keys was interrupted: run `mx-agent auth cross-signing bootstrap` or `reset` again",
+      ]
+    : [];
+  const asking = keys.verifications
+    .pending()
+    .map(
+      ({ user_id, device_id }) =>
+        `${user_id} (device ${device_id}) asks to verify this device: \`mx-agent device verify ${user_id} --accept\``,
+    );
+  return [...interrupted, ...asking];
+}

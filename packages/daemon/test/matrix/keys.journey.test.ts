@@ -1,0 +1,158 @@
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import type { Comparison } from "../../src/matrix/keys/verification.ts";
+import {
+  eventually,
+  newUser,
+  REQUEST,
+  request,
+  type Site,
+  send,
+  siteOn,
+  type TestMachine,
+} from "./helpers.ts";
+
+let server: TestHomeserver;
+let site: Site;
+beforeAll(async () => {
+  server = await startHomeserverForTests();
+  site = siteOn(server);
+});
+afterEach(() => site.closeMachines());
+afterAll(() => server?.close());
+
+const keysOf = ({ session }: TestMachine) => session.keys;
+
+/** A person at one side of a comparison, who writes down what is shown and says what he was told to. */
+function person(says: boolean | Promise<boolean>, signal = new AbortController().signal) {
+  const shown: string[] = [];
+  const comparison: Comparison = {
+    signal,
+    onStage: async (stage) => {
+      if (stage.type === "compare") shown.push(JSON.stringify([stage.emoji, stage.decimal]));
+    },
+    answer: async () => says,
+  };
+  return { shown, comparison };
+}
+
+const verified = async (who: TestMachine, whose: TestMachine) =>
+  (await keysOf(who).devices.find(whose.credentials.user_id, whose.credentials.device_id)).verified;
+
+test("two people who compare what both screens show have verified each other's device", async () => {
+  const { laptop, builder } = await site.twoInARoom({ encrypted: true });
+  const [starting, accepting] = [person(true), person(true)];
+  expect(await verified(laptop, builder)).toBe(false);
+  const accepted = keysOf(builder).verifications.accept(
+    laptop.credentials.user_id,
+    null,
+    accepting.comparison,
+  );
+  const { user_id, device_id } = builder.credentials;
+  await keysOf(laptop).verifications.start(user_id, device_id, starting.comparison);
+  expect(await accepted).toEqual({
+    user_id: laptop.credentials.user_id,
+    device_id: laptop.credentials.device_id,
+  });
+  expect(starting.shown).toEqual(accepting.shown);
+  expect(await verified(laptop, builder)).toBe(true);
+  expect(await verified(builder, laptop)).toBe(true);
+});
+
+test("a no on either side, or somebody who leaves, verifies nothing, and both are told", async () => {
+  const { laptop, builder } = await site.twoInARoom({ encrypted: true });
+  const { user_id, device_id } = builder.credentials;
+  for (const [one, other] of [
+    [person(false), person(new Promise<boolean>(() => {}))],
+    [person(new Promise<boolean>(() => {})), person(false)],
+    [person(true), person(new Promise<boolean>(() => {}), AbortSignal.timeout(1_500))],
+  ] as const) {
+    const ends = await Promise.allSettled([
+      keysOf(builder).verifications.accept(null, null, other.comparison),
+      keysOf(laptop).verifications.start(user_id, device_id, one.comparison),
+    ]);
+    expect(ends.map((end) => end.status)).toEqual(["rejected", "rejected"]);
+    expect(await verified(laptop, builder)).toBe(false);
+    expect(await verified(builder, laptop)).toBe(false);
+    expect(keysOf(builder).verifications.pending()).toEqual([]);
+  }
+});
+
+test("cross-signing keys are made once, sign this device, and are not made again", async () => {
+  const laptop = await site.machine();
+  expect(await keysOf(laptop).crossSigning.status()).toMatchObject({ state: "none", device_signed: false });
+  const made = await keysOf(laptop).crossSigning.bootstrap(null);
+  expect(made).toMatchObject({ state: "ready", device_signed: true });
+  expect(await keysOf(laptop).crossSigning.bootstrap(null)).toEqual(made);
+  await laptop.restart();
+  expect(await keysOf(laptop).crossSigning.status()).toEqual(made);
+});
+
+test("replacing them needs the password; a reset that was interrupted says so, and can be done again", async () => {
+  const account = await newUser(server);
+  const laptop = await site.machine(account);
+  const { crossSigning } = keysOf(laptop);
+  const { fingerprint } = await crossSigning.bootstrap(null);
+  await expect(crossSigning.reset(null)).rejects.toMatchObject({ code: "MX_PASSWORD_NEEDED" });
+  expect(await crossSigning.status()).toMatchObject({ state: "interrupted" });
+  await expect(crossSigning.reset("wrong")).rejects.toMatchObject({ code: "MX_PASSWORD_NEEDED" });
+  await laptop.restart();
+  expect(await keysOf(laptop).crossSigning.status()).toMatchObject({ state: "interrupted" });
+  const renewed = await keysOf(laptop).crossSigning.bootstrap(account.password);
+  expect(renewed).toMatchObject({ state: "ready", device_signed: true });
+  expect(renewed.fingerprint).not.toBe(fingerprint);
+});
+
+test("on a new machine the recovery key alone makes old messages readable, and the device cross-signed", async () => {
+  const account = await newUser(server);
+  const { laptop, builder, room_id } = await site.twoInARoom({ encrypted: true }, account);
+  await keysOf(builder).crossSigning.bootstrap(null);
+  await send(laptop, request(room_id, { n: 1 }));
+  await builder.event(({ type }) => type === REQUEST);
+  const { recovery_key } = await keysOf(builder).recovery.enable(false);
+  await eventually(async () => {
+    const { room_keys, room_keys_backed_up } = await keysOf(builder).recovery.status();
+    return room_keys > 0 && room_keys_backed_up === room_keys;
+  });
+  await builder.close();
+
+  const replacement = await site.machine(account);
+  await replacement.session.ready();
+  await eventually(() => replacement.session.undecryptable() > 0);
+  expect(await keysOf(replacement).crossSigning.status()).toMatchObject({
+    state: "elsewhere",
+    device_signed: false,
+  });
+  const nearly = `${recovery_key.slice(0, -1)}${recovery_key.endsWith("a") ? "b" : "a"}`;
+  await expect(keysOf(replacement).recovery.recover(nearly)).rejects.toMatchObject({ code: "MX_BAD_INPUT" });
+  expect(await keysOf(replacement).recovery.recover(recovery_key)).toMatchObject({
+    enabled: true,
+    backup_active: true,
+    imported: 1,
+  });
+  expect(await replacement.event(({ type }) => type === REQUEST)).toMatchObject({ content: { n: 1 } });
+  expect(replacement.session.undecryptable()).toBe(0);
+  expect(await keysOf(replacement).crossSigning.status()).toMatchObject({
+    state: "ready",
+    device_signed: true,
+  });
+});
+
+test("disabling recovery leaves nothing on the server that a recovery key opens", async () => {
+  const laptop = await site.machine();
+  const { crossSigning, recovery } = keysOf(laptop);
+  await expect(recovery.enable(false)).rejects.toMatchObject({ code: "MX_BAD_INPUT" });
+  await crossSigning.bootstrap(null);
+  const { recovery_key } = await recovery.enable(false);
+  await expect(recovery.enable(false)).rejects.toMatchObject({ code: "MX_BAD_INPUT" });
+  const { recovery_key: newer } = await recovery.enable(true);
+  await expect(recovery.recover(recovery_key)).rejects.toMatchObject({ code: "MX_BAD_INPUT" });
+  expect(await recovery.disable()).toBe(true);
+  expect(await recovery.status()).toMatchObject({
+    enabled: false,
+    backup_version: null,
+    backup_active: false,
+  });
+  await expect(recovery.recover(newer)).rejects.toMatchObject({ code: "MX_NOT_FOUND" });
+  expect(await recovery.disable()).toBe(false);
+});
