@@ -6,8 +6,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { checkPrivateDir, type Env } from "./dirs.ts";
-import { MxError, mxError } from "./errors.ts";
 import { checkOwnFile } from "./files.ts";
+import { MxError, mxError } from "./mx-error.ts";
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];

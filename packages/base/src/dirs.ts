@@ -1,7 +1,7 @@
 import { existsSync, lstatSync, mkdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { homedir, userInfo } from "node:os";
 import { basename, dirname, isAbsolute, join } from "node:path";
-import { mxError } from "./errors.ts";
+import { mxError } from "./mx-error.ts";
 
 /** Where everything of ours is: absolute paths, each a directory that we alone may enter. */
 export interface Dirs {

@@ -12,8 +12,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { mxError } from "./errors.ts";
 import { failpoint } from "./failpoint.ts";
+import { mxError } from "./mx-error.ts";
 
 let written = 0;
 

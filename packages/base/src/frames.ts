@@ -1,4 +1,4 @@
-import { mxError } from "./errors.ts";
+import { mxError } from "./mx-error.ts";
 
 /** The largest frame body that is sent or taken, in bytes. */
 export const MAX_FRAME_BYTES = 16 * 1024 * 1024;

@@ -1,5 +1,5 @@
 /** What a process in the background said before it ended, for whoever started it. */
-import { errorFromJson, type MxError } from "./errors.ts";
+import { errorFromJson, type MxError } from "./mx-error.ts";
 
 /** The last error that was written as with --json, a line of its own; undefined when there is none. */
 export function lastWords(log: string): MxError | undefined {

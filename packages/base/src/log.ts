@@ -2,8 +2,8 @@
 import { type Logger, pino } from "pino";
 import { type LogFormat, type LogLevel, logFormats, logLevels } from "./config.ts";
 import type { Env } from "./dirs.ts";
-import { mxError } from "./errors.ts";
 import { humanLine } from "./log-human.ts";
+import { mxError } from "./mx-error.ts";
 import { redact } from "./redact.ts";
 
 export type { Logger } from "pino";
