@@ -194,7 +194,7 @@ const agent: AgentInfo = {
   ...{ fingerprint: "f", status: "active", liveness: "active", last_seen_ts: 0, capabilities: [], tools: [] },
   workspace: { cwd: "", project_id: "", git_commit: "" },
   load: { running_invocations: 0, max_invocations: 4 },
-  ...{ mine: false, trusted: true, warnings: [] },
+  ...{ mine: false, trusted: true, audit_head: null, announced: null, warnings: [] },
 };
 
 const status: DaemonStatus = {

@@ -67,11 +67,23 @@ export class Auditor {
   }
 
   trust(
-    action: "approved" | "revoked",
+    action: "approved" | "revoked" | "superseded",
     entry: { room_id: string; agent_id: string; user_id: string; fingerprint: string },
   ): void {
     const { room_id, agent_id, user_id, fingerprint } = entry;
     this.#sink.append({ kind: "trust", action, room_id, agent_id, user_id, fingerprint });
+  }
+
+  rotation(
+    step: "announced" | "finished" | "abandoned",
+    fingerprint: string,
+    next_fingerprint: string,
+  ): void {
+    this.#sink.append({ kind: "trust", action: `rotation_${step}`, fingerprint, next_fingerprint });
+  }
+
+  contradiction(room_id: string, agent_id: string, what: string): void {
+    this.#sink.append({ kind: "trust", action: "audit_head_contradicted", room_id, agent_id, what });
   }
 
   takenOver(agent: { room_id: string; agent_id: string }, device_id: string): void {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Dirs, mxError, toMxError, version } from "@mx-agent/base";
-import type { DaemonStatus, Result } from "@mx-agent/ipc";
+import type { DaemonStatus, Params, Result } from "@mx-agent/ipc";
 import { type Machine, showProblem } from "@mx-agent/policy";
 import type { RunnerClient } from "@mx-agent/runner";
 import type { Logger } from "pino";
@@ -16,6 +16,7 @@ import { Online } from "./online.ts";
 import { PolicyFile } from "./policy-file.ts";
 import { OutboxTable } from "./state/outbox.ts";
 import type { Tables } from "./state/tables.ts";
+import { rotate } from "./trust/rotation.ts";
 
 export interface DaemonOptions {
   dirs: Dirs;
@@ -111,6 +112,25 @@ export class Daemon {
     this.log.close();
   }
 
+  /** A step of the change of this daemon's signing key. */
+  rotate(step: Params<"trust.rotate">): Promise<Result<"trust.rotate">> {
+    return rotate(step, {
+      tables: this.tables,
+      audit: this.audit,
+      keysDir: this.#keysDir,
+      online: () => this.requireOnline(),
+      reopen: async (change) => {
+        const credentials = this.account.credentials();
+        // What was signed so far is closed with the key that signed it.
+        this.log.checkpoint();
+        await this.#goOffline();
+        change();
+        if (credentials) await this.#goOnline(credentials);
+      },
+      now: this.now,
+    });
+  }
+
   stopSoon(): void {
     setImmediate(this.#options.stop);
   }
@@ -167,6 +187,10 @@ export class Daemon {
     return { pruned: ended.length + requests.deleteEndedBefore(before), bytes };
   }
 
+  get #keysDir(): string {
+    return join(this.#options.dirs.data, "keys");
+  }
+
   get #indexDir(): string {
     return join(this.#options.dirs.data, "chunks");
   }
@@ -188,7 +212,7 @@ export class Daemon {
         hidden_paths: [dirs.config, dirs.data, dirs.runtime],
         indexDir: this.#indexDir,
       },
-      keysDir: join(dirs.data, "keys"),
+      keysDir: this.#keysDir,
       cryptoDir: join(dirs.data, "crypto"),
       logger,
       now,

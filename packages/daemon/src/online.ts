@@ -6,6 +6,7 @@ import type { Machine } from "@mx-agent/policy";
 import type { RunnerClient } from "@mx-agent/runner";
 import type { Logger } from "pino";
 import { AgentDirectory } from "./agents/directory.ts";
+import { PeerStates } from "./agents/peer-states.ts";
 import { Pings } from "./agents/pings.ts";
 import { AgentRegistry } from "./agents/registry.ts";
 import type { Auditor } from "./audit-entries.ts";
@@ -27,6 +28,7 @@ import { Runs } from "./run/runs.ts";
 import type { SpecContext } from "./run/spec.ts";
 import { earlierSelf, signingKeyOf } from "./signing-keys.ts";
 import type { Tables } from "./state/tables.ts";
+import { publishedRotation } from "./trust/rotation.ts";
 import { Workspaces } from "./workspace/workspaces.ts";
 
 /** How often holds are looked at, early refusals summed up, and running keys checked again. */
@@ -59,6 +61,7 @@ export class Online {
   readonly caller: Caller;
   readonly pings: Pings;
   readonly registry: AgentRegistry;
+  readonly peers: PeerStates;
   readonly directory: AgentDirectory;
   readonly workspaces: Workspaces;
   readonly revocations: Revocations;
@@ -94,6 +97,7 @@ export class Online {
       policy,
       running: () => this.runs.running,
       auditHead: options.auditHead,
+      rotation: () => publishedRotation(tables.settings, identity.account.user_id),
       onTakenOver: (agent, device_id) => {
         audit.takenOver(agent, device_id);
         logger.warn({ ...agent, device_id }, "another daemon of this user answers for an agent of ours now");
@@ -105,6 +109,19 @@ export class Online {
       rooms,
       identity,
       lastHeard: (room_id, agent_id) => heard.get(`${room_id} ${agent_id}`),
+      now,
+    });
+    this.peers = new PeerStates({
+      ...tables,
+      rooms,
+      onSuperseded: (entry) => {
+        audit.trust("superseded", entry);
+        this.revocations.check();
+      },
+      onContradiction: (room_id, agent_id, what) => {
+        audit.contradiction(room_id, agent_id, what);
+        logger.error({ room_id, agent_id, what }, "another daemon's audit log is not what it was");
+      },
       now,
     });
     this.workspaces = new Workspaces(session);
@@ -128,6 +145,7 @@ export class Online {
       registry: this.registry,
       invites: this.invites,
       guest: this.guest,
+      peers: this.peers,
       identity,
       rooms,
       heard: (room_id, agent_id, ts) => heard.set(`${room_id} ${agent_id}`, ts),
@@ -164,11 +182,13 @@ export class Online {
     await online.executor.resumeAdmitted();
     online.invites.resume();
     assembled.resolve(online);
-    if (tables.ownAgents.list().length > 0)
-      session.ready().then(
-        () => online.registry.publishAll(),
-        () => {},
-      );
+    session.ready().then(
+      () => {
+        online.registry.publishAll();
+        online.peers.readAll();
+      },
+      () => {},
+    );
     return online;
   }
 

@@ -28,6 +28,7 @@ import type {
   InvocationState,
   MemberInfo,
   RecoveryStatus,
+  RememberedHead,
   Target,
   ToolInfo,
   TrustEntry,
@@ -178,6 +179,17 @@ export interface Methods {
     Target & { fingerprint: string; expires_at: string | null; legacy: boolean },
     TrustEntry
   >;
+  /** A new signing key for this daemon: announced under the one that it has, put to use, or given up. */
+  "trust.rotate": Method<
+    "operator",
+    { step: "announce" | "finish" | "abandon"; force: boolean },
+    {
+      state: "announced" | "finished" | "abandoned";
+      fingerprint: string;
+      next_fingerprint: string | null;
+      agents: { room_id: string; agent_id: string }[];
+    }
+  >;
   "trust.revoke": Method<
     "operator",
     { room: string | null; agent: string | null; fingerprint: string | null },
@@ -252,7 +264,14 @@ export interface Methods {
 
   "audit.tail": Method<"operator", { lines: number; follow: boolean }, { last_seq: number }, AuditLine>;
   "audit.show": Method<"operator", { invocation_id: string }, AuditLine[]>;
-  "audit.verify": Method<"operator", { file: string | null }, AuditVerdict>;
+  /** `heads`: what somebody else remembers of this log. */
+  "audit.verify": Method<
+    "operator",
+    { file: string | null; heads: { seq: number; sha256: string; key_id: string | null }[] },
+    AuditVerdict
+  >;
+  /** What is remembered here of other daemons' logs. */
+  "audit.heads": Method<"agent", { room: string | null; agent: string | null }, RememberedHead[]>;
 }
 
 export type MethodName = keyof Methods;
@@ -302,6 +321,7 @@ export const methodRoles: { readonly [M in MethodName]: Methods[M]["role"] } = {
   "trust.list": "agent",
   "trust.inspect": "operator",
   "trust.approve": "operator",
+  "trust.rotate": "operator",
   "trust.revoke": "operator",
   "invite.create": "operator",
   "invite.list": "operator",
@@ -321,6 +341,7 @@ export const methodRoles: { readonly [M in MethodName]: Methods[M]["role"] } = {
   "audit.tail": "operator",
   "audit.show": "operator",
   "audit.verify": "operator",
+  "audit.heads": "agent",
 };
 
 export type { ErrorJson };

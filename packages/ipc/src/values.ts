@@ -95,6 +95,10 @@ export interface AgentInfo {
   load: { running_invocations: number; max_invocations: number };
   mine: boolean;
   trusted: boolean;
+  /** The last line of its audit log that it published under its approved key, as it is remembered here. */
+  audit_head: { seq: number; sha256: string; seen_at: string } | null;
+  /** The key that its approved key announced as the next one. */
+  announced: { fingerprint: string; approved: boolean } | null;
   /** What an operator should know: an overwritten state, a key other than the approved one. */
   warnings: string[];
 }
@@ -277,8 +281,21 @@ export interface AuditLine {
   [field: string]: unknown;
 }
 
+/** A published head of another daemon's audit log. */
+export interface RememberedHead {
+  room_id: string;
+  agent_id: string;
+  key_id: string;
+  /** Number and SHA-256 (base64) of a line. */
+  seq: number;
+  sha256: string;
+  seen_at: string;
+}
+
 export interface AuditVerdict {
   ok: boolean;
+  /** Heads that were handed in and are lines of this log; those that are older than it begins cannot be compared. */
+  heads: { matched: number; older: number };
   lines: number;
   files: string[];
   checkpoints: number;

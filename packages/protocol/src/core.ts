@@ -44,6 +44,7 @@ export {
   reasons,
   reasonText,
 } from "./reasons.ts";
+export { signRotation, verifyRotation } from "./rotation.ts";
 export {
   type Binding,
   type BindingVerdict,

@@ -1,11 +1,19 @@
 import { mxError } from "@mx-agent/base";
 import { answer, type JsonFlag } from "../answer.ts";
 import { ask, withCall } from "../daemon.ts";
-import { renderAuditLine, renderVerdict } from "../render/audit.ts";
+import { headOf, headsIn } from "../parse/heads.ts";
+import { renderAuditLine, renderHeads, renderVerdict } from "../render/audit.ts";
 import { type Define, setExit, verb } from "../verb.ts";
 
 /** EX_DATAERR: the record is there, and it is not what was written. */
 const DAMAGED = 65;
+
+interface VerifyFlags extends JsonFlag {
+  head: string[];
+  heads?: string;
+}
+
+const many = (value: string, before: string[]) => [...before, value];
 
 export const define: Define = (noun, cli) => {
   verb(noun, {
@@ -39,11 +47,35 @@ export const define: Define = (noun, cli) => {
     name: "verify [file]",
     summary: "check the chain, the checkpoints and their signatures",
     example: "audit verify",
-    more: "Exit status 65 when the record was changed, cut or rewritten.",
-  }).action(async (file: string | undefined, flags: JsonFlag) => {
-    const { resolve } = await import("node:path");
-    const verdict = await ask(cli, "audit.verify", { file: file === undefined ? null : resolve(file) });
-    await answer(cli, flags, verdict, renderVerdict);
-    if (!verdict.ok) setExit(cli, DAMAGED);
-  });
+    more:
+      "Exit status 65 when the record was changed, cut or rewritten.\n" +
+      "Who can write the record can also write it anew, with a chain and signatures that fit. What others\n" +
+      "remember of it finds that: `mx-agent audit heads --agent NAME --json` on another machine, given here\n" +
+      "with --heads.",
+  })
+    .option("--head <number:sha256>", "compare with this line; may be given several times", many, [])
+    .option("--heads <file>", "compare with what `audit heads --json` showed on another machine; - for stdin")
+    .action(async (file: string | undefined, flags: VerifyFlags) => {
+      const { resolve } = await import("node:path");
+      const heads = [...flags.head.map(headOf), ...(await headsIn(cli, flags.heads))];
+      const verdict = await ask(cli, "audit.verify", {
+        file: file === undefined ? null : resolve(file),
+        heads,
+      });
+      await answer(cli, flags, verdict, (shown) => renderVerdict(shown, heads.length));
+      if (!verdict.ok) setExit(cli, DAMAGED);
+    });
+
+  verb(noun, {
+    name: "heads",
+    summary: "what other machines published of their records, as it is remembered here",
+    example: "audit heads --agent builder",
+    more: "Each agent publishes where its record stands, signed, every 15 minutes; approved agents' are kept.",
+  })
+    .option("--room <room>", "of this workspace alone")
+    .option("--agent <agent>", "of this agent alone")
+    .action(async (flags: JsonFlag & { room?: string; agent?: string }) => {
+      const heads = await ask(cli, "audit.heads", { room: flags.room ?? null, agent: flags.agent ?? null });
+      await answer(cli, flags, heads, renderHeads);
+    });
 };

@@ -9,7 +9,7 @@ import { defaults } from "../places.ts";
 import { confirm } from "../prompt.ts";
 import { visible } from "../render/style.ts";
 import { pairs } from "../render/table.ts";
-import { renderTrustEntries, renderTrustEntry } from "../render/trust.ts";
+import { renderRotation, renderTrustEntries, renderTrustEntry } from "../render/trust.ts";
 import { type Define, verb } from "../verb.ts";
 
 interface ApproveFlags extends JsonFlag {
@@ -57,6 +57,27 @@ export const define: Define = (noun, cli) => {
     .action((agent: string | undefined, flags: ApproveFlags) => approve(cli, agent, flags));
 
   verb(noun, {
+    name: "rotate",
+    summary: "give this machine a new signing key: announce it, and later put it to use",
+    example: "trust rotate",
+    more:
+      "The new key is announced under the old one, which goes on signing. On the machines that approved the\n" +
+      "old key, `mx-agent agent show` shows it and `mx-agent trust approve` approves it; both keys count there\n" +
+      "until the new one is used. When they have: `mx-agent trust rotate --finish`.\n" +
+      "A key that somebody else may have is not to be rotated but revoked there: mx-agent trust revoke.",
+  })
+    .option("--finish", "sign with the announced key from now on, and destroy the old one")
+    .option("--abandon", "give the announced key up")
+    .option("--force", "finish although runs are under way, which lose their results")
+    .action(async (flags: JsonFlag & { finish?: boolean; abandon?: boolean; force?: boolean }) => {
+      if (flags.finish === true && flags.abandon === true)
+        throw mxError("MX_USAGE", { detail: "either --finish or --abandon", command: "trust rotate" });
+      const step = flags.finish ? "finish" : flags.abandon ? "abandon" : "announce";
+      const done = await ask(cli, "trust.rotate", { step, force: flags.force === true });
+      await answer(cli, flags, done, renderRotation);
+    });
+
+  verb(noun, {
     name: "revoke [agent]",
     summary: "end an approval; what runs for that key is ended, too",
     example: "trust revoke laptop --room build-farm",
@@ -102,7 +123,12 @@ async function compareAndAsk(cli: Cli, target: { room: string; agent: string }):
     });
   if (!(await confirm(cli, "Is this what `mx-agent trust fingerprint` shows on its machine?")))
     throw mxError("MX_DECLINED");
-  return found.agent.fingerprint;
+  return candidateOf(found.agent);
+}
+
+/** What is to be approved: the key that the agent announced, where it has not been yet; else the one that it shows. */
+function candidateOf({ announced, fingerprint }: Result<"trust.inspect">["agent"]): string {
+  return announced && !announced.approved ? announced.fingerprint : fingerprint;
 }
 
 function inspection({ agent, approved }: Result<"trust.inspect">): string {
@@ -110,11 +136,11 @@ function inspection({ agent, approved }: Result<"trust.inspect">): string {
     ["agent", agent.agent_id],
     ["user", agent.user_id],
     ["room", agent.room_id],
-    ["fingerprint", agent.fingerprint],
+    ["fingerprint", candidateOf(agent)],
     ["approved now", approved === null ? "nothing" : approved.fingerprint],
   ]);
   const changed =
-    approved !== null && approved.fingerprint !== agent.fingerprint
+    approved !== null && approved.fingerprint !== candidateOf(agent)
       ? ["warning: this is another key than the one that is approved now"]
       : [];
   return [shown, ...changed, ...agent.warnings.map((one) => `warning: ${visible(one)}`)].join("\n");

@@ -42,6 +42,12 @@ export function renderAgent(agent: AgentInfo): string {
     ["project", agent.workspace.project_id || null],
     ["directory", agent.workspace.cwd || null],
     ["commit", agent.workspace.git_commit || null],
+    [
+      "audit log",
+      agent.audit_head
+        ? `line ${agent.audit_head.seq}, ${agent.audit_head.sha256}, seen ${agent.audit_head.seen_at}`
+        : null,
+    ],
     ["capabilities", agent.capabilities.join(", ") || null],
     ["tools", agent.tools.join(", ") || null],
   ]);

@@ -1,4 +1,5 @@
-import type { TrustEntry } from "@mx-agent/ipc";
+import type { Result, TrustEntry } from "@mx-agent/ipc";
+import { visible } from "./style.ts";
 import { pairs, table } from "./table.ts";
 
 export function renderTrustEntries(entries: readonly TrustEntry[], columns?: number): string {
@@ -15,6 +16,24 @@ export function renderTrustEntries(entries: readonly TrustEntry[], columns?: num
     ]),
     columns,
   );
+}
+
+export function renderRotation(done: Result<"trust.rotate">): string {
+  const { state, fingerprint, next_fingerprint, agents } = done;
+  const names = agents.map(({ agent_id, room_id }) => `  ${visible(agent_id)} in ${room_id}`);
+  if (state === "finished")
+    return [`this machine signs with ${fingerprint} from now on; the key before is gone`, ...names].join(
+      "\n",
+    );
+  if (state === "abandoned") return `the announced key is gone; ${fingerprint} stays`;
+  return [
+    pairs([
+      ["key", fingerprint],
+      ["announced", next_fingerprint],
+    ]),
+    ...names,
+    "When those who approved the key have approved the announced one: mx-agent trust rotate --finish",
+  ].join("\n");
 }
 
 export function renderTrustEntry(entry: TrustEntry): string {

@@ -35,7 +35,14 @@ const agent: AgentInfo = {
   },
   ...{ key_id: "k", fingerprint: "SHA256:own", status: "active", liveness: "active", last_seen_ts: 0 },
   ...{ capabilities: [], tools: [], workspace: { cwd: "", project_id: "", git_commit: "" } },
-  ...{ load: { running_invocations: 0, max_invocations: 4 }, mine: true, trusted: true, warnings: [] },
+  ...{
+    load: { running_invocations: 0, max_invocations: 4 },
+    mine: true,
+    trusted: true,
+    audit_head: null,
+    announced: null,
+    warnings: [],
+  },
 };
 
 interface Given {

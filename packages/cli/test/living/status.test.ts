@@ -22,7 +22,14 @@ const builder: AgentInfo = {
   },
   ...{ key_id: "k", fingerprint: "SHA256:f", status: "active", liveness: "active", last_seen_ts: Date.now() },
   ...{ capabilities: [], tools: [], workspace: { cwd: "", project_id: "", git_commit: "" } },
-  ...{ load: { running_invocations: 1, max_invocations: 4 }, mine: false, trusted: true, warnings: [] },
+  ...{
+    load: { running_invocations: 1, max_invocations: 4 },
+    mine: false,
+    trusted: true,
+    audit_head: null,
+    announced: null,
+    warnings: [],
+  },
 };
 const build: InvocationInfo = {
   ...{ invocation_id: "inv_1", request_id: "req_1", side: "executor", kind: "exec", room_id: farm.room_id },

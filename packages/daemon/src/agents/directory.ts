@@ -4,19 +4,20 @@ import {
   ACTIVE_WITHIN_MS,
   AGENT_REFRESH_MS,
   type AgentState,
-  decodePublicKey,
   EventTypes,
   fingerprintOf,
-  keyIdOf,
   parseContent,
   STALE_WITHIN_MS,
-  verifyBinding,
-  verifySignature,
 } from "@mx-agent/protocol";
 import type { Identity } from "../identity.ts";
 import type { Rooms, StateEvent } from "../matrix/api.ts";
 import type { OwnAgents } from "../state/own-agents.ts";
+import type { PeerHeads } from "../state/peer-heads.ts";
 import type { TrustTable } from "../state/trust.ts";
+import { type AnnouncedKey, announcedKey } from "../trust/announced.ts";
+import { typed } from "../typed.ts";
+import { contradictionIn } from "./peer-states.ts";
+import { shownState } from "./signed-state.ts";
 
 export interface DirectoryParts {
   rooms: Rooms;
@@ -25,6 +26,7 @@ export interface DirectoryParts {
   identity: Identity;
   /** Heartbeats of peers of the first protocol: the latest time an agent of a room was heard. */
   lastHeard(room_id: string, agent_id: string): number | undefined;
+  peerHeads: PeerHeads;
   now(): number;
 }
 
@@ -57,25 +59,17 @@ export class AgentDirectory {
 
   /** The public key that an agent's state carries, where it is the one that its key id names. */
   publicKey(room_id: string, agent_id: string): Uint8Array | undefined {
-    const event = this.#parts.rooms.stateEvent(room_id, EventTypes.agent, agent_id);
-    const parsed = event && parseContent(EventTypes.agent, event.content);
-    if (!parsed?.ok || parsed.value.signing_public_key === undefined) return undefined;
-    const key = decodePublicKey(parsed.value.signing_public_key);
-    return key && keyIdOf(key) === parsed.value.signing_key_id ? key : undefined;
+    return shownState(this.#parts.rooms, room_id, agent_id)?.public_key;
   }
 
   /** Whether the agent's state was written and signed by the user and the key that it names. */
   vouchesForItself(room_id: string, agent_id: string): boolean {
-    const event = this.#parts.rooms.stateEvent(room_id, EventTypes.agent, agent_id);
-    const key = this.publicKey(room_id, agent_id);
-    if (!event || !key || typeof event.content !== "object" || event.content === null) return false;
-    const carrier = { room_id, type: event.type, sender: event.sender, device_id: null };
-    const { matrix_user_id }: { matrix_user_id?: unknown } = event.content;
-    return (
-      matrix_user_id === event.sender &&
-      verifyBinding(event.content, carrier) === "ok" &&
-      verifySignature(event.content, key) === "ok"
-    );
+    return shownState(this.#parts.rooms, room_id, agent_id)?.vouched === true;
+  }
+
+  /** The key that this agent's approved key announced as the next one. */
+  announced(room_id: string, agent_id: string): AnnouncedKey | undefined {
+    return announcedKey(room_id, agent_id, this.#parts);
   }
 
   #info(room_id: string, event: StateEvent): AgentInfo | undefined {
@@ -84,6 +78,7 @@ export class AgentDirectory {
     const state = parsed.value;
     const { ownAgents, trust, identity, now } = this.#parts;
     const key = this.publicKey(room_id, state.agent_id);
+    const announced = this.announced(room_id, state.agent_id);
     const approved = trust.current(room_id, state.agent_id);
     const mine = ownAgents.find(room_id, state.agent_id) !== undefined;
     const seen = Math.max(state.last_seen_ts, this.#parts.lastHeard(room_id, state.agent_id) ?? 0);
@@ -105,8 +100,32 @@ export class AgentDirectory {
       mine,
       trusted:
         mine || (approved?.user_id === state.matrix_user_id && approved.key_id === state.signing_key_id),
-      warnings: warnings(state, event, approved, mine && event.sender !== identity.account.user_id),
+      audit_head: this.#head(room_id, state),
+      announced: announced ? { fingerprint: announced.fingerprint, approved: announced.approved } : null,
+      warnings: [
+        ...warnings(state, event, approved, mine && event.sender !== identity.account.user_id),
+        ...announcement(announced, room_id, state.agent_id),
+        ...this.#contradiction(room_id, state.agent_id),
+      ],
     };
+  }
+
+  /** The last head of its audit log that is remembered here: of a state that its approved key signed. */
+  #head(room_id: string, { agent_id, signing_key_id }: AgentState): AgentInfo["audit_head"] {
+    const heads = this.#parts.peerHeads.list(room_id, agent_id);
+    const last = heads.findLast(({ key_id }) => key_id === signing_key_id);
+    if (!last) return null;
+    const { seq, sha256, seen_ts } = last;
+    return { seq, sha256, seen_at: new Date(seen_ts).toISOString() };
+  }
+
+  #contradiction(room_id: string, agent_id: string): string[] {
+    const what = contradictionIn(this.#parts.peerHeads.list(room_id, agent_id));
+    return what === undefined
+      ? []
+      : [
+          `${what}; compare there: mx-agent audit verify --heads, with what mx-agent audit heads --json shows here`,
+        ];
   }
 }
 
@@ -115,6 +134,14 @@ function liveness(state: AgentState, seen: number, now: number): Liveness {
   const age = now - seen;
   if (age < ACTIVE_WITHIN_MS) return "active";
   return age < AGENT_REFRESH_MS + STALE_WITHIN_MS ? "stale" : "offline";
+}
+
+function announcement(announced: AnnouncedKey | undefined, room_id: string, agent_id: string): string[] {
+  if (!announced || announced.approved) return [];
+  const since = announced.in_use ? "has a new key" : "announces a new key";
+  return [
+    `${since}, ${announced.fingerprint}, signed by the approved one; to approve it: mx-agent trust approve --room ${typed(room_id, "ROOM")} ${typed(agent_id, "AGENT")}`,
+  ];
 }
 
 function warnings(

@@ -5,6 +5,7 @@ import {
   EventTypes,
   encodePublicKey,
   parseContent,
+  type Rotation,
 } from "@mx-agent/protocol";
 import type { Identity } from "../identity.ts";
 import type { IncomingEvent, Outbox, Rooms } from "../matrix/api.ts";
@@ -25,6 +26,8 @@ export interface RegistryParts {
   running(): number;
   /** The audit log's head as the last checkpoint signed it; peers remember it. */
   auditHead(): { seq: number; sha256: string } | undefined;
+  /** A new key of this daemon's, announced under the one before. */
+  rotation(): Rotation | undefined;
   /** Another daemon of this user answers for one of our agents from now on. */
   onTakenOver(agent: OwnAgent, device_id: string): void;
   now(): number;
@@ -143,6 +146,7 @@ export class AgentRegistry {
     const { identity, running, auditHead, now, policy } = this.#parts;
     const { account, key } = identity;
     const audit_head = auditHead();
+    const rotation = this.#parts.rotation();
     return identity.sign<AgentState>(agent.room_id, EventTypes.agent, {
       agent_id: agent.agent_id,
       kind: agent.kind,
@@ -161,6 +165,7 @@ export class AgentRegistry {
       last_seen_ts: now(),
       state_rev: agent.state_rev,
       ...(audit_head ? { audit_head } : {}),
+      ...(rotation ? { rotation } : {}),
     });
   }
 

@@ -1,6 +1,6 @@
 import { unlinkSync } from "node:fs";
 import { basename, join } from "node:path";
-import { ensurePrivateDir, syncDirectory } from "@mx-agent/base";
+import { ensurePrivateDir, mxError, syncDirectory } from "@mx-agent/base";
 import type { AuditLine } from "@mx-agent/ipc";
 import { AppendFile } from "./append-file.ts";
 import { type AuditSigner, encodeCheckpoint } from "./checkpoint.ts";
@@ -32,6 +32,11 @@ export interface SignedHead {
   seq: number;
   /** SHA-256 of that line, base64. */
   sha256: string;
+}
+
+/** A head that somebody else remembers; the key that published it, where that is known. */
+export interface RememberedHere extends SignedHead {
+  key_id?: string | null;
 }
 
 const MIB = 1_048_576;
@@ -137,18 +142,23 @@ export class AuditLog {
     return found;
   }
 
-  /** The whole log, compared with what this process wrote; or one file on its own, by name or path. */
-  async verify(file: string | null = null): Promise<Verification> {
-    if (file !== null) {
-      const path = file.includes("/") ? file : join(this.#options.dir, file);
-      return verifyFiles([path], { isOwn: (key_id) => this.#isOwn(key_id), single: firstSeqOf(path) !== 1 });
-    }
-    return this.#verifyAll([]);
-  }
-
-  /** The whole log, compared with a head that somebody remembers: a cut or a rewrite before it is found. */
-  async verifyAgainst(head: SignedHead): Promise<Verification> {
-    return this.#verifyAll([{ seq: head.seq, hash: head.sha256 }]);
+  /**
+   * The whole log, compared with what this process wrote; or one file on its own, by name or path. `heads`: what
+   * others remember of it, by which a cut or a rewrite is found. Those under a key that never was ours are refused.
+   * @throws MX_BAD_INPUT
+   */
+  async verify(file: string | null = null, heads: readonly RememberedHere[] = []): Promise<Verification> {
+    const foreign = heads.find(({ key_id }) => key_id != null && !this.#isOwn(key_id));
+    if (foreign)
+      throw mxError("MX_BAD_INPUT", {
+        detail: `head ${foreign.seq} is of ${foreign.key_id}, which is no key of this daemon`,
+        hint: "`mx-agent audit heads --agent NAME` on the other machine shows those of one agent",
+      });
+    const remembered = heads.map(({ seq, sha256 }) => ({ seq, hash: sha256 }));
+    if (file === null) return this.#verifyAll(remembered);
+    const path = file.includes("/") ? file : join(this.#options.dir, file);
+    const isOwn = (key_id: string) => this.#isOwn(key_id);
+    return verifyFiles([path], { isOwn, single: firstSeqOf(path) !== 1, remembered });
   }
 
   /** Signs what is not signed yet, where that can be done, and lets go of the file. */
@@ -160,11 +170,12 @@ export class AuditLog {
   }
 
   #verifyAll(remembered: Position[]): Promise<Verification> {
-    const own = this.#position.seq > 0 ? [{ ...this.#position }] : [];
+    const own = this.#position.seq > 0 ? { ...this.#position } : undefined;
     return verifyFiles(logFiles(this.#options.dir), {
       isOwn: (key_id) => this.#isOwn(key_id),
       lastSize: this.#file.size,
-      remembered: [...remembered, ...own],
+      remembered,
+      own,
     });
   }
 

@@ -16,8 +16,10 @@ export interface VerifyOptions {
   isOwn(key_id: string): boolean;
   /** Bytes of the last file that count: what is appended meanwhile is left out. */
   lastSize?: number;
-  /** A position that somebody remembers: a running daemon, a peer, a copy of a published head. */
+  /** Positions that somebody remembers: a peer, a copy of a published head. */
   remembered?: Position[];
+  /** Where the running daemon knows that the log ends. */
+  own?: Position | undefined;
   /** A single file out of a log: what came before it is not known. */
   single?: boolean;
 }
@@ -40,7 +42,10 @@ export async function verifyFiles(files: readonly string[], options: VerifyOptio
 
 class Verifier {
   readonly #options: VerifyOptions;
-  readonly #remembered: Position[];
+  /** By number; there may be several for one, of which one at most is right. */
+  readonly #remembered = new Map<number, string[]>();
+  readonly #heads = { matched: 0, older: 0 };
+  #first: number | null = null;
   readonly #problems: AuditVerdict["problems"] = [];
   #file = "";
   #number = 0;
@@ -54,7 +59,8 @@ class Verifier {
 
   constructor(options: VerifyOptions) {
     this.#options = options;
-    this.#remembered = options.remembered ?? [];
+    for (const { seq, hash } of [...(options.remembered ?? []), ...(options.own ? [options.own] : [])])
+      this.#remembered.set(seq, [...(this.#remembered.get(seq) ?? []), hash]);
   }
 
   begin(file: string, first: boolean): void {
@@ -105,9 +111,12 @@ class Verifier {
   }
 
   #compare({ seq, hash }: Position): void {
-    if (this.#remembered.some((known) => known.seq === seq && known.hash !== hash)) {
+    this.#first ??= seq;
+    const known = this.#remembered.get(seq);
+    if (known?.some((one) => one !== hash))
       this.#problem(`line ${seq} is not the one that is remembered: it, or one before it, was rewritten`);
-    }
+    if (known && this.#options.remembered?.some((one) => one.seq === seq && one.hash === hash))
+      this.#heads.matched++;
   }
 
   #problem(problem: string): void {
@@ -124,16 +133,19 @@ class Verifier {
         problem: `the lines up to ${position.seq} are missing, and no record says that they were pruned`,
       });
     }
-    for (const { seq } of this.#remembered) {
-      if (seq > end.seq)
-        this.#problem(`the log ends with line ${end.seq}, and line ${seq} is remembered: it was cut`);
-    }
+    const last = Math.max(0, ...this.#remembered.keys());
+    // A single file may be one of several; where a log ends, the last one says.
+    if (last > end.seq && this.#options.single !== true)
+      this.#problem(`the log ends with line ${end.seq}, and line ${last} is remembered: it was cut`);
+    const first = this.#first ?? 0;
+    this.#heads.older = (this.#options.remembered ?? []).filter(({ seq }) => seq < first).length;
     return {
       ok: this.#problems.length === 0,
       lines: this.#lines,
       files,
       checkpoints: this.#checkpoints,
       problems: this.#problems,
+      heads: this.#heads,
       signed_through: this.#signedThrough,
       end,
     };

@@ -1,9 +1,17 @@
-import type { Handlers } from "@mx-agent/ipc";
+import type { Handlers, MethodName } from "@mx-agent/ipc";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
-import { parser } from "./params.ts";
+import { agent, parser, room } from "./params.ts";
 
-export function auditMethods(daemon: Daemon): Pick<Handlers, "audit.tail" | "audit.show" | "audit.verify"> {
+type Names = Extract<MethodName, `audit.${string}`>;
+
+const head = z.strictObject({
+  seq: z.int().positive(),
+  sha256: z.string().regex(/^[A-Za-z0-9+/]{43}=$/, "SHA-256 in base64: 44 characters"),
+  key_id: z.string().nullable(),
+});
+
+export function auditMethods(daemon: Daemon): Pick<Handlers, Names> {
   const { log } = daemon;
   return {
     "audit.tail": {
@@ -35,8 +43,23 @@ export function auditMethods(daemon: Daemon): Pick<Handlers, "audit.tail" | "aud
       handle: async ({ invocation_id }) => log.show(invocation_id),
     },
     "audit.verify": {
-      parse: parser(z.strictObject({ file: z.string().nullable() })),
-      handle: ({ file }) => log.verify(file),
+      parse: parser(z.strictObject({ file: z.string().nullable(), heads: z.array(head).max(100_000) })),
+      handle: ({ file, heads }) => log.verify(file, heads),
+    },
+    "audit.heads": {
+      parse: parser(z.strictObject({ room: room.nullable(), agent: agent.nullable() })),
+      handle: async (params) => {
+        const room_id =
+          params.room === null
+            ? null
+            : (await daemon.requireOnline().session.rooms.resolve(params.room)).room_id;
+        return daemon.tables.peerHeads
+          .list(room_id, params.agent)
+          .map(({ published_ts: _, seen_ts, ...one }) => ({
+            ...one,
+            seen_at: new Date(seen_ts).toISOString(),
+          }));
+      },
     },
   };
 }

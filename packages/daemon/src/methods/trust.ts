@@ -1,8 +1,9 @@
 import { mxError } from "@mx-agent/base";
-import type { Handlers, MethodName } from "@mx-agent/ipc";
+import type { AgentInfo, Handlers, MethodName } from "@mx-agent/ipc";
 import { encodePublicKey, fingerprintOf } from "@mx-agent/protocol";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
+import type { AnnouncedKey } from "../trust/announced.ts";
 import { agent, nothing, parser, room, target, time } from "./params.ts";
 
 type Names = Extract<MethodName, `trust.${string}`>;
@@ -30,7 +31,21 @@ export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
         detail: `the state of ${name.agent} carries no public key that fits its key id`,
         hint: "its operator registers it again with `mx-agent agent register`",
       });
-    return { info, key, approved: daemon.tables.trust.current(room_id, name.agent) ?? null };
+    const announced = directory.announced(room_id, name.agent);
+    return { info, key, announced, approved: daemon.tables.trust.current(room_id, name.agent) ?? null };
+  };
+  /** The key before goes on counting until the new one is used; and with it until when it is approved. */
+  const approveAnnounced = (info: AgentInfo, next: AnnouncedKey, params: z.infer<typeof approveParams>) => {
+    const { room_id, agent_id } = info;
+    const { user_id, key_id, fingerprint, public_key } = next;
+    const entry = {
+      ...{ room_id, agent_id, user_id, key_id, fingerprint, public_key },
+      legacy: false,
+      approved_at: new Date(daemon.now()).toISOString(),
+      expires_at: params.expires_at ?? next.expires_at,
+    };
+    daemon.audit.trust("approved", entry);
+    return daemon.tables.trust.approve(entry, next.from_key_id);
   };
   return {
     "trust.fingerprint": {
@@ -59,7 +74,9 @@ export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
     "trust.approve": {
       parse: parser(approveParams),
       handle: async (params) => {
-        const { info, key } = await inspect(params);
+        const { info, key, announced } = await inspect(params);
+        if (announced && !announced.in_use && params.fingerprint === announced.fingerprint)
+          return approveAnnounced(info, announced, params);
         if (fingerprintOf(key) !== params.fingerprint)
           throw mxError("MX_BAD_INPUT", {
             detail: `${info.agent_id} shows ${fingerprintOf(key)}, not ${params.fingerprint}; nothing was approved`,
@@ -83,8 +100,14 @@ export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
           expires_at: params.expires_at,
         };
         daemon.audit.trust("approved", entry);
-        return daemon.tables.trust.approve(entry);
+        const approved = daemon.tables.trust.approve(entry);
+        here().peers.read(entry.room_id, entry.agent_id);
+        return approved;
       },
+    },
+    "trust.rotate": {
+      parse: parser(z.strictObject({ step: z.enum(["announce", "finish", "abandon"]), force: z.boolean() })),
+      handle: (params) => daemon.rotate(params),
     },
     "trust.revoke": {
       parse: parser(revokeParams),

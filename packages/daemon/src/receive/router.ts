@@ -1,6 +1,7 @@
 import { decodePublicKey, EventTypes, parseContent } from "@mx-agent/protocol";
 import type { Logger } from "pino";
 import { shape } from "../admit/checks/shape.ts";
+import type { PeerStates } from "../agents/peer-states.ts";
 import type { Pings } from "../agents/pings.ts";
 import type { AgentRegistry } from "../agents/registry.ts";
 import type { Identity } from "../identity.ts";
@@ -23,6 +24,7 @@ export interface RouterParts {
   registry: AgentRegistry;
   invites: Pick<Invites, "onProof">;
   guest: Pick<Guest, "onAnswer">;
+  peers: PeerStates;
   executions: ExecutionTable;
   trust: TrustTable;
   identity: Identity;
@@ -41,8 +43,11 @@ export class Router {
   }
 
   async onEvent(event: IncomingEvent): Promise<void> {
-    const { executor, caller, pings, registry } = this.#parts;
-    if (event.state_key !== undefined) return registry.onState(event);
+    const { executor, caller, pings, registry, peers } = this.#parts;
+    if (event.state_key !== undefined) {
+      registry.onState(event);
+      return peers.onState(event);
+    }
     switch (event.type) {
       case EventTypes.execRequest:
       case EventTypes.callRequest:

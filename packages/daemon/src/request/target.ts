@@ -5,6 +5,8 @@ import type { Identity } from "../identity.ts";
 import type { Rooms } from "../matrix/api.ts";
 import type { OwnAgents } from "../state/own-agents.ts";
 import type { TrustTable } from "../state/trust.ts";
+import { announcedKey } from "../trust/announced.ts";
+import { typed } from "../typed.ts";
 
 /** Whom a request goes to: the key that was approved for that name in that room, and whose it is. */
 export interface ResolvedTarget {
@@ -68,6 +70,16 @@ export async function resolveTarget(target: Target, parts: TargetParts): Promise
       });
     throw mxError("MX_UNTRUSTED", { agent: target.agent, room: room_id });
   }
+  const announced = announcedKey(room_id, target.agent, parts);
+  // Requests under the old key would wait for answers that come under the new one.
+  if (announced?.in_use && announced.from_key_id === entry.key_id)
+    throw mxError(
+      "MX_UNTRUSTED",
+      { agent: target.agent, room: room_id },
+      {
+        hint: `it signs with a new key now, ${announced.fingerprint}, which the approved one announced: mx-agent trust approve --room ${typed(room_id, "ROOM")} ${typed(target.agent, "AGENT")}`,
+      },
+    );
   return {
     ...common,
     user_id: entry.user_id,

@@ -5,11 +5,12 @@ import { invitesSchema } from "./invites.ts";
 import { noncesSchema } from "./nonces.ts";
 import { outboxSchema } from "./outbox.ts";
 import { ownAgentsSchema } from "./own-agents.ts";
+import { peerHeadsSchema } from "./peer-heads.ts";
 import { requestsSchema } from "./requests.ts";
 import { roomsSchema } from "./rooms.ts";
 import { settingsSchema } from "./settings.ts";
 import { syncStoreSchema } from "./sync-store.ts";
-import { trustSchema } from "./trust.ts";
+import { trustSchema, trustSuccession } from "./trust.ts";
 
 /** What the Matrix layer stores. */
 const matrix = [syncStoreSchema, roomsSchema, inboxSchema, outboxSchema];
@@ -26,4 +27,7 @@ const pipeline = [
 ];
 
 /** Every format of state.db. The first entry makes format 1; once released, only append. */
-export const migrations: readonly Migration[] = [[...matrix, ...pipeline].join("\n")];
+export const migrations: readonly Migration[] = [
+  [...matrix, ...pipeline].join("\n"),
+  [peerHeadsSchema, trustSuccession].join("\n"),
+];

@@ -3,6 +3,7 @@ import { ExecutionTable } from "./executions.ts";
 import { InviteTable } from "./invites.ts";
 import { NonceTable } from "./nonces.ts";
 import { OwnAgents } from "./own-agents.ts";
+import { PeerHeads } from "./peer-heads.ts";
 import { RequestTable } from "./requests.ts";
 import { Settings } from "./settings.ts";
 import { TrustTable } from "./trust.ts";
@@ -17,6 +18,7 @@ export interface Tables {
   ownAgents: OwnAgents;
   trust: TrustTable;
   invites: InviteTable;
+  peerHeads: PeerHeads;
 }
 
 export function openTables(db: Database, now: () => number): Tables {
@@ -29,5 +31,6 @@ export function openTables(db: Database, now: () => number): Tables {
     ownAgents: new OwnAgents(db),
     trust: new TrustTable(db, now),
     invites: new InviteTable(db),
+    peerHeads: new PeerHeads(db),
   };
 }

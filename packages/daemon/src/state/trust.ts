@@ -11,6 +11,9 @@ CREATE TABLE trust (
 ) STRICT;
 `;
 
+/** Format 2: a key may have been approved because the one before announced it. */
+export const trustSuccession = "ALTER TABLE trust ADD COLUMN announced_by TEXT;";
+
 /** The keys that this operator approved: for an agent name, a Matrix user and a room, all three. */
 export class TrustTable {
   readonly #db: Database;
@@ -21,20 +24,25 @@ export class TrustTable {
     this.#now = now;
   }
 
-  /** Approves a key; another key that was approved for that agent in that room is revoked with it. */
-  approve(entry: Omit<TrustEntry, "status" | "revoked_at">): TrustEntry {
+  /**
+   * Approves a key; another key that was approved for that agent in that room is revoked with it. Not so where
+   * `announced_by` names it: that one counts until the new key is in use (`supersede`).
+   */
+  approve(entry: Omit<TrustEntry, "status" | "revoked_at">, announced_by: string | null = null): TrustEntry {
     return this.#db.transaction(() => {
       this.#db.run(
-        "UPDATE trust SET revoked_at = ? WHERE room_id = ? AND agent_id = ? AND key_id != ? AND revoked_at IS NULL",
+        "UPDATE trust SET revoked_at = ? WHERE room_id = ? AND agent_id = ? AND key_id NOT IN (?, ?) AND revoked_at IS NULL",
         entry.approved_at,
         entry.room_id,
         entry.agent_id,
         entry.key_id,
+        announced_by ?? entry.key_id,
       );
       this.#db.run(
-        `INSERT INTO trust VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)
+        `INSERT INTO trust VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, ?)
          ON CONFLICT (room_id, agent_id, key_id) DO UPDATE SET user_id = excluded.user_id, legacy = excluded.legacy,
-           approved_at = excluded.approved_at, expires_at = excluded.expires_at, revoked_at = NULL`,
+           approved_at = excluded.approved_at, expires_at = excluded.expires_at, revoked_at = NULL,
+           announced_by = excluded.announced_by`,
         entry.room_id,
         entry.agent_id,
         entry.key_id,
@@ -44,9 +52,25 @@ export class TrustTable {
         entry.legacy ? 1 : 0,
         entry.approved_at,
         entry.expires_at,
+        announced_by,
       );
       return { ...entry, status: "trusted", revoked_at: null };
     });
+  }
+
+  /** An approved key is in use: the one that announced it no longer counts. Answers that one. */
+  supersede(room_id: string, agent_id: string, key_id: string): TrustEntry | undefined {
+    const row = this.#db.get(
+      "SELECT announced_by FROM trust WHERE room_id = ? AND agent_id = ? AND key_id = ? AND revoked_at IS NULL",
+      room_id,
+      agent_id,
+      key_id,
+    );
+    const before = row && textOrNull(row, "announced_by");
+    const entry = before ? this.find(room_id, agent_id, before) : undefined;
+    if (entry?.status !== "trusted") return undefined;
+    const { fingerprint } = entry;
+    return this.revoke({ room_id, agent_id, fingerprint })[0];
   }
 
   /** Revokes what matches every part that is given, and answers it. */
@@ -96,7 +120,10 @@ export class TrustTable {
     return row && this.#entry(row);
   }
 
-  /** The one key that is trusted now for an agent name in a room: what `--agent` means. */
+  /**
+   * The one key that is trusted now for an agent name in a room: what `--agent` means. Of a key and its approved
+   * successor that is the former, which is revoked once the latter is in use.
+   */
   current(room_id: string, agent_id: string): TrustEntry | undefined {
     return this.list(room_id).find((entry) => entry.agent_id === agent_id && entry.status === "trusted");
   }

@@ -34,6 +34,7 @@ beforeEach(() => {
     policy: { current: () => policy },
     running: () => 0,
     auditHead: () => undefined,
+    rotation: () => undefined,
     onTakenOver: (_: OwnAgent, device_id: string) => takenOver.push(device_id),
     now: Date.now,
   } as unknown as ConstructorParameters<typeof AgentRegistry>[0]);

@@ -1,11 +1,24 @@
 /** Who is there: state `agent`, heartbeats, ping and pong. PROTOCOL "State events", "To-device events", "Liveness". */
 import { z } from "zod";
 import { decodeBase64Unpadded } from "../base64.ts";
-import { count, id, load, nonce, sha256, signed, text, word } from "./fields.ts";
+import { count, id, load, nonce, sha256, signature, signed, text, time, word } from "./fields.ts";
 
 const publicKey = z
   .string()
   .refine((value) => decodeBase64Unpadded(value)?.length === 32, "not 32 bytes in base64 without padding");
+
+/** The user's next key, or the one that is used now, announced by the key before it; rotation.ts verifies it. */
+export const rotation = z.looseObject({
+  user_id: id,
+  from_key_id: id,
+  key_id: id,
+  public_key: publicKey,
+  created_at: time,
+  /** By the key before, over the canonical JSON of this object without both signatures. */
+  signature,
+  /** The same, by the new key. */
+  proof: signature,
+});
 
 /** State key `agent_id`. An agent is unregistered by its full content with status `offline`. */
 export const agent = z.looseObject({
@@ -26,6 +39,7 @@ export const agent = z.looseObject({
   state_rev: count,
   /** The last line of the audit log that its signed checkpoint covers, so that peers find a cut or a rewrite. */
   audit_head: z.exactOptional(z.looseObject({ seq: count, sha256 })),
+  rotation: z.exactOptional(rotation),
   ...signed,
 });
 

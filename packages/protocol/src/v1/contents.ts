@@ -1,5 +1,6 @@
 /** The contents' types by name, for those who write and read them. */
 import type { z } from "zod";
+import type { rotation } from "./agent.ts";
 import type { encryptedFile } from "./fields.ts";
 import type { ContentOf } from "./registry.ts";
 import type { taskAction, taskAuthorization } from "./task.ts";
@@ -29,6 +30,7 @@ export type InvocationAnswer = ContentOf<"com.mxagent.invocation.answer.v1">;
 export type InviteProof = ContentOf<"com.mxagent.invite.proof.v1">;
 export type InviteAnswer = ContentOf<"com.mxagent.invite.answer.v1">;
 export type AgentState = ContentOf<"com.mxagent.agent.v1">;
+export type Rotation = z.infer<typeof rotation>;
 export type TaskState = ContentOf<"com.mxagent.task.v1">;
 export type InvocationDisplay = ContentOf<"com.mxagent.invocation.v1">;
 export type ToolState = ContentOf<"com.mxagent.tool.v1">;

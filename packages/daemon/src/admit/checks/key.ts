@@ -1,4 +1,5 @@
 import { decodePublicKey } from "@mx-agent/protocol";
+import { typed } from "../../typed.ts";
 import type { RequestKey } from "../admitted.ts";
 import { Refusal } from "../refusal.ts";
 import type { World } from "../world.ts";
@@ -41,9 +42,4 @@ export function key(claimant: Claimant, bound: "bound" | "missing", world: World
   const public_key = decodePublicKey(entry.public_key);
   if (!public_key) throw new Refusal("untrusted_key", "the stored public key cannot be read", advice);
   return { key_id, public_key, legacy: entry.legacy };
-}
-
-/** For a line that a person may paste into a shell: a stranger's name is shown only where it can do nothing there. */
-function typed(name: string | undefined, otherwise: string): string {
-  return name !== undefined && /^[\w!:.][\w!:.-]*$/.test(name) ? `'${name}'` : otherwise;
 }
