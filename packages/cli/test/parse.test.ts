@@ -7,6 +7,7 @@ import { refuseBytes } from "../src/parse/argv.ts";
 import { parseDuration } from "../src/parse/duration.ts";
 import { parseEnv, refuseSecrets } from "../src/parse/env.ts";
 import { roomOf, targetOf } from "../src/parse/target.ts";
+import { parseTime } from "../src/parse/time.ts";
 
 const codeOf = (work: () => unknown): string | undefined => {
   try {
@@ -16,6 +17,20 @@ const codeOf = (work: () => unknown): string | undefined => {
     return error instanceof MxError ? error.code : String(error);
   }
 };
+
+describe("a time", () => {
+  const now = Date.parse("2026-03-01T12:00:00Z");
+  test.each([
+    ["10m", "2026-03-01T11:50:00.000Z"],
+    ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00.000Z"],
+    ["2026-01-31T12:00:00.250+01:00", "2026-01-31T11:00:00.250Z"],
+    ["2026-01-31", "2026-01-31T00:00:00.000Z"],
+  ])("%s is %s", (text, time) => expect(new Date(parseTime(text, "--since", now)).toISOString()).toBe(time));
+
+  test.each(["", "noon", "2026-13-31", "2026-01-31T25:00:00Z", "-5m", "1769860800"])("%j is none", (text) =>
+    expect(codeOf(() => parseTime(text, "--since"))).toBe("MX_USAGE"),
+  );
+});
 
 describe("a duration", () => {
   test.each([

@@ -164,7 +164,7 @@ describe("a refusal", () => {
     ["rate_limited", 77, /try again in a minute/],
     ["tool_not_found", 127, /tools list --room farm --agent builder/],
     ["tool_input_invalid", 65, /tools show/],
-    ["spawn_failed", 126, /policy explain/],
+    ["spawn_failed", 126, /mx-agent doctor/],
   ])("%s is %i and says what to do where", (reason, exit, hint) => {
     expect(refused(reason).exitCode).toBe(exit);
     expect(refused(reason).hint).toMatch(hint);

@@ -181,7 +181,7 @@ export class Daemon {
         await this.#options.runner.forget(execution.run_id);
       }
       for (const stream of ["stdin", "stdout", "stderr"])
-        rmSync(join(this.#indexDir, `${execution.run_id}.${stream}`), { force: true });
+        rmSync(join(this.indexDir, `${execution.run_id}.${stream}`), { force: true });
       executions.delete(execution.run_id);
     }
     return { pruned: ended.length + requests.deleteEndedBefore(before), bytes };
@@ -191,7 +191,8 @@ export class Daemon {
     return join(this.#options.dirs.data, "keys");
   }
 
-  get #indexDir(): string {
+  /** Where chunk boundaries are kept. */
+  get indexDir(): string {
     return join(this.#options.dirs.data, "chunks");
   }
 
@@ -210,7 +211,7 @@ export class Daemon {
         env,
         home: machine.home,
         hidden_paths: [dirs.config, dirs.data, dirs.runtime],
-        indexDir: this.#indexDir,
+        indexDir: this.indexDir,
       },
       keysDir: this.#keysDir,
       cryptoDir: join(dirs.data, "crypto"),

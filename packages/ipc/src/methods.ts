@@ -241,7 +241,8 @@ export interface Methods {
   "invocation.wait": Method<"agent", { invocation_id: string }, ExecResult>;
   "invocation.logs": Method<
     "agent",
-    { invocation_id: string; follow: boolean },
+    /** `since_ts`: leaves out what was written before, by the clock of the executing machine, milliseconds since the epoch. */
+    { invocation_id: string; follow: boolean; since_ts: number | null },
     { result: InvocationResult | null },
     ExecOutput
   >;

@@ -81,10 +81,7 @@ export class Run {
     begun: (run: Run) => void,
   ): Promise<Run | null> {
     if (!(await machine.spool.claim(spec.run_id))) return null;
-    const run = new Run(spec, machine, listener, {
-      stdout: await machine.spool.openStream(spec.run_id, "stdout"),
-      stderr: await machine.spool.openStream(spec.run_id, "stderr"),
-    });
+    const run = new Run(spec, machine, listener, await machine.spool.openStreams(spec.run_id));
     begun(run);
     await run.#launch();
     return run;

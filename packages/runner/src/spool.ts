@@ -134,8 +134,22 @@ export class Spool {
     return isEndedState(value) ? value : null;
   }
 
-  async openStream(run_id: string, stream: RunStream): Promise<StreamSpool> {
-    return new StreamSpool(await open(join(this.directory(run_id), stream), "a"));
+  /** Both streams of a run that was just marked; where they can't be had, the mark is taken back. */
+  async openStreams(run_id: string): Promise<Record<RunStream, StreamSpool>> {
+    const directory = this.directory(run_id);
+    const opened: StreamSpool[] = [];
+    const openOne = async (stream: RunStream) => {
+      const spool = new StreamSpool(await open(join(directory, stream), "a"));
+      opened.push(spool);
+      return spool;
+    };
+    try {
+      return { stdout: await openOne("stdout"), stderr: await openOne("stderr") };
+    } catch (error) {
+      for (const spool of opened) await spool.close();
+      await rm(directory, { recursive: true, force: true });
+      throw cannotWrite(directory, error);
+    }
   }
 
   /** Up to `max_bytes` from `offset`; empty at the end of what is there. */

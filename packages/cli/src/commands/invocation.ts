@@ -5,6 +5,7 @@ import { type Cli, write } from "../cli.ts";
 import { ask, withCall } from "../daemon.ts";
 import { rawOutput } from "../exec/output.ts";
 import { parseDuration } from "../parse/duration.ts";
+import { parseTime } from "../parse/time.ts";
 import { renderEnd, renderInvocation, renderInvocations } from "../render/invocation.ts";
 import { bytes } from "../render/time.ts";
 import { type Define, verb } from "../verb.ts";
@@ -56,12 +57,13 @@ export const define: Define = (noun, cli) => {
     name: "logs <invocation>",
     summary: "the output of an invocation, from its beginning",
     example: "invocation logs -f inv_01JZ3V5Q8K9M2N4P6R7S8T9V0W",
-    more: "With --json one line for each piece of output, and for the end.",
+    more:
+      "Since when is by the clock of the machine that ran it, and exact to a piece of output. With --json one line for\n" +
+      "each piece of output, and for the end.",
   })
     .option("-f, --follow", "go on until it has ended")
-    .action((invocation_id: string, flags: JsonFlag & { follow?: boolean }) =>
-      showLogs(cli, invocation_id, flags),
-    );
+    .option("--since <when>", "leave out what is older: 10m, or a time as 2026-01-31T12:00:00Z")
+    .action((invocation_id: string, flags: LogsFlags) => showLogs(cli, invocation_id, flags));
 
   verb(noun, {
     name: "prune",
@@ -76,12 +78,11 @@ export const define: Define = (noun, cli) => {
     });
 };
 
-async function showLogs(
-  cli: Cli,
-  invocation_id: string,
-  flags: JsonFlag & { follow?: boolean },
-): Promise<void> {
-  const params = { invocation_id, follow: flags.follow === true };
+type LogsFlags = JsonFlag & { follow?: boolean; since?: string };
+
+async function showLogs(cli: Cli, invocation_id: string, flags: LogsFlags): Promise<void> {
+  const since_ts = flags.since === undefined ? null : parseTime(flags.since, "--since");
+  const params = { invocation_id, follow: flags.follow === true, since_ts };
   const raw = rawOutput(cli);
   await withCall(cli, "invocation.logs", params, async (call) => {
     for await (const item of call.output)

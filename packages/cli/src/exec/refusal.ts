@@ -36,7 +36,7 @@ function codeOf(
   return /^ENOENT\b/.test(detail ?? "") ? "MX_COMMAND_NOT_FOUND" : "MX_SPAWN_FAILED";
 }
 
-function next({ reason, origin, request_id }: Refusal, { room, agent }: Target): string {
+function next({ reason, detail, origin, request_id }: Refusal, { room, agent }: Target): string {
   const words = (...parts: string[]) => `\`mx-agent ${shellWords(parts)}\``;
   const theirs = `on ${agent}'s machine`;
   if (origin === "local")
@@ -57,6 +57,8 @@ function next({ reason, origin, request_id }: Refusal, { room, agent }: Target):
       return `on this machine: ${words("tools", "list", "--room", room, "--agent", agent)}`;
     case "tool_input_invalid":
       return `on this machine: ${words("tools", "show", "--room", room, "--agent", agent)} with the tool's name`;
+    case "spawn_failed":
+      return `${theirs}: ${words("doctor")}${detail === null ? "" : ` (${detail})`}`;
     default:
       return `${theirs}: ${words("policy", "explain", request_id)}`;
   }

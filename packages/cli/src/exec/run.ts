@@ -85,7 +85,7 @@ async function goOn(
   try {
     stopped.cancelBy(() => void daemon.call("invocation.cancel", { invocation_id }).result.catch(() => {}));
     output.rewind();
-    const logs = daemon.call("invocation.logs", { invocation_id, follow: true });
+    const logs = daemon.call("invocation.logs", { invocation_id, follow: true, since_ts: null });
     for await (const item of logs.output) await output.item(item);
     await logs.result;
     return await daemon.call("invocation.wait", { invocation_id }).result;

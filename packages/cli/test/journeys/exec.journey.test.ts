@@ -147,11 +147,33 @@ describe("a command on the other machine", () => {
     const logs = await they.laptop.run(["invocation", "logs", "-f", id]);
     expect(logs).toMatchObject({ code: 0, stdout: "begun\nended\n" });
     const end = await they.laptop.ask<{ result: object }>(["invocation", "wait", id]);
+    const there = await they.builder.ask<{ result: object }>(["invocation", "wait", id]);
+    expect(there).toMatchObject({ type: "finished", result: { outcome: "exited", exit_code: 3 } });
     expect(end.result).toMatchObject({ outcome: "exited", exit_code: 3 });
     const listed = await they.laptop.ask<{ invocation_id: string }[]>(["invocation", "list"]);
     expect(listed.map(({ invocation_id }) => invocation_id)).toContain(id);
     const shown = await they.builder.ask(["invocation", "show", id]);
     expect(shown).toMatchObject({ side: "executor", state: "ended" });
+  });
+
+  test("shows what it wrote since a moment, on either machine", async () => {
+    const go = join(they.project, "since-go");
+    const wait = `n=0; while [ ! -e ${go} ] && [ $n -lt 600 ]; do n=$((n+1)); sleep 0.1; done`;
+    const { stdout } = await they.exec(["sh", "-c", `echo old; ${wait}; echo new`], { flags: ["--detach"] });
+    const id = stdout.trim();
+    const logs = they.laptop.spawn(["invocation", "logs", "-f", id]);
+    await logs.until("old\n");
+    const moment = new Date(Date.now() + 1).toISOString();
+    await writeFile(go, "");
+    expect((await logs.ended).stdout).toBe("old\nnew\n");
+    for (const machine of [they.laptop, they.builder]) {
+      const since = async (when: string) =>
+        (await machine.run(["invocation", "logs", id, "--since", when])).stdout;
+      expect(await since(moment)).toBe("new\n");
+      expect(await since("1h")).toBe("old\nnew\n");
+      expect(await since(new Date(Date.now() + 60_000).toISOString())).toBe("");
+    }
+    expect((await they.laptop.run(["invocation", "logs", id, "--since", "noon"])).code).toBe(64);
   });
 
   test("can be cancelled by its id", async () => {

@@ -1,9 +1,11 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { mxError } from "@mx-agent/base";
-import type { Handlers, InvocationInfo, InvocationResult, MethodName } from "@mx-agent/ipc";
+import type { ExecResult, Handlers, InvocationInfo, InvocationResult, MethodName } from "@mx-agent/ipc";
+import type { RunEnd } from "@mx-agent/runner";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
 import { sendOwnOutput } from "../run/own-output.ts";
-import type { Execution } from "../state/executions.ts";
+import type { Execution, ExecutionTable } from "../state/executions.ts";
 import type { Request } from "../state/requests.ts";
 import { resultOf } from "./exec.ts";
 import { duration_ms, parser } from "./params.ts";
@@ -17,6 +19,8 @@ const listParams = z.strictObject({
   limit: z.int().positive().max(10_000),
 });
 const UNDER_WAY = ["received", "held", "admitted", "starting", "running"] as const;
+/** How often a run of this machine is looked at by who waits for it here. */
+const LOOK_MS = 100;
 const OVER = new Set(["ended", "rejected", "lost"]);
 
 export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
@@ -61,29 +65,34 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
     },
     "invocation.wait": {
       parse: parser(one),
-      handle: async ({ invocation_id }) => {
+      handle: async ({ invocation_id }, { signal }) => {
+        const execution = requests.get(invocation_id) ? undefined : executions.byInvocation(invocation_id);
+        if (execution) return ownEnd(execution, executions, signal);
         const online = daemon.requireOnline();
         const pending = online.caller.attach(requireRequest(invocation_id), async () => {});
         try {
           online.caller.replayOutcome(pending, false);
-          return resultOf(pending, await online.caller.outcome(pending));
+          return resultOf(pending, await Promise.race([online.caller.outcome(pending), untilLeft(signal)]));
         } finally {
           online.caller.release(pending);
         }
       },
     },
     "invocation.logs": {
-      parse: parser(one.extend({ follow: z.boolean() })),
-      handle: async ({ invocation_id, follow }, { send, signal }) => {
-        const online = daemon.requireOnline();
+      parse: parser(one.extend({ follow: z.boolean(), since_ts: z.int().nonnegative().nullable() })),
+      handle: async ({ invocation_id, follow, since_ts }, { send, signal }) => {
         const execution = requests.get(invocation_id) ? undefined : executions.byInvocation(invocation_id);
         if (execution) {
-          const { runner } = daemon;
-          await sendOwnOutput({ runner, executions, run_id: execution.run_id, follow, signal, send });
+          const { runner, indexDir } = daemon;
+          const { run_id } = execution;
+          await sendOwnOutput({ runner, executions, run_id, indexDir, since_ts, follow, signal, send });
           return { result: ofExecution(executions.byRun(execution.run_id) ?? execution).result };
         }
+        const online = daemon.requireOnline();
         const request = requireRequest(invocation_id);
-        const pending = online.caller.attach(request, (item) => send(item));
+        const pending = online.caller.attach(request, async (item, timestamp) => {
+          if (!isBefore(timestamp, since_ts)) await send(item);
+        });
         try {
           online.caller.replayOutcome(pending, true);
           const left = new Promise<null>((resolve) => signal.addEventListener("abort", () => resolve(null)));
@@ -101,6 +110,41 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
       handle: ({ older_than_ms }) => daemon.prune(older_than_ms),
     },
   };
+}
+
+/** The end of a run of this machine, as the operator who looks here sees it. */
+async function ownEnd(
+  { run_id }: Execution,
+  executions: ExecutionTable,
+  signal: AbortSignal,
+): Promise<ExecResult> {
+  for (;;) {
+    const { state, invocation_id, request_id, reason, end } = executions.byRun(run_id) ?? notFound(run_id);
+    if (state === "rejected")
+      return {
+        type: "rejected",
+        invocation_id,
+        request_id,
+        reason: reason ?? "policy_denied",
+        detail: null,
+        origin: "local",
+      };
+    const result = end && resultOfEnd(end);
+    if (state === "ended" && result) return { type: "finished", invocation_id, result };
+    await Promise.race([pause(LOOK_MS), untilLeft(signal)]);
+  }
+}
+
+/** Rejects when nobody waits any more. */
+function untilLeft(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}
+
+function isBefore(timestamp: string | undefined, since_ts: number | null): boolean {
+  return since_ts !== null && timestamp !== undefined && Date.parse(timestamp) < since_ts;
 }
 
 function notFound(invocation_id: string): never {
@@ -143,16 +187,12 @@ function ofExecution(execution: Execution): InvocationInfo {
     state: execution.state,
     created_at: new Date(execution.created_ts).toISOString(),
     ended_at: execution.ended_ts === null ? null : new Date(execution.ended_ts).toISOString(),
-    result: end && {
-      outcome: end.outcome,
-      exit_code: end.exit_code,
-      signal: end.signal,
-      duration_ms: end.duration_ms,
-      stdout_bytes: end.stdout_bytes,
-      stderr_bytes: end.stderr_bytes,
-      truncated: end.truncated,
-      complete: null,
-    },
+    result: end && resultOfEnd(end),
     reason: execution.reason,
   };
+}
+
+function resultOfEnd(end: RunEnd): InvocationResult {
+  const { outcome, exit_code, signal, duration_ms, stdout_bytes, stderr_bytes, truncated } = end;
+  return { outcome, exit_code, signal, duration_ms, stdout_bytes, stderr_bytes, truncated, complete: null };
 }

@@ -11,14 +11,14 @@ export interface ChunkPlace {
 
 type Unsigned = Omit<StreamChunk, "signature" | "binding">;
 
-/** The content of one chunk, to be bound and signed. */
-export function chunkContent(place: ChunkPlace, bytes: Uint8Array, now: number): Unsigned {
+/** The content of one chunk, to be bound and signed; `at`: when its bytes came. */
+export function chunkContent(place: ChunkPlace, bytes: Uint8Array, at: number): Unsigned {
   return {
     ...place,
     ...encodeChunk(bytes),
     eof: false,
     compressed: false,
-    timestamp: new Date(now).toISOString(),
+    timestamp: new Date(at).toISOString(),
   };
 }
 

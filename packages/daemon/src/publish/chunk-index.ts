@@ -1,23 +1,33 @@
-import { closeSync, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
+import { mxError } from "@mx-agent/base";
 
-const RECORD = 6;
+/** Where it ends and when it was cut, 6 bytes each. */
+const FIELD = 6;
+const RECORD = 2 * FIELD;
 
 /**
- * Where each chunk of a stream ends in the spool, as a file of 6-byte offsets. It makes a chunk's number mean
- * the same bytes for ever, so that a receiver may ask for number N again after this daemon was restarted.
+ * Where each chunk of a stream ends in the spool, and when it was cut, which is when its bytes came unless the receiver
+ * was behind. It makes a chunk's number mean the same bytes for ever, so that a receiver may ask for number N again
+ * after this daemon was restarted.
  * Written before the chunk is sent. It is not synced: it must outlive the process, and what a power loss takes
  * ends the run as interrupted.
  */
 export class ChunkIndex {
-  readonly #fd: number;
+  readonly #file: string;
+  #fd: number | null;
   #ends: number[] = [];
+  #times: number[] = [];
 
   constructor(file: string) {
-    this.#fd = openSync(file, "a+", 0o600);
+    this.#file = file;
+    this.#fd = openSync(file, constants.O_RDWR | constants.O_CREAT, 0o600);
     const size = fstatSync(this.#fd).size;
     const bytes = Buffer.alloc(size - (size % RECORD));
     readSync(this.#fd, bytes, 0, bytes.length, 0);
-    for (let at = 0; at < bytes.length; at += RECORD) this.#ends.push(bytes.readUIntBE(at, RECORD));
+    for (let at = 0; at < bytes.length; at += RECORD) {
+      this.#ends.push(bytes.readUIntBE(at, FIELD));
+      this.#times.push(bytes.readUIntBE(at + FIELD, FIELD));
+    }
   }
 
   /** Chunks that were cut so far; their numbers are 0 to count - 1. */
@@ -38,16 +48,29 @@ export class ChunkIndex {
     return { offset, length: end - offset };
   }
 
-  /** Cuts the next chunk, `length` bytes from `end`. */
-  cut(length: number): void {
-    const end = this.end + length;
-    const record = Buffer.alloc(RECORD);
-    record.writeUIntBE(end, 0, RECORD);
-    writeSync(this.#fd, record);
-    this.#ends.push(end);
+  /** When a chunk was cut, milliseconds since the epoch. */
+  timeOf(seq: number): number | undefined {
+    return this.#times[seq];
   }
 
+  /** Cuts the next chunk, `length` bytes from `end`. MX_CANNOT_WRITE on a full disk: nothing was cut then. */
+  cut(length: number, now: number): void {
+    const end = this.end + length;
+    const record = Buffer.alloc(RECORD);
+    record.writeUIntBE(end, 0, FIELD);
+    record.writeUIntBE(now, FIELD, FIELD);
+    if (this.#fd === null) throw mxError("MX_INTERNAL", { detail: `${this.#file} was closed` });
+    // At its own place: half a record, of a disk that was full, is written over.
+    const written = writeSync(this.#fd, record, 0, RECORD, this.count * RECORD);
+    if (written < RECORD)
+      throw mxError("MX_CANNOT_WRITE", { path: this.#file, detail: "the disk is full", hint: "make room" });
+    this.#ends.push(end);
+    this.#times.push(now);
+  }
+
+  /** Nothing more is cut; what was can still be looked up. */
   close(): void {
-    closeSync(this.#fd);
+    if (this.#fd !== null) closeSync(this.#fd);
+    this.#fd = null;
   }
 }

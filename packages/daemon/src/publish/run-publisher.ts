@@ -18,6 +18,8 @@ export interface PublisherOptions {
   /** Where chunk boundaries are kept. */
   indexDir: string;
   runner: RunnerClient;
+  /** The run has ended and everything of it was acknowledged. */
+  onAllTaken(): void;
   outbox: Outbox;
   identity: Identity;
   now(): number;
@@ -47,6 +49,7 @@ export class RunPublisher {
 
   ack(stream: RunStream, next_seq: number, window_bytes: number): void {
     this.#streams[stream].ack(next_seq, window_bytes);
+    if (this.done) this.#options.onAllTaken();
   }
 
   resume(stream: RunStream, from_seq: number): void {

@@ -88,7 +88,7 @@ export class StdinReceiver {
     ) {
       this.#waiting.delete(this.#next);
       const { index } = this.#sink;
-      if (index.count === this.#next) index.cut(chunk.data.length);
+      if (index.count === this.#next) index.cut(chunk.data.length, Date.now());
       await this.#sink.write(this.#offset, chunk.data, chunk.eof);
       this.#next++;
       this.#offset += chunk.data.length;

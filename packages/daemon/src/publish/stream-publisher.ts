@@ -69,7 +69,10 @@ export class StreamPublisher {
   end(bytes: number): number {
     this.#available = Math.max(this.#available, bytes);
     const { index } = this.#line;
-    while (index.end < this.#available) index.cut(Math.min(MAX_CHUNK_BYTES, this.#available - index.end));
+    while (index.end < this.#available)
+      index.cut(Math.min(MAX_CHUNK_BYTES, this.#available - index.end), this.#line.now());
+    // A run's streams are kept for a while after its end, its files need not be open.
+    index.close();
     this.#ended = true;
     this.#pump();
     return index.count + 1;
@@ -148,7 +151,7 @@ export class StreamPublisher {
       while (!this.#closed && this.#maySend()) {
         const { index } = this.#line;
         if (this.#next === index.count && index.end < this.#available)
-          index.cut(Math.min(MAX_CHUNK_BYTES, this.#available - index.end));
+          index.cut(Math.min(MAX_CHUNK_BYTES, this.#available - index.end), this.#line.now());
         const seq = this.#next;
         const content = await this.#content(seq);
         if (!content || this.#closed) break;
@@ -207,8 +210,10 @@ export class StreamPublisher {
   async #content(seq: number): Promise<object | undefined> {
     const { index, invocation_id, stream, now, read } = this.#line;
     const range = index.range(seq);
-    if (range)
-      return chunkContent({ invocation_id, stream, seq }, await read(range.offset, range.length), now());
+    if (range) {
+      const bytes = await read(range.offset, range.length);
+      return chunkContent({ invocation_id, stream, seq }, bytes, index.timeOf(seq) ?? now());
+    }
     return this.#ended && seq === index.count ? eofContent({ invocation_id, stream, seq }, now()) : undefined;
   }
 

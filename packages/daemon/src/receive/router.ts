@@ -1,6 +1,5 @@
 import { decodePublicKey, EventTypes, parseContent } from "@mx-agent/protocol";
 import type { Logger } from "pino";
-import { shape } from "../admit/checks/shape.ts";
 import type { PeerStates } from "../agents/peer-states.ts";
 import type { Pings } from "../agents/pings.ts";
 import type { AgentRegistry } from "../agents/registry.ts";
@@ -9,10 +8,10 @@ import type { Guest } from "../invite/guest.ts";
 import type { Invites } from "../invite/invites.ts";
 import type { IncomingEvent, Rooms } from "../matrix/api.ts";
 import type { Caller } from "../request/caller.ts";
-import { eventOf } from "../run/event-of.ts";
 import type { Executor } from "../run/executor.ts";
+import { replyOf } from "../run/reply.ts";
 import type { Runs } from "../run/runs.ts";
-import type { Execution, ExecutionTable } from "../state/executions.ts";
+import type { ExecutionTable } from "../state/executions.ts";
 import type { TrustTable } from "../state/trust.ts";
 import { isFrom } from "./verify.ts";
 
@@ -89,11 +88,11 @@ export class Router {
     if (!own && entry?.status !== "trusted") return;
     const public_key = own ? identity.key.publicKey : entry && decodePublicKey(entry.public_key);
     if (!public_key || !rooms.isJoined(room_id, user_id)) return;
-    const device_id = replyDevice(execution);
+    const device_id = replyOf(execution)?.device_id ?? null;
     const expected = { room_id, user_id, key_id, public_key, legacy: entry?.legacy ?? false, device_id };
     if (!isFrom(event, expected, rooms.get(room_id)?.encrypted ?? false)) return;
     // Only now: it opens the streams of a run that has ended.
-    const control = runs.control(execution.invocation_id);
+    const control = runs.control(execution.invocation_id, event.type);
     if (control) await control.take(event);
     else if (event.type === EventTypes.execCancel) await this.#parts.executor.cancel(execution, event);
   }
@@ -114,12 +113,6 @@ function invocationOf(event: IncomingEvent): string | undefined {
   if (typeof content !== "object" || content === null) return undefined;
   const { invocation_id }: { invocation_id?: unknown } = content;
   return typeof invocation_id === "string" ? invocation_id : undefined;
-}
-
-/** The device that the requester named for streams and results: what else he sends to-device comes from it. */
-function replyDevice(execution: Execution): string | null {
-  const request = shape(eventOf(execution));
-  return request.content.reply?.device_id ?? null;
 }
 
 function streamOf(event: IncomingEvent): unknown {

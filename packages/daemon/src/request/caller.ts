@@ -8,7 +8,7 @@ import type { Database } from "../state/database.ts";
 import type { Request, RequestTable } from "../state/requests.ts";
 import { Answers } from "./answers.ts";
 import { type Built, buildCall, buildExec } from "./build.ts";
-import { Pending, type Settled } from "./pending.ts";
+import { Pending, type PendingLine, type Settled } from "./pending.ts";
 import { refuseTooLarge } from "./size.ts";
 import type { ResolvedTarget } from "./target.ts";
 import { waitUntil } from "./wait-until.ts";
@@ -56,7 +56,7 @@ export class Caller {
   }
 
   /** The wait for a request of ours that somebody else began, or that this daemon took up after a restart. */
-  attach(request: Request, emit: (item: ExecOutput) => Promise<void>): Pending {
+  attach(request: Request, emit: PendingLine["emit"]): Pending {
     return this.#wait(request, emit);
   }
 
@@ -174,7 +174,7 @@ export class Caller {
     for (const pending of this.#waiting(invocation_id)) pending.fail(error);
   }
 
-  #wait(request: Request, emit: (item: ExecOutput) => Promise<void>): Pending {
+  #wait(request: Request, emit: PendingLine["emit"]): Pending {
     const pending = new Pending(request, this.#line(request, emit));
     const waiting = this.#pending.get(request.invocation_id);
     if (waiting) waiting.add(pending);
@@ -182,7 +182,7 @@ export class Caller {
     return pending;
   }
 
-  #line(request: Request, emit: (item: ExecOutput) => Promise<void>) {
+  #line(request: Request, emit: PendingLine["emit"]) {
     const { outbox, identity, requests, now } = this.#parts;
     return {
       emit,

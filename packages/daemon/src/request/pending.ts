@@ -17,8 +17,8 @@ export type Settled =
 export interface PendingLine {
   /** Sends a signed message to the executing side: to its device where it is known, else into the room. */
   tell(type: string, content: object): void;
-  /** One output item for whoever waits; resolves when he can take more. */
-  emit(item: ExecOutput): Promise<void>;
+  /** One output item for whoever waits, for output with its time on the other side; resolves when he can take more. */
+  emit(item: ExecOutput, timestamp?: string): Promise<void>;
   now(): number;
 }
 
@@ -147,8 +147,8 @@ export class Pending {
   #receiver(stream: "stdout" | "stderr"): StreamReceiver {
     const { invocation_id } = this.request;
     return new StreamReceiver({
-      deliver: (bytes) =>
-        this.#line.emit({ type: "chunk", stream, data: Buffer.from(bytes).toString("base64") }),
+      deliver: (bytes, timestamp) =>
+        this.#line.emit({ type: "chunk", stream, data: Buffer.from(bytes).toString("base64") }, timestamp),
       ack: (next_seq, window_bytes) =>
         this.#line.tell(EventTypes.streamAck, { invocation_id, stream, next_seq, window_bytes }),
       resume: (from_seq) => this.#line.tell(EventTypes.streamResume, { invocation_id, stream, from_seq }),

@@ -7,8 +7,8 @@ const WINDOW = 1024 * 1024;
 const ASK_AGAIN_MS = 1_000;
 
 export interface StreamSink {
-  /** Hands bytes on, in order; resolves when the reader can take more. */
-  deliver(bytes: Uint8Array): Promise<void>;
+  /** Hands bytes on, in order, with the time that the other side gives them; resolves when the reader can take more. */
+  deliver(bytes: Uint8Array, timestamp: string): Promise<void>;
   ack(next_seq: number, window_bytes: number): void;
   resume(from_seq: number): void;
 }
@@ -16,7 +16,7 @@ export interface StreamSink {
 /** Puts one stream's chunks in order, each once, at the reader's pace, and asks for what is missing. */
 export class StreamReceiver {
   readonly #sink: StreamSink;
-  readonly #waiting = new Map<number, { bytes: Uint8Array; eof: boolean }>();
+  readonly #waiting = new Map<number, { bytes: Uint8Array; eof: boolean; timestamp: string }>();
   readonly #hash = createHash("sha256");
   readonly #timers: NodeJS.Timeout[] = [];
   #next = 0;
@@ -46,7 +46,7 @@ export class StreamReceiver {
     // A sender that overruns its window is not kept: what is dropped is asked for again.
     if (!bytes || (chunk.seq !== this.#next && this.#held + bytes.length > 2 * WINDOW)) return;
     this.#held += bytes.length;
-    this.#waiting.set(chunk.seq, { bytes, eof: chunk.eof });
+    this.#waiting.set(chunk.seq, { bytes, eof: chunk.eof, timestamp: chunk.timestamp });
     this.#drain();
   }
 
@@ -109,7 +109,7 @@ export class StreamReceiver {
     ) {
       this.#waiting.delete(this.#next);
       this.#hash.update(chunk.bytes);
-      if (chunk.bytes.length > 0) await this.#sink.deliver(chunk.bytes);
+      if (chunk.bytes.length > 0) await this.#sink.deliver(chunk.bytes, chunk.timestamp);
       this.#next++;
       this.#progress++;
       this.#bytes += chunk.bytes.length;

@@ -8,8 +8,7 @@ import type { RunPublisher } from "../publish/run-publisher.ts";
 import { StdinReceiver } from "../publish/stdin-receiver.ts";
 import type { Execution } from "../state/executions.ts";
 import type { ExecutorWorld } from "./executor-world.ts";
-
-type Reply = { user_id: string; device_id: string };
+import type { Reply } from "./reply.ts";
 
 /** What the requester may tell a run of his: input, acknowledgements, requests to send again, cancel. */
 export class ControlChannel {

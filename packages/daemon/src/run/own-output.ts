@@ -1,6 +1,9 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ExecOutput } from "@mx-agent/ipc";
 import type { RunnerClient, RunStream } from "@mx-agent/runner";
+import { ChunkIndex } from "../publish/chunk-index.ts";
 import type { ExecutionTable } from "../state/executions.ts";
 
 const PIECE = 64 * 1024;
@@ -11,22 +14,30 @@ export interface OwnOutput {
   executions: ExecutionTable;
   /** The run whose spool is read. */
   run_id: string;
+  /** Where chunk boundaries are kept, and with them when output came. */
+  indexDir: string;
+  /** Leaves out what came before, milliseconds since the epoch; null: from the beginning. */
+  since_ts: number | null;
   /** Whether to go on until the run has ended. */
   follow: boolean;
   signal: AbortSignal;
   send(item: ExecOutput): Promise<void>;
 }
 
-/** Hands out what a run of this machine wrote, from its beginning, out of the runner's spool. */
+/** Hands out what a run of this machine wrote, out of the runner's spool. */
 export async function sendOwnOutput({
   runner,
   executions,
   run_id,
+  indexDir,
+  since_ts,
   follow,
   signal,
   send,
 }: OwnOutput): Promise<void> {
-  const offsets: Record<RunStream, number> = { stdout: 0, stderr: 0 };
+  const begin = (stream: RunStream) =>
+    since_ts === null ? 0 : offsetSince(join(indexDir, `${run_id}.${stream}`), since_ts);
+  const offsets: Record<RunStream, number> = { stdout: begin("stdout"), stderr: begin("stderr") };
   for (;;) {
     // Looked at before the spool is read: what was written until then is in it.
     const over = executions.byRun(run_id)?.state === "ended";
@@ -41,4 +52,14 @@ export async function sendOwnOutput({
     if (over || !follow || signal.aborted) return;
     await pause(LOOK_MS);
   }
+}
+
+/** Where the first chunk begins that is not older; output that was never cut into chunks is given from its beginning. */
+function offsetSince(file: string, since_ts: number): number {
+  if (!existsSync(file)) return 0;
+  const index = new ChunkIndex(file);
+  index.close();
+  for (let seq = 0; seq < index.count; seq++)
+    if ((index.timeOf(seq) ?? 0) >= since_ts) return index.range(seq)?.offset ?? 0;
+  return index.end;
 }

@@ -23,6 +23,7 @@ export class RunnerHost implements RunnerClient {
   readonly #restarted: (() => Promise<void>)[] = [];
   #client: RunnerClient;
   #closing = false;
+  #gone = false;
   #replacing: Promise<void> | undefined;
 
   private constructor(options: RunnerHostOptions, client: RunnerClient) {
@@ -93,8 +94,9 @@ export class RunnerHost implements RunnerClient {
       for (const listener of this.#listeners.ended) listener(...args);
     });
     client.on("closed", () => {
-      if (this.#closing) return;
-      this.#replacing = this.#replace().finally(() => {
+      if (this.#closing || client !== this.#client) return;
+      this.#gone = true;
+      this.#replacing ??= this.#replace().finally(() => {
         this.#replacing = undefined;
       });
     });
@@ -108,9 +110,11 @@ export class RunnerHost implements RunnerClient {
         const client = await start();
         // Told to end while it was being started: nothing can have been begun on it.
         if (this.#closing) return await client.shutdown();
+        this.#gone = false;
         this.#adoptClient(client);
         for (const listener of this.#restarted) await listener();
-        return;
+        // This one may have died while its runs were looked at: there is one that looks for the next.
+        if (!this.#gone) return;
       } catch (error) {
         logger.error({ err: error }, "the runner could not be started; trying again");
         await pause(RETRY_MS);

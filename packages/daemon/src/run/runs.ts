@@ -1,8 +1,8 @@
 import { mkdirSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
-import { failpoint } from "@mx-agent/base";
+import { failpoint, MxError, toMxError } from "@mx-agent/base";
 import { EventTypes, requestDigest } from "@mx-agent/protocol";
-import type { RunEnd, RunnerClient, RunState, RunStream } from "@mx-agent/runner";
+import type { RunEnd, RunnerClient, RunSpec, RunState } from "@mx-agent/runner";
 import type { Logger } from "pino";
 import type { Admitted } from "../admit/admitted.ts";
 import { shape } from "../admit/checks/shape.ts";
@@ -11,9 +11,12 @@ import { showEnded, showRunning } from "../publish/display.ts";
 import { publishOutcome, publishSpawnFailure } from "../publish/outcome.ts";
 import { RunPublisher } from "../publish/run-publisher.ts";
 import type { Execution } from "../state/executions.ts";
+import { callOutput } from "./call-output.ts";
 import { ControlChannel } from "./control.ts";
 import { eventOf } from "./event-of.ts";
 import type { ExecutorWorld } from "./executor-world.ts";
+import { nothingRan } from "./nothing-ran.ts";
+import { replyOf } from "./reply.ts";
 import { type SpecContext, specOf } from "./spec.ts";
 
 /** How long an ended run's streams stay open for a receiver that asks again. */
@@ -45,7 +48,7 @@ export class Runs {
   #closed = false;
   /** Runs that no runner had seen, and that go back to being admitted. */
   readonly #again = new Set<string>();
-  readonly #reasons = new Map<string, "cancelled">();
+  readonly #cancelled = new Set<string>();
   /** Runs whose outcome is being recorded: each has one. */
   readonly #finishing = new Set<string>();
 
@@ -74,14 +77,28 @@ export class Runs {
     failpoint("run.before_starting");
     executions.setState(run_id, "starting");
     failpoint("run.after_starting");
-    this.#attach(execution);
-    const state = await this.#runner.start(spec);
+    const state = await this.#begin(execution, spec).catch((error: unknown) =>
+      this.#notStarted(execution, error),
+    );
     failpoint("run.after_start");
     if (state.end) return this.#ended(run_id, state.end);
     executions.setStarted(run_id, this.#world.now());
     failpoint("run.after_running");
     this.#accept(execution);
     this.#showLater(execution);
+  }
+
+  async #begin(execution: Execution, spec: RunSpec): Promise<RunState> {
+    this.#attach(execution);
+    return this.#runner.start(spec);
+  }
+
+  /** What the runner answers with an error, it did not start. One that went away is asked again once it is back. */
+  #notStarted({ invocation_id }: Execution, error: unknown): Pick<RunState, "end"> {
+    if (error instanceof MxError && error.code === "MX_NOT_RUNNING") throw error;
+    this.#logger.error({ err: error, invocation_id }, "a run could not be started");
+    const message = "the executing machine could not take the run on; its operator finds more in its log";
+    return { end: nothingRan("spawn_failed", this.#world.now(), { code: toMxError(error).code, message }) };
   }
 
   /** Takes up, after a restart of this daemon or of the runner, what it still has or what ended in between. */
@@ -102,27 +119,30 @@ export class Runs {
         continue;
       }
       this.#attach(execution);
-      if (!state) this.#ended(run_id, interrupted(now()));
+      if (!state) this.#ended(run_id, nothingRan("interrupted", now()));
       else if (state.end) this.#ended(execution.run_id, state.end);
       else this.#resume(execution, state);
     }
-    for (const execution of this.#world.executions.endedSince(this.#world.now() - LINGER_MS))
-      if (known.has(execution.run_id)) this.#linger(execution);
+    // Who takes streams to-device asks for what it lacks; to the others it is sent again.
+    for (const execution of executions.endedSince(now() - LINGER_MS))
+      if (known.has(execution.run_id) && replyOf(execution) === null) this.#linger(execution);
   }
 
-  control(invocation_id: string): ControlChannel | undefined {
+  /** The channel of a run for a message of that type. */
+  control(invocation_id: string, type: string): ControlChannel | undefined {
     const execution = this.#world.executions.byInvocation(invocation_id);
     if (!execution) return undefined;
     const live = this.#live.get(execution.run_id);
     if (live) return live.control ?? undefined;
     // An ended run whose spool is still there can be read again.
-    if (execution.state !== "ended" || execution.kind !== "exec") return undefined;
+    if (execution.state !== "ended" || type !== EventTypes.streamResume) return undefined;
     return this.#linger(execution)?.control ?? undefined;
   }
 
   /** Ends a run: the outcome will say `cancelled`. */
   async cancel(run_id: string): Promise<void> {
-    this.#reasons.set(run_id, "cancelled");
+    if (this.#world.executions.byRun(run_id)?.state === "ended") return;
+    this.#cancelled.add(run_id);
     await this.#runner.cancel(run_id);
   }
 
@@ -145,30 +165,29 @@ export class Runs {
   #attach(execution: Execution): LiveRun {
     const existing = this.#live.get(execution.run_id);
     if (existing) return existing;
-    const request = shape(eventOf(execution));
-    const reply =
-      request.kind === "exec" && request.content.reply
-        ? { user_id: execution.sender, device_id: request.content.reply.device_id }
-        : null;
+    const { invocation_id, run_id, room_id, kind } = execution;
+    const reply = replyOf(execution);
+    const { indexDir } = this.#context;
     const publisher =
-      request.kind === "exec"
+      kind === "exec"
         ? new RunPublisher({
             ...this.#world,
-            invocation_id: execution.invocation_id,
-            run_id: execution.run_id,
-            room_id: execution.room_id,
+            invocation_id,
+            run_id,
+            room_id,
             reply,
-            indexDir: this.#context.indexDir,
+            indexDir,
             runner: this.#runner,
+            onAllTaken: () => this.#allTaken(run_id),
           })
         : null;
     const control =
       publisher &&
-      new ControlChannel(execution, reply, publisher, this.#runner, this.#world, this.#context.indexDir, () =>
-        this.cancel(execution.run_id),
+      new ControlChannel(execution, reply, publisher, this.#runner, this.#world, indexDir, () =>
+        this.cancel(run_id),
       );
     const live: LiveRun = { publisher, control, linger: null, show: null };
-    this.#live.set(execution.run_id, live);
+    this.#live.set(run_id, live);
     return live;
   }
 
@@ -202,8 +221,7 @@ export class Runs {
     if (!execution || execution.state === "ended" || execution.state === "rejected") return;
     if (this.#finishing.has(run_id)) return;
     this.#finishing.add(run_id);
-    const live = this.#attach(execution);
-    this.#finish(execution, end, live)
+    this.#finish(execution, end)
       .catch((error: unknown) => {
         const { invocation_id } = execution;
         this.#logger.error({ err: error, invocation_id }, "an outcome could not be recorded; trying again");
@@ -220,17 +238,20 @@ export class Runs {
     live.show.unref();
   }
 
-  async #finish(execution: Execution, end: RunEnd, live: LiveRun): Promise<void> {
+  async #finish(execution: Execution, end: RunEnd): Promise<void> {
     const { db, executions, audit, now } = this.#world;
+    // What did not even start may lack the very files that its streams need.
+    const live = end.outcome === "spawn_failed" ? this.#live.get(execution.run_id) : this.#attach(execution);
     const outcome: RunEnd =
-      this.#reasons.delete(execution.run_id) && end.outcome === "signaled"
+      this.#cancelled.delete(execution.run_id) && end.outcome === "signaled"
         ? { ...end, outcome: "cancelled" }
         : end;
-    live.control?.close();
-    const chunks = live.publisher?.end(outcome) ?? null;
-    const result = execution.kind === "call" ? await this.#output(execution.run_id, outcome) : null;
+    live?.control?.close();
+    const chunks = live?.publisher?.end(outcome) ?? null;
+    const result =
+      execution.kind === "call" ? await callOutput(this.#runner, execution.run_id, outcome) : null;
     // Chunks that the window has room for go first, so that `finished` seldom overtakes them.
-    await Promise.race([live.publisher?.settled(), pause(SETTLE_MS, undefined, { ref: false })]);
+    await Promise.race([live?.publisher?.settled(), pause(SETTLE_MS, undefined, { ref: false })]);
     if (this.#closed) return;
     failpoint("run.before_ended");
     db.transaction(() => {
@@ -240,26 +261,9 @@ export class Runs {
       else publishOutcome(execution, outcome, chunks, result, this.#world);
     });
     failpoint("run.after_ended");
-    if (live.show) clearTimeout(live.show);
+    if (live?.show) clearTimeout(live.show);
     if (outcome.duration_ms > SHOW_AFTER_MS) showEnded(execution, outcome, this.#world);
-    this.#letGo(execution.run_id, live);
-  }
-
-  async #output(run_id: string, end: RunEnd): Promise<{ stdout: Uint8Array; stderr: Uint8Array }> {
-    const read = (stream: RunStream, bytes: number) =>
-      this.#readAll(run_id, stream, Math.min(bytes, MAX_CALL_OUTPUT));
-    return { stdout: await read("stdout", end.stdout_bytes), stderr: await read("stderr", end.stderr_bytes) };
-  }
-
-  async #readAll(run_id: string, stream: RunStream, bytes: number): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    for (let offset = 0; offset < bytes; ) {
-      const part = await this.#runner.read(run_id, stream, offset, bytes - offset);
-      if (part.length === 0) break;
-      parts.push(part);
-      offset += part.length;
-    }
-    return Buffer.concat(parts);
+    if (live) this.#letGo(execution.run_id, live);
   }
 
   #linger(execution: Execution): LiveRun | undefined {
@@ -271,6 +275,15 @@ export class Runs {
     return live;
   }
 
+  /** The receiver has all of an ended run: should it ask again all the same, the streams are opened again. */
+  #allTaken(run_id: string): void {
+    const live = this.#live.get(run_id);
+    if (!live?.linger) return;
+    clearTimeout(live.linger);
+    live.publisher?.close();
+    this.#live.delete(run_id);
+  }
+
   /** Keeps an ended run's streams for a receiver that is behind, for a while. */
   #letGo(run_id: string, live: LiveRun): void {
     if (!live.publisher) {
@@ -278,30 +291,8 @@ export class Runs {
       return;
     }
     if (live.linger) clearTimeout(live.linger);
-    live.linger = setTimeout(() => {
-      live.publisher?.close();
-      this.#live.delete(run_id);
-    }, LINGER_MS);
+    live.linger = setTimeout(() => this.#allTaken(run_id), LINGER_MS);
     live.linger.unref();
+    if (live.publisher.done) this.#allTaken(run_id);
   }
-}
-
-/** Output of a tool that fits a response; what is larger is cut, and says so. */
-const MAX_CALL_OUTPUT = 24 * 1024;
-
-function interrupted(now: number): RunEnd {
-  const empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-  return {
-    outcome: "interrupted",
-    exit_code: null,
-    signal: null,
-    error: null,
-    duration_ms: 0,
-    stdout_bytes: 0,
-    stderr_bytes: 0,
-    stdout_sha256: empty,
-    stderr_sha256: empty,
-    truncated: false,
-    ended_at: new Date(now).toISOString(),
-  };
 }

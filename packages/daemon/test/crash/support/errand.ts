@@ -74,7 +74,7 @@ export class Errand {
       const client = await this.#connected();
       const heard = new Heard();
       try {
-        const logs = client.call("invocation.logs", { invocation_id, follow: true });
+        const logs = client.call("invocation.logs", { invocation_id, follow: true, since_ts: null });
         await heard.all(logs.output);
         await logs.result;
         return outcomeOf(await client.call("invocation.wait", { invocation_id }).result, heard.stdout);
