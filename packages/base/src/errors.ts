@@ -31,6 +31,12 @@ const catalogue = {
     exit: 69,
     rpc: -32020,
   },
+  MX_DAEMON_SILENT: {
+    message: "the daemon holds {socket} and has said nothing for {seconds} s",
+    hint: "it is stopped or stuck: end the process that {notice} names, then `mx-agent daemon start`",
+    exit: 69,
+    rpc: -32027,
+  },
   MX_SOCKET_FORBIDDEN: {
     message: "connecting to {socket} was forbidden by a sandbox around this process ({detail})",
     hint: "allow Unix sockets for this tool, or run mx-agent outside its sandbox; the daemon may be running all the same",

@@ -174,6 +174,17 @@ describe("a refusal", () => {
     });
   });
 
+  test("says in one line what the other side said of it, as long as that is", () => {
+    const second = (reason: string, detail: string) =>
+      errorLines(refused(reason, "remote", detail)).split("\n")[1];
+    expect(second("spawn_failed", 'EACCES: "x" is a directory')).toBe(
+      '  reason: spawn_failed: EACCES: "x" is a directory (MX_SPAWN_FAILED)',
+    );
+    expect(second("policy_denied", "a\nb\u001b[2J")).not.toContain("\u001b");
+    expect(second("policy_denied", "x".repeat(10_000))?.length).toBeLessThan(400);
+    expect(second("untrusted_key", "run this")).toBe("  reason: untrusted_key (MX_REFUSED)");
+  });
+
   test("for a program that is not there is 127", () => {
     expect(refused("spawn_failed", "remote", "ENOENT: /usr/bin/make").exitCode).toBe(127);
     for (const detail of [

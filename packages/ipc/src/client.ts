@@ -1,6 +1,7 @@
 /** A caller's end of a socket of the daemon. Loads nothing but the framing and json-rpc-2.0. */
 import type { Socket } from "node:net";
-import { mxError, toMxError } from "@mx-agent/base";
+import { dirname, join } from "node:path";
+import { type MxError, mxError, toMxError } from "@mx-agent/base";
 import { JSONRPCClient, type JSONRPCResponse } from "json-rpc-2.0";
 import { ClientCall } from "./client-call.ts";
 import type { ActiveCall } from "./contract.ts";
@@ -43,7 +44,7 @@ export interface IpcClient {
 
 /**
  * Connects and greets. MX_SOCKET_FORBIDDEN where a sandbox around this process forbids it,
- * MX_DAEMON_UNREACHABLE where nobody answers, MX_VERSION_SKEW where an older side must be restarted,
+ * MX_DAEMON_UNREACHABLE where nobody answers, MX_DAEMON_SILENT where somebody is and does not, MX_VERSION_SKEW where an older side must be restarted,
  * MX_PEER_UID and MX_PEER_STARTED_HERE where the daemon does not serve this process.
  */
 export async function connect(options: ConnectOptions): Promise<IpcClient> {
@@ -104,7 +105,9 @@ class Client implements IpcClient {
   async #greet(): Promise<void> {
     const ours = { version: IPC_VERSION, mx_agent: this.#options.version };
     const limit = this.#options.greeting_ms ?? 10_000;
-    const timer = setTimeout(() => this.#fail(`no greeting within ${limit / 1000} s`), limit);
+    const { socket } = this.#options;
+    const silent = { socket, seconds: limit / 1000, notice: join(dirname(socket), "daemon.json") };
+    const timer = setTimeout(() => this.#lose(mxError("MX_DAEMON_SILENT", silent)), limit);
     let response: JSONRPCResponse;
     try {
       response = await this.#request(HELLO, 0, ours);
@@ -173,7 +176,11 @@ class Client implements IpcClient {
   }
 
   #fail(detail: string): void {
-    this.#lost.reject(mxError("MX_DAEMON_UNREACHABLE", { socket: this.#options.socket, detail }));
+    this.#lose(mxError("MX_DAEMON_UNREACHABLE", { socket: this.#options.socket, detail }));
+  }
+
+  #lose(error: MxError): void {
+    this.#lost.reject(error);
     this.#link.end();
   }
 }

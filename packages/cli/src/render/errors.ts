@@ -4,12 +4,22 @@ import { visible } from "./style.ts";
 
 /** What happened and where; its code; what to do. */
 export function errorLines(error: MxError): string {
-  const reason = error.details.reason;
-  const code = typeof reason === "string" ? `${reason} (${error.code})` : error.code;
+  const { reason, detail } = error.details;
+  const why = typeof reason === "string" ? [reason, ...told(reason, detail)].join(": ") : "";
+  const code = why === "" ? error.code : `${why} (${error.code})`;
   const lines = [`mx-agent: ${visible(error.message)}`, `  reason: ${visible(code)}`];
   if (error.hint !== "") lines.push(`  next: ${visible(error.hint)}`);
   return `${lines.join("\n")}\n`;
 }
+
+/** What the other side said of it, where the next line does not say it better; it is a peer's text, and kept short. */
+function told(reason: string, detail: unknown): string[] {
+  if (typeof detail !== "string" || detail === "" || NEXT_SAYS_IT.has(reason)) return [];
+  return [detail.length > MOST ? `${detail.slice(0, MOST)}…` : detail];
+}
+
+const MOST = 300;
+const NEXT_SAYS_IT = new Set(["untrusted_key", "binding_missing"]);
 
 /** The shape of every failure with --json. */
 export function errorJson(thrown: unknown): string {

@@ -53,7 +53,7 @@ export class AgentDirectory {
     throw mxError("MX_NOT_FOUND", {
       what: "agent",
       name: agent_id,
-      hint: `mx-agent agent list --room ${shellWord(room_id)} shows who is there`,
+      hint: `\`mx-agent agent list --room ${shellWord(room_id)}\` shows who is there`,
     });
   }
 

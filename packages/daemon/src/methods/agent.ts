@@ -122,7 +122,9 @@ async function requirePower(online: Online, room_id: string): Promise<void> {
       errcode: "M_FORBIDDEN",
       detail: `${user_id} has power ${power} in the room, an agent needs ${AGENT_POWER_LEVEL}`,
     },
-    { hint: `whoever made the room types: mx-agent workspace grant --room ${shellWord(room_id)} ${user_id}` },
+    {
+      hint: `whoever made the room types: \`mx-agent workspace grant --room ${shellWord(room_id)} ${user_id}\``,
+    },
   );
 }
 

@@ -43,7 +43,7 @@ export async function resolveTarget(target: Target, parts: TargetParts): Promise
     throw mxError("MX_NOT_FOUND", {
       what: "agent of this machine in the room",
       name: room.name ?? room_id,
-      hint: `register one, so that others can tell who asks: mx-agent agent register --room ${shellWord(room_id)}`,
+      hint: `register one, so that others can tell who asks: \`mx-agent agent register --room ${shellWord(room_id)}\``,
     });
   const common = { room_id, agent: target.agent, requesting_agent: requester.agent_id };
   const own = mine.find((agent) => agent.agent_id === target.agent);
@@ -66,7 +66,7 @@ export async function resolveTarget(target: Target, parts: TargetParts): Promise
       throw mxError("MX_NOT_FOUND", {
         what: "agent",
         name: target.agent,
-        hint: `mx-agent agent list --room ${shellWord(room_id)} shows who is there`,
+        hint: `\`mx-agent agent list --room ${shellWord(room_id)}\` shows who is there`,
       });
     throw mxError("MX_UNTRUSTED", { agent: target.agent, room: room_id });
   }

@@ -46,7 +46,7 @@ export class Database {
       this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     } catch (error) {
       this.#db.close();
-      throw error;
+      throw isDamaged(error) ? damaged(file, error) : error;
     }
   }
 
@@ -200,4 +200,16 @@ function cannotOpen(file: string, error: unknown): MxError {
   const detail = error instanceof Error ? error.message : String(error);
   const hint = "check the directory's permissions and free space";
   return mxError("MX_CANNOT_WRITE", { path: file, detail, hint });
+}
+
+/** SQLITE_CORRUPT and SQLITE_NOTADB (sqlite3.h), whatever their extended code is. */
+function isDamaged(error: unknown): error is Error {
+  if (!(error instanceof Error) || !("errcode" in error) || typeof error.errcode !== "number") return false;
+  return (error.errcode & 0xff) === 11 || (error.errcode & 0xff) === 26;
+}
+
+function damaged(file: string, error: Error): MxError {
+  const hint =
+    "restore a copy that was made while the daemon was stopped; or move it aside (with the files -wal and -shm beside it), log in again, and approve again whom you trust";
+  return mxError("MX_STORE_DAMAGED", { file, detail: error.message, hint }, { cause: error });
 }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -127,6 +127,26 @@ describe("a second owner", () => {
     db.run("INSERT INTO t1 VALUES ('still ours')");
     db.close();
   });
+});
+
+test("a file that is no database, or a damaged one, is named with what to do, and stays as it is", () => {
+  writeFileSync(
+    file,
+    "this was overwritten by something else, for long enough that it is no header".repeat(50),
+  );
+  const before = contents();
+  const named = expect.objectContaining({
+    code: "MX_STORE_DAMAGED",
+    message: expect.stringContaining(file),
+    hint: expect.stringContaining("move it aside"),
+  });
+  expect(() => open(one)).toThrow(named);
+  expect(contents()).toEqual(before);
+  rmSync(file);
+  open(one).close();
+  const bytes = readFileSync(file);
+  writeFileSync(file, bytes.fill(0xaa, 100));
+  expect(() => open(one)).toThrow(named);
 });
 
 test("a database and its log are private from the start, whatever the umask", () => {
