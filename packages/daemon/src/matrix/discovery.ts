@@ -2,6 +2,7 @@ import { mxError } from "@mx-agent/base";
 import { describe, type Fetch, isRecord } from "./types.ts";
 
 const TIMEOUT_MS = 20_000;
+const MOST_BYTES = 1024 * 1024;
 
 /** An answer of the Client-Server API: status and parsed body; `undefined` where the body is not JSON. */
 export interface Answer {
@@ -28,7 +29,7 @@ export async function request(
       ...(body && { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    const text = await response.text();
+    const text = await textOf(response);
     return { status: response.status, body: parse(text), retryAfter: response.headers.get("retry-after") };
   } catch (error) {
     throw mxError(
@@ -37,6 +38,18 @@ export async function request(
       { cause: error },
     );
   }
+}
+
+/** Whoever answers in a homeserver's place must not fill our memory. */
+async function textOf(response: Response): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of response.body ?? []) {
+    bytes += part.length;
+    if (bytes > MOST_BYTES) throw new Error(`the answer has more than ${MOST_BYTES} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString("utf8");
 }
 
 function parse(text: string): unknown {
@@ -69,7 +82,11 @@ function normalise(given: string): string {
   if (!URL.canParse(text)) throw notOne("it is not a URL");
   const url = new URL(text);
   if (url.protocol !== "https:" && url.protocol !== "http:") throw notOne("it is neither https nor http");
-  if (url.username !== "" || url.password !== "") throw notOne("it contains a password");
+  if (url.username !== "" || url.password !== "")
+    throw mxError("MX_NOT_A_HOMESERVER", {
+      url: url.origin,
+      detail: "the URL that was given contains a password",
+    });
   return `${url.origin}${url.pathname}`.replace(/\/+$/, "");
 }
 

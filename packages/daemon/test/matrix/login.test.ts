@@ -93,6 +93,30 @@ test.each(["not a url at all", "ftp://example.org", "https://ada:pw@example.org"
   },
 );
 
+test("a password in the URL is refused, and not said again", async () => {
+  const refused = discoverHomeserver(fetch, "https://ada:secret@matrix.example.org");
+  await expect(refused).rejects.toMatchObject({ code: "MX_NOT_A_HOMESERVER" });
+  await refused.catch((error) => expect(JSON.stringify(error)).not.toContain("secret"));
+});
+
+test("a server that answers without an end fills no memory", async () => {
+  const server = createServer((_, response) => {
+    const more = () => {
+      while (response.write("x".repeat(65_536)));
+      response.once("drain", more);
+    };
+    more();
+  });
+  servers.push(server);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  await expect(discoverHomeserver(fetch, `http://127.0.0.1:${address.port}`)).rejects.toMatchObject({
+    code: "MX_HOMESERVER_UNREACHABLE",
+    message: expect.stringContaining("1048576 bytes"),
+  });
+});
+
 test("nobody there is unreachable, and says why", async () => {
   const url = await serve({});
   await new Promise((resolve) => servers.pop()?.close(resolve));
