@@ -92,6 +92,9 @@ describe("a command line that means nothing is 64, and says where help is", () =
     [["agent", "ping", "--room", "r", "--agent", "a", "--timeout", "soon"]],
     [["audit", "tail", "-n", "-1"]],
     [["invocation", "list", "--side", "both"]],
+    [["invocation", "list", "--limit", "many"]],
+    [["invocation", "list", "--limit", "0"]],
+    [["workspace", "grant", "@a:b", "--level", "1.5", "--room", "r"]],
     [["auth", "login", "--homeserver", "http://h", "--token-stdin", "--register"]],
   ])("%j", async (words) => {
     const ended = await mx(words);

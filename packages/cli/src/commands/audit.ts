@@ -1,6 +1,6 @@
-import { mxError } from "@mx-agent/base";
 import { answer, type JsonFlag } from "../answer.ts";
 import { ask, withCall } from "../daemon.ts";
+import { parseCount } from "../parse/count.ts";
 import { headOf, headsIn } from "../parse/heads.ts";
 import { renderAuditLine, renderHeads, renderVerdict } from "../render/audit.ts";
 import { type Define, setExit, verb } from "../verb.ts";
@@ -25,9 +25,7 @@ export const define: Define = (noun, cli) => {
     .option("-f, --follow", "go on with what is recorded from now on")
     .option("-n, --lines <count>", "how many", "20")
     .action(async (flags: JsonFlag & { follow?: boolean; lines: string }) => {
-      const lines = Number(flags.lines);
-      if (!Number.isSafeInteger(lines) || lines < 0)
-        throw mxError("MX_USAGE", { detail: `--lines: ${flags.lines} is no count`, command: "audit tail" });
+      const lines = parseCount(flags.lines, "--lines");
       await withCall(cli, "audit.tail", { lines, follow: flags.follow === true }, async (call) => {
         for await (const line of call.output) await answer(cli, flags, line, renderAuditLine);
         await call.result;

@@ -1,7 +1,7 @@
-import { mxError } from "@mx-agent/base";
 import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { ask, notRunning } from "../daemon.ts";
+import { parseCount } from "../parse/count.ts";
 import { logFile } from "../places.ts";
 import { withProgress } from "../progress.ts";
 import { renderDaemonStatus } from "../render/daemon-status.ts";
@@ -85,9 +85,7 @@ export const define: Define = (noun, cli) => {
 };
 
 async function showLogs(cli: Cli, flags: { follow?: boolean; lines: string }): Promise<void> {
-  const lines = Number(flags.lines);
-  if (!Number.isSafeInteger(lines) || lines < 0)
-    throw mxError("MX_USAGE", { detail: `--lines: ${flags.lines} is no count`, command: "daemon logs" });
+  const lines = parseCount(flags.lines, "--lines");
   const { followFile, lastLines } = await import("../background/log-file.ts");
   const file = logFile(cli.env);
   const end = await lastLines(file, lines, cli.stdout);

@@ -3,6 +3,7 @@ import { mxError, shellWord } from "@mx-agent/base";
 import type { HomeserverOptions } from "@mx-agent/homeserver";
 import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
+import { parseCount } from "../parse/count.ts";
 import { parseDuration } from "../parse/duration.ts";
 import { withProgress } from "../progress.ts";
 import { askSecret, readLines } from "../prompt.ts";
@@ -157,9 +158,7 @@ function defineTokens(token: Parameters<Define>[0], cli: Cli): void {
     .option("--expires <duration>", "for how long, as 24h; by default for ever")
     .action(async (flags: DataFlag & { uses?: string; expires?: string }) => {
       const { createRegistrationToken } = await import("@mx-agent/homeserver");
-      const uses = flags.uses === undefined ? undefined : Number(flags.uses);
-      if (uses !== undefined && !(Number.isSafeInteger(uses) && uses > 0))
-        throw usage(`--uses: ${flags.uses} is no count`, "homeserver token create");
+      const uses = flags.uses === undefined ? undefined : parseCount(flags.uses, "--uses", 1);
       const expires = flags.expires === undefined ? undefined : parseDuration(flags.expires, "--expires");
       const made = await createRegistrationToken(resolve(flags.data), {
         ...(uses === undefined ? {} : { uses }),

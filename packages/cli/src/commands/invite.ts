@@ -2,6 +2,7 @@ import { mxError } from "@mx-agent/base";
 import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
+import { parseCount } from "../parse/count.ts";
 import { parseDuration } from "../parse/duration.ts";
 import { roomOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
@@ -86,8 +87,7 @@ export const define: Define = (noun, cli) => {
 async function create(cli: Cli, flags: CreateFlags): Promise<void> {
   if (flags.role !== "agent" && flags.role !== "member")
     throw usage(`--role ${flags.role}: it can be agent or member`);
-  const uses = Number(flags.uses);
-  if (!Number.isSafeInteger(uses) || uses < 1) throw usage(`--uses: ${flags.uses} is no count`);
+  const uses = parseCount(flags.uses, "--uses", 1);
   const token = flags.registrationTokenStdin ? (await readLines(cli))[0] : undefined;
   const made = await createInvitation(cli, {
     room: roomOf(flags, await defaults(cli.env)),

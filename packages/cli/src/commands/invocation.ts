@@ -4,6 +4,7 @@ import { answer, type JsonFlag } from "../answer.ts";
 import { type Cli, write } from "../cli.ts";
 import { ask, withCall } from "../daemon.ts";
 import { rawOutput } from "../exec/output.ts";
+import { parseCount } from "../parse/count.ts";
 import { parseDuration } from "../parse/duration.ts";
 import { parseTime } from "../parse/time.ts";
 import { renderEnd, renderInvocation, renderInvocations } from "../render/invocation.ts";
@@ -23,7 +24,7 @@ export const define: Define = (noun, cli) => {
       const found = await ask(cli, "invocation.list", {
         side: sideOf(flags.side),
         running: flags.running === true,
-        limit: Number(flags.limit),
+        limit: parseCount(flags.limit, "--limit", 1),
       });
       await answer(cli, flags, found, renderInvocations);
     });

@@ -1,5 +1,6 @@
 import { answer, type JsonFlag } from "../answer.ts";
 import { ask } from "../daemon.ts";
+import { parseCount } from "../parse/count.ts";
 import { roomOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { renderMembers, renderWorkspace, renderWorkspaces } from "../render/workspace.ts";
@@ -104,7 +105,8 @@ export const define: Define = (noun, cli) => {
     .option("--level <number>", "0 to 100", "50")
     .action(async (user: string, flags: RoomFlag & { level: string }) => {
       const room = roomOf(flags, await defaults(cli.env));
-      const done = await ask(cli, "workspace.grant", { room, user, power_level: Number(flags.level) });
+      const power_level = parseCount(flags.level, "--level");
+      const done = await ask(cli, "workspace.grant", { room, user, power_level });
       await answer(cli, flags, done, () => `${done.user_id} has power level ${done.power_level}`);
     });
 

@@ -58,7 +58,8 @@ export function collectedOutput(cli: Cli): OutputSink {
       if (item.type === "chunk") chunks[item.stream].push(Buffer.from(item.data, "base64"));
     },
     async end(result, error) {
-      const output = { stdout: encoded(chunks.stdout), stderr: encoded(chunks.stderr) };
+      const { stdout, stderr } = chunks;
+      const output = result.type === "finished" ? { stdout: encoded(stdout), stderr: encoded(stderr) } : {};
       await write(cli.stdout, `${JSON.stringify({ ...result, ...output, ...errorField(error) })}\n`);
     },
   };
