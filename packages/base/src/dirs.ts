@@ -118,8 +118,8 @@ export function ensurePrivateDir(path: string, uid: number = ownUid()): void {
         "MX_CANNOT_WRITE",
         {
           path,
-          detail: error instanceof Error ? error.message : String(error),
-          hint: "check who owns the directories above it",
+          detail: reasonFor(path) ?? (error instanceof Error ? error.message : String(error)),
+          hint: "check who owns the directories above it, and whether they may be written",
         },
         { cause: error },
       );
@@ -146,6 +146,18 @@ export function checkPrivateDir(path: string, uid: number = ownUid()): void {
     checkAbove(above, path, uid);
     if (dirname(above) === above) return;
     above = dirname(above);
+  }
+}
+
+/** Node's recursive mkdir calls everything that it cannot make "no such file"; the first one that is missing knows better. */
+function reasonFor(path: string): string | undefined {
+  let missing = path;
+  while (!isThere(dirname(missing)) && dirname(missing) !== missing) missing = dirname(missing);
+  try {
+    mkdirSync(missing, { mode: 0o700 });
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
   }
 }
 

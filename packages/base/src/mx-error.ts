@@ -105,9 +105,31 @@ export function errorFromJson(value: unknown): MxError | undefined {
   });
 }
 
+/** What a disk says that takes no more: by the system's name, and by SQLite's number. */
+const unwritable: Readonly<Record<string, string>> = {
+  ENOSPC: "free some space on that file system",
+  EDQUOT: "free some space: your quota on that file system is used up",
+  EROFS: "the file system is read-only; make it writable, or name another directory (MX_AGENT_HOME)",
+  8: "the file system is read-only; make it writable, or name another directory (MX_AGENT_HOME)",
+  13: "free some space on that file system",
+};
+
+function cannotWrite(thrown: unknown): MxError | undefined {
+  if (!(thrown instanceof Error)) return undefined;
+  const { code, errcode, path } = thrown as Error & Record<string, unknown>;
+  // SQLite's extended codes have the basic one in their lowest byte.
+  const name = typeof errcode === "number" ? String(errcode & 0xff) : String(code);
+  const hint = Object.hasOwn(unwritable, name) ? unwritable[name] : undefined;
+  if (hint === undefined) return undefined;
+  const what = typeof path === "string" ? path : typeof errcode === "number" ? "a database" : "a file";
+  return mxError("MX_CANNOT_WRITE", { path: what, detail: thrown.message, hint }, { cause: thrown });
+}
+
 /** Anything that was thrown, as one of ours: what we did not foresee is MX_INTERNAL. */
 export function toMxError(thrown: unknown): MxError {
   if (thrown instanceof MxError) return thrown;
+  const full = cannotWrite(thrown);
+  if (full !== undefined) return full;
   const detail = thrown instanceof Error ? thrown.message : String(thrown);
   return mxError("MX_INTERNAL", { detail }, { cause: thrown });
 }

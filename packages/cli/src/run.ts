@@ -90,20 +90,25 @@ async function translate(
           .trim()
           .replace(/^error: /, "")
           .replaceAll("\n", " ");
-  const detail = `${said}${await meant(thrown, words, said)}`;
+  const detail = (await meant(thrown, words, said)) ?? said;
   const noun = nounOf(words);
   const error = mxError("MX_USAGE", { detail, command: noun });
   return noun === "" ? new MxError({ ...error.toJSON(), hint: "see `mx-agent --help`" }) : error;
 }
 
-/** What may have been meant by a first word that is no command, where commander has no idea. */
-async function meant(thrown: CommanderError, words: readonly string[], said: string): Promise<string> {
+/** A first word that is no command, and a verb or another program's name for one: that is meant, not what looks like it. */
+async function meant(
+  thrown: CommanderError,
+  words: readonly string[],
+  said: string,
+): Promise<string | undefined> {
   const [word] = words;
-  if (thrown.code !== "commander.unknownCommand" || word === undefined || nounOf(words) !== "") return "";
-  if (said.includes("Did you mean")) return "";
+  if (thrown.code !== "commander.unknownCommand" || word === undefined || nounOf(words) !== "")
+    return undefined;
   const { meantBy } = await import("./misplaced.ts");
   const found = await meantBy(word);
-  return found.length === 0 ? "" : ` (Did you mean ${found.join(" or ")}?)`;
+  const bare = said.replace(/ \(Did you mean .*\)$/, "");
+  return found.length === 0 ? undefined : `${bare} (Did you mean ${found.join(" or ")}?)`;
 }
 
 /** A mistake in a flag that several commands share does not know whose it was. */

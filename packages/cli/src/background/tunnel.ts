@@ -51,7 +51,7 @@ export async function ensureTunnel(cli: Cli, url: string): Promise<{ url: string
   throw mxError(
     "MX_NOT_FOUND",
     { what: "tunnel by cloudflared", name: ended ?? `no address within ${OPEN_MS / 1000} s` },
-    { hint: "install cloudflared, or put a proxy with TLS in front and say --url https://…" },
+    { hint: "install cloudflared, or put a proxy with TLS in front and say --url https://..." },
   );
 }
 

@@ -14,7 +14,7 @@ export const define: Define = (command, cli) => {
       "How two real machines meet:\n" +
       "  --homeserver URL      your own Synapse or Tuwunel, or an account on a public server\n" +
       "  --embedded            a homeserver on this host, reached by this host alone; with\n" +
-      "    --url https://…     behind your own proxy with TLS: guests get that address\n" +
+      "    --url https://...   behind your own proxy with TLS: guests get that address\n" +
       "    --tunnel            behind a tunnel by cloudflared, where that is installed\n" +
       "A tunnel makes the homeserver's address reachable for everybody who learns it: they can try passwords\n" +
       "and registration tokens, and Cloudflare, which ends the TLS, sees tokens, passwords and who talks to\n" +
