@@ -1,6 +1,9 @@
+import { appendFileSync } from "node:fs";
+
 /**
  * Named places at which a test may end the process with SIGKILL: before and after every durable
- * write and every send. MX_AGENT_FAILPOINT=`name` kills at the first passage, `name:n` at the n-th.
+ * write and every send. MX_AGENT_FAILPOINT=`name` kills at the first passage, `name:n` at the n-th;
+ * `trace:FILE` ends nothing, and writes down when each was passed, for the benchmarks.
  * Costs one comparison where the variable is not set. Never set it outside tests.
  */
 const target = process.env.MX_AGENT_FAILPOINT;
@@ -8,7 +11,14 @@ const [wanted, count] = (target ?? "").split(":");
 let passages = 0;
 
 export function failpoint(name: string): void {
-  if (target === undefined || name !== wanted) return;
+  if (target === undefined) return;
+  if (wanted === "trace") note(name, count ?? "/dev/null");
+  if (name !== wanted) return;
   passages++;
   if (passages >= Number(count ?? "1")) process.kill(process.pid, "SIGKILL");
+}
+
+/** One line: process, place, and microseconds of a clock that all processes share. */
+function note(name: string, file: string): void {
+  appendFileSync(file, `${process.pid} ${name} ${process.hrtime.bigint() / 1000n}\n`);
 }

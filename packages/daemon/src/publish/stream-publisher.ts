@@ -45,7 +45,6 @@ export class StreamPublisher {
   #pumping = false;
   #again = false;
   #closed = false;
-  #inFlight = 0;
   #idle: (() => void)[] = [];
 
   constructor(line: StreamLine, resumeAt = 0) {
@@ -95,9 +94,9 @@ export class StreamPublisher {
     this.#schedule();
   }
 
-  /** Resolves when nothing can be sent at the moment: all sent, or the window is full. */
+  /** Resolves when nothing more can be handed to the outbox at the moment: all was, or the window is full. */
   settled(): Promise<void> {
-    if (!this.#pumping && this.#inFlight === 0 && !this.#timer) return Promise.resolve();
+    if (!this.#pumping && !this.#timer) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
@@ -168,7 +167,6 @@ export class StreamPublisher {
 
   #send(seq: number, content: object): void {
     this.#lastSent = this.#line.elapsed();
-    this.#inFlight++;
     this.#line.send(content).then(
       () => this.#sent(seq),
       () => this.#failed(seq),
@@ -218,17 +216,14 @@ export class StreamPublisher {
   }
 
   #sent(seq: number): void {
-    this.#inFlight--;
     if (!this.#line.acknowledged) {
       this.#heard = this.#line.elapsed();
       this.#acked = Math.max(this.#acked, seq + 1);
     }
     this.#schedule();
-    this.#settle();
   }
 
   #failed(seq: number): void {
-    this.#inFlight--;
     this.#next = Math.min(this.#next, seq);
     this.#retryLater();
   }
@@ -242,7 +237,7 @@ export class StreamPublisher {
   }
 
   #settle(): void {
-    if (!this.#closed && (this.#pumping || this.#inFlight > 0 || this.#timer)) return;
+    if (!this.#closed && (this.#pumping || this.#timer)) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 }

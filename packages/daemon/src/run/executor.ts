@@ -141,7 +141,8 @@ export class Executor {
 
   #decide(event: IncomingEvent, assumed: Assumed, known?: Execution): Admission | undefined {
     const { db } = this.#world;
-    return db.transaction(() => {
+    // The audit line is synced in it; the rest the event in the inbox leads to again, and a run has `starting`.
+    return db.passingTransaction(() => {
       let run_id = known?.run_id;
       let redelivered = false;
       const world = this.#world.forAdmission((claim) => {

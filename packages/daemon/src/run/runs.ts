@@ -25,7 +25,7 @@ const LINGER_MS = 10 * 60_000;
 /** A run of more than this is shown in the room's state. */
 const SHOW_AFTER_MS = 10_000;
 
-/** How long the last output may take to leave before the outcome is recorded: a homeserver may be away. */
+/** How long the last output may take to be read from the spool before the outcome is recorded. */
 const SETTLE_MS = 2_000;
 /** What could not be written, for a full disk, is written when there is room again. */
 const RECORD_AGAIN_MS = 2_000;
@@ -250,7 +250,7 @@ export class Runs {
     const chunks = live?.publisher?.end(outcome) ?? null;
     const result =
       execution.kind === "call" ? await callOutput(this.#runner, execution.run_id, outcome) : null;
-    // Chunks that the window has room for go first, so that `finished` seldom overtakes them.
+    // Chunks that the window has room for are before it in the outbox, so that `finished` seldom overtakes them.
     await Promise.race([live?.publisher?.settled(), pause(SETTLE_MS, undefined, { ref: false })]);
     if (this.#closed) return;
     failpoint("run.before_ended");

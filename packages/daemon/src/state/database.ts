@@ -108,16 +108,23 @@ export class Database {
   }
 
   /**
-   * As `transaction`, for what may be lost with the machine's power, though not with this process: the next durable
-   * one takes it to the disk. Not inside of another transaction.
+   * As `transaction`, for what may be lost with the machine's power, though not with this process, because what it
+   * follows from is durable and leads to it again. The next durable one takes it to the disk, in order. Inside of
+   * another transaction it is a part of that.
    */
   passingTransaction<T>(work: () => T): T {
+    if (this.#depth > 0) return work();
     this.#db.exec("PRAGMA synchronous = NORMAL");
     try {
       return this.transaction(work);
     } finally {
       this.#db.exec("PRAGMA synchronous = FULL");
     }
+  }
+
+  /** One statement as a `passingTransaction`. */
+  runPassing(sql: string, ...values: SQLInputValue[]): { changes: number } {
+    return this.passingTransaction(() => this.run(sql, ...values));
   }
 
   close(): void {

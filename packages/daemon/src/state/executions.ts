@@ -104,7 +104,7 @@ export class ExecutionTable {
 
   /** Of a run that is being started; one that has ended in between stays so. */
   setStarted(run_id: string, ts: number): void {
-    this.#db.run(
+    this.#db.runPassing(
       "UPDATE executions SET state = 'running', started_ts = ? WHERE run_id = ? AND state = 'starting'",
       ts,
       run_id,

@@ -95,7 +95,7 @@ export class InboxTable {
   }
 
   done(id: number): void {
-    this.#db.run("DELETE FROM inbox WHERE id = ?", id);
+    this.#db.runPassing("DELETE FROM inbox WHERE id = ?", id);
   }
 
   setStatus(id: number, status: InboxStatus): void {

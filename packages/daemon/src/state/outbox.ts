@@ -75,7 +75,7 @@ export class OutboxTable {
 
   /** Notes who tries to send it, and what exactly when that is encrypted. */
   setTried(txn_id: string, device_id: string, prepared: string | null): void {
-    this.#db.run(
+    this.#db.runPassing(
       "UPDATE outbox SET tried_by = ?, prepared = ? WHERE txn_id = ?",
       device_id,
       prepared,
@@ -88,7 +88,7 @@ export class OutboxTable {
   }
 
   remove(txn_id: string): void {
-    this.#db.run("DELETE FROM outbox WHERE txn_id = ?", txn_id);
+    this.#db.runPassing("DELETE FROM outbox WHERE txn_id = ?", txn_id);
   }
 }
 

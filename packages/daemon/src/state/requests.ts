@@ -81,11 +81,15 @@ export class RequestTable {
   }
 
   setState(invocation_id: string, state: RequestState): void {
-    this.#db.run("UPDATE requests SET state = ? WHERE invocation_id = ?", state, invocation_id);
+    this.#db.runPassing("UPDATE requests SET state = ? WHERE invocation_id = ?", state, invocation_id);
   }
 
   setDevice(invocation_id: string, device_id: string): void {
-    this.#db.run("UPDATE requests SET target_device = ? WHERE invocation_id = ?", device_id, invocation_id);
+    this.#db.runPassing(
+      "UPDATE requests SET target_device = ? WHERE invocation_id = ?",
+      device_id,
+      invocation_id,
+    );
   }
 
   setRejected(invocation_id: string, reason: string, detail: string | null, ts: number): void {
@@ -112,7 +116,7 @@ export class RequestTable {
   /** Records the first valid result; a later one changes nothing. Answers whether this was the first. */
   setFinished(invocation_id: string, finished: string, result: InvocationResult | null, ts: number): boolean {
     return (
-      this.#db.run(
+      this.#db.runPassing(
         `UPDATE requests SET state = 'ended', finished = ?, result = ?, ended_ts = ?
          WHERE invocation_id = ? AND finished IS NULL`,
         finished,
@@ -125,7 +129,7 @@ export class RequestTable {
 
   /** Whether all output arrived and matched its digests. */
   setResult(invocation_id: string, result: InvocationResult): void {
-    this.#db.run(
+    this.#db.runPassing(
       "UPDATE requests SET result = ? WHERE invocation_id = ?",
       JSON.stringify(result),
       invocation_id,
