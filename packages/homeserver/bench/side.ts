@@ -100,7 +100,7 @@ export async function sideOf(kind: "embedded" | "synapse"): Promise<Side> {
   return { homeserver, user: (name) => userOf(homeserver, name) };
 }
 
-async function userOf(homeserver: TestHomeserver, name: string): Promise<User> {
+export async function userOf(homeserver: TestHomeserver, name: string): Promise<User> {
   const password = "a password for the bench";
   await homeserver.registerUser(name, password);
   const response = await fetch(`${homeserver.url}/_matrix/client/v3/login`, {

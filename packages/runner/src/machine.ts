@@ -4,7 +4,7 @@ import { type MachineCapabilities, probeMachine } from "@mx-agent/sandbox";
 import { Brands } from "./brand.ts";
 import type { LaunchMachine } from "./launch.ts";
 import type { Native } from "./native.ts";
-import { bootId } from "./processes.ts";
+import { bootId, childrenOf } from "./processes.ts";
 import type { Spool } from "./spool.ts";
 import { reapAdopted } from "./tree.ts";
 import { LimitWatch } from "./watch.ts";
@@ -14,6 +14,8 @@ const RETRY_MS = 500;
 
 export interface MachineOptions {
   native: Native | string;
+  /** Whether what outlives its parents becomes a child of this process. */
+  adopts: boolean;
   spool: Spool;
   hidden_paths: readonly string[];
   log: (line: string) => void;
@@ -27,6 +29,7 @@ export class Machine {
   /** Pids that Node waits for itself. */
   readonly children = new Set<number>();
   readonly limits = new LimitWatch();
+  readonly #adopts: boolean;
   readonly #hidden_paths: readonly string[];
   readonly #log: (line: string) => void;
   #capabilities: Promise<MachineCapabilities> | null = null;
@@ -35,6 +38,7 @@ export class Machine {
     this.native = options.native;
     this.spool = options.spool;
     this.brands = new Brands(options.native);
+    this.#adopts = options.adopts;
     this.#hidden_paths = options.hidden_paths;
     this.#log = options.log;
   }
@@ -58,6 +62,11 @@ export class Machine {
       hidden_paths: this.#hidden_paths,
       uid: process.getuid?.() ?? -1,
     };
+  }
+
+  /** Whether there can be processes of runs whose first one has ended: then only a look at all processes tells. */
+  mayHaveOrphans(): boolean {
+    return !this.#adopts || childrenOf(process.pid).some((pid) => !this.children.has(pid));
   }
 
   reap(): void {

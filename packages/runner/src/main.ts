@@ -48,16 +48,14 @@ export async function runRunner(options: RunnerOptions): Promise<void> {
   const runs_dir = join(dir, "runs");
   mkdirSync(runs_dir, { recursive: true, mode: 0o700 });
   const lock = await takeTurn(join(dir, "runner.lock"), socket);
-  if (typeof native !== "string") {
-    native.becomeSubreaper();
-    followGuard(native);
-  }
+  const adopts = typeof native !== "string" && native.becomeSubreaper();
+  if (typeof native !== "string") followGuard(native);
 
   await endPredecessor(dir);
   const spool = new Spool(runs_dir);
   const unfinished = await unfinishedRuns(spool);
   const hidden_paths = [...new Set([...(options.hidden_paths ?? []), dir, dirname(socket)])];
-  const machine = new Machine({ native, spool, hidden_paths, log });
+  const machine = new Machine({ native, adopts, spool, hidden_paths, log });
   machine.watch(machine.capabilities());
   await endInterrupted(machine, unfinished);
 

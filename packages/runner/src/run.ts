@@ -242,7 +242,7 @@ export class Run {
 
   #left(): number {
     this.#machine.reap();
-    return this.#tree?.members().length ?? 0;
+    return this.#machine.mayHaveOrphans() ? (this.#tree?.members().length ?? 0) : 0;
   }
 
   #clear(grace_ms: number): void {

@@ -38,11 +38,12 @@ const PASSING: ReadonlySet<string> = new Set([
   EventTypes.pong,
 ]);
 
-/** Whether an answer to /sync brought nothing that is stored but its position. */
-function isPassing(batch: SyncBatch, toDevice: readonly ToDeviceMessage[]): boolean {
-  const { account_data, joined, invited, left } = batch;
-  if (account_data.length + joined.length + invited.length + left.length > 0) return false;
-  return toDevice.every(({ type }) => PASSING.has(type));
+/**
+ * Whether an answer to /sync brought messages to this device at most. Those are copies of what is in the timeline as
+ * well, or are asked for again (PROTOCOL.md, "To-device events"): they need not survive the loss of the machine's power.
+ */
+function hasOnlyToDevice({ account_data, joined, invited, left }: SyncBatch): boolean {
+  return account_data.length + joined.length + invited.length + left.length === 0;
 }
 
 /** What a room keeps of its state once we have left it, so that it still has a name. */
@@ -99,8 +100,7 @@ export class Intake {
       sync.setPosition(next_batch);
       this.#prune(now);
     };
-    // A position alone: with the power of the machine goes what it stands for, and it is asked for again.
-    if (isPassing(batch, toDevice)) db.passingTransaction(commit);
+    if (hasOnlyToDevice(batch)) db.passingTransaction(commit);
     else db.transaction(commit);
     failpoint("sync.after_commit");
     for (const message of toDevice) if (PASSING.has(message.type)) this.#pass(message);
