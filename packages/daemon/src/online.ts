@@ -23,6 +23,7 @@ import { Caller } from "./request/caller.ts";
 import { type ResolvedTarget, resolveTarget } from "./request/target.ts";
 import { Executor } from "./run/executor.ts";
 import { executorWorld } from "./run/executor-world.ts";
+import { Queries } from "./run/queries.ts";
 import { Revocations } from "./run/revocations.ts";
 import { Runs } from "./run/runs.ts";
 import type { SpecContext } from "./run/spec.ts";
@@ -140,6 +141,7 @@ export class Online {
       ...tables,
       executor: this.executor,
       runs: this.runs,
+      queries: new Queries(world, this.runs),
       caller: this.caller,
       pings: this.pings,
       registry: this.registry,
@@ -186,6 +188,7 @@ export class Online {
       () => {
         online.registry.publishAll();
         online.peers.readAll();
+        online.caller.askForAll();
       },
       () => {},
     );
@@ -200,6 +203,7 @@ export class Online {
     for (const timer of this.#timers) clearInterval(timer);
     this.registry.close();
     this.runs.close();
+    this.caller.close();
     await Promise.all([this.invites.close(), this.session.close()]);
     this.#sumUp();
   }

@@ -64,9 +64,9 @@ async function takeUpAgain(
       back = performance.now();
       return await goOn(daemon, invocation_id, output, stopped);
     } catch (error) {
-      if (!isLost(error)) throw error;
+      if (!isLost(error) && !isLoggedOut(error)) throw error;
       // It was there for a while, and went away once more: that wait has a time of its own.
-      if (back !== undefined && performance.now() - back > LOOK_MS) waited = 0;
+      if (back !== undefined && isLost(error) && performance.now() - back > LOOK_MS) waited = 0;
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
@@ -121,6 +121,11 @@ function cancelOnSignal(cli: Cli, call: ActiveCall<"exec.run">): Stopped {
     },
     off,
   };
+}
+
+/** Somebody may log in again meanwhile. */
+function isLoggedOut(error: unknown): boolean {
+  return error instanceof MxError && error.code === "MX_NOT_LOGGED_IN";
 }
 
 /** It was killed, or it stopped in an orderly way. */

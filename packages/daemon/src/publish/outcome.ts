@@ -4,6 +4,7 @@ import type { RunEnd } from "@mx-agent/runner";
 import { shape } from "../admit/checks/shape.ts";
 import { eventOf } from "../run/event-of.ts";
 import type { ExecutorWorld } from "../run/executor-world.ts";
+import { replyOf } from "../run/reply.ts";
 import type { Execution } from "../state/executions.ts";
 import { answerCall, answerRefused, sendEvent, sendToDevice } from "./answers.ts";
 
@@ -35,21 +36,7 @@ export function publishOutcome(
     answerCall(event, request.content.reply, content, world);
     return;
   }
-  const content = {
-    invocation_id: execution.invocation_id,
-    exit_code: end.exit_code,
-    signal: end.signal,
-    duration_ms: end.duration_ms,
-    stdout_bytes: end.stdout_bytes,
-    stderr_bytes: end.stderr_bytes,
-    truncated: end.truncated,
-    artifact_mxc: null,
-    outcome: end.outcome,
-    stdout_sha256: base64Of(end.stdout_sha256),
-    stderr_sha256: base64Of(end.stderr_sha256),
-    ...chunks,
-    request_sha256: requestDigest(request.content),
-  };
+  const content = finishedContent(execution, end, chunks, requestDigest(request.content));
   sendEvent(execution.room_id, EventTypes.execFinished, content, world);
   if (end.outcome === "cancelled")
     sendEvent(
@@ -63,14 +50,32 @@ export function publishOutcome(
       },
       world,
     );
-  const { reply } = request.content;
-  if (reply)
-    sendToDevice(
-      { room_id: execution.room_id, user_id: execution.sender, ...reply },
-      EventTypes.execFinished,
-      content,
-      world,
-    );
+  const reply = replyOf(execution);
+  if (reply) sendToDevice({ room_id: execution.room_id, ...reply }, EventTypes.execFinished, content, world);
+}
+
+/** The content of `exec.finished`, to be bound and signed. */
+export function finishedContent(
+  execution: Execution,
+  end: RunEnd,
+  chunks: { stdout_chunks: number; stderr_chunks: number } | null,
+  request_sha256: string,
+): object {
+  return {
+    invocation_id: execution.invocation_id,
+    exit_code: end.exit_code,
+    signal: end.signal,
+    duration_ms: end.duration_ms,
+    stdout_bytes: end.stdout_bytes,
+    stderr_bytes: end.stderr_bytes,
+    truncated: end.truncated,
+    artifact_mxc: null,
+    outcome: end.outcome,
+    stdout_sha256: base64Of(end.stdout_sha256),
+    stderr_sha256: base64Of(end.stderr_sha256),
+    ...chunks,
+    request_sha256,
+  };
 }
 
 /** A command that could not be started is rejected with the system's word for it. */

@@ -61,6 +61,11 @@ export class StdinReceiver {
     this.#sink.resume(this.#next);
   }
 
+  /** Says how far the input has come, to a requester who does not know. */
+  tell(): void {
+    if (!this.#closed) this.#ack();
+  }
+
   /** The child takes no more input. */
   close(): void {
     if (this.#closed) return;

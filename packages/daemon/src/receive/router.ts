@@ -9,15 +9,17 @@ import type { Invites } from "../invite/invites.ts";
 import type { IncomingEvent, Rooms } from "../matrix/api.ts";
 import type { Caller } from "../request/caller.ts";
 import type { Executor } from "../run/executor.ts";
+import type { Queries } from "../run/queries.ts";
 import { replyOf } from "../run/reply.ts";
 import type { Runs } from "../run/runs.ts";
-import type { ExecutionTable } from "../state/executions.ts";
+import type { Execution, ExecutionTable } from "../state/executions.ts";
 import type { TrustTable } from "../state/trust.ts";
 import { isFrom } from "./verify.ts";
 
 export interface RouterParts {
   executor: Executor;
   runs: Runs;
+  queries: Queries;
   caller: Caller;
   pings: Pings;
   registry: AgentRegistry;
@@ -64,6 +66,8 @@ export class Router {
       case EventTypes.execStdin:
       case EventTypes.execCancel:
         return this.#toRun(event);
+      case EventTypes.invocationQuery:
+        return this.#onQuery(event);
       case EventTypes.streamAck:
       case EventTypes.streamResume:
         // A run of ours may be our own request: an acknowledgement of stdin is the caller's, others the run's.
@@ -77,24 +81,39 @@ export class Router {
 
   /** What a requester tells his run: it counts only from his user, key and device. */
   async #toRun(event: IncomingEvent): Promise<void> {
+    const execution = this.#ofRequester(event, (run) => replyOf(run)?.device_id ?? null);
+    if (!execution) return;
+    // Only now: it opens the streams of a run that has ended.
+    const control = this.#parts.runs.control(execution.invocation_id, event.type);
+    if (control) await control.take(event);
+    else if (event.type === EventTypes.execCancel) await this.#parts.executor.cancel(execution, event);
+  }
+
+  /** After a new login a requester asks from another device: his key's word for it is enough. */
+  #onQuery(event: IncomingEvent): void {
+    const execution = event.kind === "to_device" ? this.#ofRequester(event, () => null) : undefined;
+    if (execution) this.#parts.queries.answer(execution, event);
+  }
+
+  /** The run that an event is about, where its requester sent it; `deviceOf`: from which device, null for any. */
+  #ofRequester(
+    event: IncomingEvent,
+    deviceOf: (execution: Execution) => string | null,
+  ): Execution | undefined {
     const invocation_id = invocationOf(event);
     const execution =
       invocation_id === undefined ? undefined : this.#parts.executions.byInvocation(invocation_id);
-    if (!execution) return;
-    const { identity, trust, rooms, runs } = this.#parts;
+    if (!execution) return undefined;
+    const { identity, trust, rooms } = this.#parts;
     const { room_id, sender: user_id, key_id, requesting_agent } = execution;
     const own = user_id === identity.account.user_id && key_id === identity.key.key_id;
     const entry = trust.find(room_id, requesting_agent, key_id);
-    if (!own && entry?.status !== "trusted") return;
+    if (!own && entry?.status !== "trusted") return undefined;
     const public_key = own ? identity.key.publicKey : entry && decodePublicKey(entry.public_key);
-    if (!public_key || !rooms.isJoined(room_id, user_id)) return;
-    const device_id = replyOf(execution)?.device_id ?? null;
+    if (!public_key || !rooms.isJoined(room_id, user_id)) return undefined;
+    const device_id = deviceOf(execution);
     const expected = { room_id, user_id, key_id, public_key, legacy: entry?.legacy ?? false, device_id };
-    if (!isFrom(event, expected, rooms.get(room_id)?.encrypted ?? false)) return;
-    // Only now: it opens the streams of a run that has ended.
-    const control = runs.control(execution.invocation_id, event.type);
-    if (control) await control.take(event);
-    else if (event.type === EventTypes.execCancel) await this.#parts.executor.cancel(execution, event);
+    return isFrom(event, expected, rooms.get(room_id)?.encrypted ?? false) ? execution : undefined;
   }
 
   #onHeartbeat(event: IncomingEvent): void {

@@ -8,6 +8,7 @@ import { decodePublicKey, EventTypes, type ExecFinished, parseContent } from "@m
 import type { IncomingEvent, Rooms } from "../matrix/api.ts";
 import { isFrom } from "../receive/verify.ts";
 import type { Request, RequestTable } from "../state/requests.ts";
+import type { Inquiry } from "./inquiry.ts";
 import type { Pending } from "./pending.ts";
 
 const ANSWERS = new Set<string>([
@@ -19,12 +20,17 @@ const ANSWERS = new Set<string>([
 ]);
 
 /** What of an invocation is taken from whichever device of that user and key it comes. */
-const NAMES_THE_DEVICE = new Set<string>([EventTypes.execAccepted, EventTypes.execFinished]);
+const NAMES_THE_DEVICE = new Set<string>([
+  EventTypes.execAccepted,
+  EventTypes.execFinished,
+  EventTypes.invocationAnswer,
+]);
 
 export interface AnswerParts {
   requests: RequestTable;
   rooms: Rooms;
   now(): number;
+  inquiry: Inquiry;
   /** Who waits for that invocation. */
   waiting(invocation_id: string): Pending[];
 }
@@ -61,11 +67,15 @@ export class Answers {
     const { invocation_id } = request;
     const waiting = this.#parts.waiting(invocation_id);
     switch (event.type) {
-      case EventTypes.execAccepted: {
-        const parsed = parseContent(EventTypes.execAccepted, event.content);
-        if (!parsed.ok || isOver(request)) return;
-        requests.setState(invocation_id, "running");
-        for (const pending of waiting) pending.accepted();
+      case EventTypes.execAccepted:
+        if (parseContent(EventTypes.execAccepted, event.content).ok) this.#begun(request, waiting);
+        return;
+      case EventTypes.invocationAnswer: {
+        const parsed = parseContent(EventTypes.invocationAnswer, event.content);
+        if (!parsed.ok || !this.#parts.inquiry.isAnswer(invocation_id, parsed.value.nonce)) return;
+        // What is over is followed by the event that says how.
+        const { state } = parsed.value;
+        if (state === "accepted" || state === "running") this.#begun(request, waiting);
         return;
       }
       case EventTypes.approvalRequest: {
@@ -97,6 +107,12 @@ export class Answers {
       default:
         for (const pending of waiting) pending.stream(event);
     }
+  }
+
+  #begun(request: Request, waiting: Pending[]): void {
+    if (isOver(request)) return;
+    this.#parts.requests.setState(request.invocation_id, "running");
+    for (const pending of waiting) pending.accepted();
   }
 
   /** The first valid copy counts; the output may still be under way, so nothing waits for it here. */

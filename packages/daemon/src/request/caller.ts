@@ -8,6 +8,7 @@ import type { Database } from "../state/database.ts";
 import type { Request, RequestTable } from "../state/requests.ts";
 import { Answers } from "./answers.ts";
 import { type Built, buildCall, buildExec } from "./build.ts";
+import { Inquiry } from "./inquiry.ts";
 import { Pending, type PendingLine, type Settled } from "./pending.ts";
 import { refuseTooLarge } from "./size.ts";
 import type { ResolvedTarget } from "./target.ts";
@@ -15,6 +16,9 @@ import { waitUntil } from "./wait-until.ts";
 
 /** How long after a request's expiry its silence is taken for an answer. */
 const GRACE_MS = 5_000;
+/** How long the executing side may take to say what became of a request. */
+const ANSWER_MS = 5_000;
+const UNDER_WAY = new Set(["requested", "held", "running"]);
 
 export interface CallerParts {
   db: Database;
@@ -29,12 +33,18 @@ export class Caller {
   readonly #parts: CallerParts;
   /** Several may wait for one invocation: who ran it, and who looks at it from another terminal. */
   readonly #pending = new Map<string, Set<Pending>>();
+  readonly #inquiry: Inquiry;
   /** What is heard of them. */
   readonly answers: Answers;
 
   constructor(parts: CallerParts) {
     this.#parts = parts;
-    this.answers = new Answers({ ...parts, waiting: (invocation_id) => this.#waiting(invocation_id) });
+    this.#inquiry = new Inquiry(parts);
+    this.answers = new Answers({
+      ...parts,
+      inquiry: this.#inquiry,
+      waiting: (invocation_id) => this.#waiting(invocation_id),
+    });
   }
 
   exec(params: ExecParams, target: ResolvedTarget, emit: (item: ExecOutput) => Promise<void>): Pending {
@@ -57,7 +67,13 @@ export class Caller {
 
   /** The wait for a request of ours that somebody else began, or that this daemon took up after a restart. */
   attach(request: Request, emit: PendingLine["emit"]): Pending {
+    if (UNDER_WAY.has(request.state)) this.#inquiry.ask(request);
     return this.#wait(request, emit);
+  }
+
+  /** Asks what became of everything that is not known to be over: after a restart, and from a new device. */
+  askForAll(): void {
+    for (const request of this.#parts.requests.open()) this.#inquiry.ask(request);
   }
 
   /** The outcome, or what the silence means once the request has expired. */
@@ -75,10 +91,20 @@ export class Caller {
       if (settled === "begun") continue;
       if (settled !== "elapsed") return settled;
       if (pending.started) continue;
+      // That it began may have got lost on its way: it went to-device.
+      if (await this.#hasBegun(pending)) continue;
       const lost = noAnswer(request, now());
       requests.setLost(request.invocation_id, null, null, now());
       throw lost;
     }
+  }
+
+  async #hasBegun(pending: Pending): Promise<boolean> {
+    this.#inquiry.ask(pending.request);
+    const timer = waitUntil(ANSWER_MS);
+    const heard = await Promise.race([pending.settled, timer.done, pending.begun]);
+    timer.cancel();
+    return heard !== "elapsed";
   }
 
   release(pending: Pending): void {
@@ -100,6 +126,14 @@ export class Caller {
       one.cancel(reason);
       one.close();
     }
+  }
+
+  /** Whoever waits comes back and asks the next session. */
+  close(): void {
+    const hint = "log in again: `mx-agent auth login`";
+    for (const waiting of this.#pending.values())
+      for (const pending of waiting)
+        pending.fail(mxError("MX_NOT_RUNNING", { what: "the Matrix session", hint }));
   }
 
   #waiting(invocation_id: string): Pending[] {

@@ -90,6 +90,11 @@ export class ControlChannel {
     }
   }
 
+  /** Tells the requester how far his input has come. */
+  tellStdin(): void {
+    this.#stdin.tell();
+  }
+
   /** A restarted daemon goes on where the child's pipe stands. */
   resumeStdin({ stdin_bytes, stdin_ended }: Pick<RunState, "stdin_bytes" | "stdin_ended">): void {
     if (stdin_ended) this.close();

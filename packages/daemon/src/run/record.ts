@@ -7,7 +7,7 @@ import type { Execution } from "../state/executions.ts";
 
 type Received = Omit<
   Execution,
-  "reason" | "explanation" | "hold_expires_ts" | "started_ts" | "ended_ts" | "end"
+  "reason" | "explanation" | "hold_expires_ts" | "started_ts" | "ended_ts" | "end" | "reply_device"
 >;
 
 /** The record of a request whose nonce was just admitted; its run id is made here. */

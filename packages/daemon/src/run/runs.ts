@@ -16,7 +16,7 @@ import { ControlChannel } from "./control.ts";
 import { eventOf } from "./event-of.ts";
 import type { ExecutorWorld } from "./executor-world.ts";
 import { nothingRan } from "./nothing-ran.ts";
-import { replyOf } from "./reply.ts";
+import { type Reply, replyOf } from "./reply.ts";
 import { type SpecContext, specOf } from "./spec.ts";
 
 /** How long an ended run's streams stay open for a receiver that asks again. */
@@ -31,6 +31,8 @@ const SETTLE_MS = 2_000;
 const RECORD_AGAIN_MS = 2_000;
 
 interface LiveRun {
+  /** Shared by everything that sends for this run. */
+  reply: Reply | null;
   publisher: RunPublisher | null;
   control: ControlChannel | null;
   linger: NodeJS.Timeout | null;
@@ -139,6 +141,17 @@ export class Runs {
     return this.#linger(execution)?.control ?? undefined;
   }
 
+  /** What is sent of a run goes to that device of its requester from now on. */
+  moveTo(run_id: string, device_id: string): void {
+    const reply = this.#live.get(run_id)?.reply;
+    if (reply) reply.device_id = device_id;
+  }
+
+  /** How many chunks an ended run's streams have; null where its output is not kept any more. */
+  chunksOf(execution: Execution): { stdout_chunks: number; stderr_chunks: number } | null {
+    return (execution.end && this.#linger(execution)?.publisher?.end(execution.end)) ?? null;
+  }
+
   /** Ends a run: the outcome will say `cancelled`. */
   async cancel(run_id: string): Promise<void> {
     if (this.#world.executions.byRun(run_id)?.state === "ended") return;
@@ -186,7 +199,7 @@ export class Runs {
       new ControlChannel(execution, reply, publisher, this.#runner, this.#world, indexDir, () =>
         this.cancel(run_id),
       );
-    const live: LiveRun = { publisher, control, linger: null, show: null };
+    const live: LiveRun = { reply, publisher, control, linger: null, show: null };
     this.#live.set(run_id, live);
     return live;
   }
@@ -205,12 +218,11 @@ export class Runs {
   #accept(execution: Execution): void {
     const request = shape(eventOf(execution));
     if (request.kind !== "exec") return;
-    const { invocation_id, room_id, sender } = execution;
+    const { invocation_id, room_id } = execution;
     const { device_id } = this.#world.identity.account;
     const content = { invocation_id, device_id, request_sha256: requestDigest(request.content) };
-    const { reply } = request.content;
-    if (reply)
-      sendToDevice({ room_id, user_id: sender, ...reply }, EventTypes.execAccepted, content, this.#world);
+    const reply = replyOf(execution);
+    if (reply) sendToDevice({ room_id, ...reply }, EventTypes.execAccepted, content, this.#world);
     else sendEvent(room_id, EventTypes.execAccepted, content, this.#world);
   }
 

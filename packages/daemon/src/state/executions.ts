@@ -9,7 +9,8 @@ CREATE TABLE executions (
   kind TEXT NOT NULL, room_id TEXT NOT NULL, event_id TEXT NOT NULL, sender TEXT NOT NULL, key_id TEXT NOT NULL,
   requesting_agent TEXT NOT NULL, target_agent TEXT NOT NULL, summary TEXT NOT NULL,
   event TEXT NOT NULL, state TEXT NOT NULL, reason TEXT, explanation TEXT,
-  created_ts INTEGER NOT NULL, hold_expires_ts INTEGER, started_ts INTEGER, ended_ts INTEGER, end TEXT
+  created_ts INTEGER NOT NULL, hold_expires_ts INTEGER, started_ts INTEGER, ended_ts INTEGER, end TEXT,
+  reply_device TEXT
 ) STRICT;
 CREATE INDEX executions_by_state ON executions (state);
 CREATE INDEX executions_by_request ON executions (request_id);
@@ -50,6 +51,8 @@ export interface Execution {
   started_ts: number | null;
   ended_ts: number | null;
   end: RunEnd | null;
+  /** Where the requester takes streams since he asked from another device than the request named. */
+  reply_device: string | null;
 }
 
 /** What this daemon was asked to run, from the moment the request's nonce was admitted. */
@@ -61,7 +64,10 @@ export class ExecutionTable {
   }
 
   insert(
-    row: Omit<Execution, "reason" | "explanation" | "hold_expires_ts" | "started_ts" | "ended_ts" | "end">,
+    row: Omit<
+      Execution,
+      "reason" | "explanation" | "hold_expires_ts" | "started_ts" | "ended_ts" | "end" | "reply_device"
+    >,
   ): void {
     this.#db.run(
       `INSERT INTO executions (run_id, invocation_id, request_id, kind, room_id, event_id, sender, key_id,
@@ -118,6 +124,10 @@ export class ExecutionTable {
       JSON.stringify(end),
       run_id,
     );
+  }
+
+  setReplyDevice(run_id: string, device_id: string): void {
+    this.#db.run("UPDATE executions SET reply_device = ? WHERE run_id = ?", device_id, run_id);
   }
 
   byRun(run_id: string): Execution | undefined {
@@ -244,5 +254,6 @@ function execution(row: Record<string, unknown>): Execution {
     started_ts: integerOrNull(row, "started_ts"),
     ended_ts: integerOrNull(row, "ended_ts"),
     end: end === null ? null : JSON.parse(end),
+    reply_device: textOrNull(row, "reply_device"),
   };
 }

@@ -4,6 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import type { Machine } from "../../../cli/test/support/machine.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
 import { Box, until } from "../crash/support/box.ts";
 import {
@@ -90,11 +91,40 @@ describe("what a journey over a bad line comes to", () => {
   test("the executing side's login ends in the middle, and somebody logs in again", async () => {
     const { live, goOn } = patient();
     await live.until("before");
-    await logOutEverywhere();
+    await logOutEverywhere(they.builder);
     await until(async () => (await builder.ask("daemon.status", {})).sync.state === "logged_out");
     await goOn();
     await they.builder.login();
     expect(await live.ended).toMatchObject(complete);
+  });
+
+  test("the asking side's login ends in the middle, and the output follows its new device", async () => {
+    const { live, goOn } = patient();
+    await live.until("before");
+    await logOutEverywhere(they.laptop);
+    await until(async () => (await laptop.ask("daemon.status", {})).sync.state === "logged_out");
+    await goOn();
+    await they.laptop.login();
+    expect(await live.ended).toMatchObject(complete);
+  });
+
+  test("what a run sent of its beginning gets lost, and is asked about before anybody gives it up", async () => {
+    const lost = proxy.on(({ path }) =>
+      path.includes("sendToDevice/com.mxagent.exec.accepted")
+        ? { kind: "answer", status: 200, body: "{}" }
+        : undefined,
+    );
+    const go = join(they.project, `go-${++names}`);
+    const wait = `n=0; while [ ! -e ${go} ] && [ $n -lt 1200 ]; do n=$((n+1)); sleep 0.1; done`;
+    const { stdout } = await they.exec(["sh", "-c", wait], { flags: ["--detach"] });
+    const id = stdout.trim();
+    await until(async () => (await builder.ask("daemon.status", {})).running_invocations === 1);
+    expect((await laptop.ask("invocation.show", { invocation_id: id })).state).toBe("requested");
+    const waiting = they.laptop.run(["invocation", "wait", id]);
+    await until(async () => (await laptop.ask("invocation.show", { invocation_id: id })).state === "running");
+    await writeFile(go, "");
+    expect((await waiting).code).toBe(0);
+    lost();
   });
 });
 
@@ -124,8 +154,7 @@ describe("a caller who left", () => {
   });
 });
 
-async function logOutEverywhere(): Promise<void> {
-  const { user, password } = they.builder;
+async function logOutEverywhere({ user, password }: Machine): Promise<void> {
   const api = `${homeserver.url}/_matrix/client/v3`;
   const post = (path: string, body: object, token?: string) =>
     fetch(api + path, {
