@@ -1,6 +1,6 @@
 /** `policy allow`, and what `up` and `join` write: on the file, leaving every other character as it is. */
 import { ensurePrivateDir, mxError, writeFileAtomic } from "@mx-agent/base";
-import { type Allowance, allowAgent, loadPolicy } from "@mx-agent/policy";
+import { type Allowance, allowAgent, loadPolicy, showProblem } from "@mx-agent/policy";
 import { directories, policyFile } from "../places.ts";
 import { emptyPolicy } from "./empty.ts";
 import { machineOf, readIfThere, warningsOf } from "./local.ts";
@@ -24,7 +24,11 @@ export async function planAllowance(env: Env, allowance: Allowance): Promise<Pol
   const machine = machineOf(env);
   const loaded = loadPolicy(text, file, machine);
   if (loaded.state === "invalid")
-    throw mxError("MX_CONFIG", { file, detail: "it would not be valid with that; nothing was written" });
+    throw mxError(
+      "MX_CONFIG",
+      { file, detail: `with that it would not be valid: ${loaded.problems.map(showProblem).join("; ")}` },
+      { hint: "nothing was written; `mx-agent policy check` looks at the file as it is" },
+    );
   return { file, diff, text, warnings: warningsOf(loaded, machine) };
 }
 

@@ -1,7 +1,9 @@
 /** `join`: this machine, set up with a link; as `up`, each step looks first whether it is done. */
 import { hostname } from "node:os";
+import { resolve } from "node:path";
 import { ensurePrivateDirs, failpoint, MxError, mxError } from "@mx-agent/base";
 import type { InvitedInfo } from "@mx-agent/ipc";
+import type { Allowance } from "@mx-agent/policy";
 import { defaultAgentId, type InviteLink, readInviteLink } from "@mx-agent/protocol/core";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
@@ -74,6 +76,12 @@ export async function joinWith(cli: Cli, flags: JoinFlags, pasted: string): Prom
       hint: "join it all the same with --no-e2ee",
     });
   ensurePrivateDirs(directories(cli.env));
+  // Before anything is done: a rule that cannot be written would leave a machine half set up.
+  const rule = ruleOf(flags, link);
+  if (rule) {
+    const { planAllowance } = await import("../policy/allow.ts");
+    await planAllowance(cli.env, rule);
+  }
   const changed: string[] = [];
   const daemon = await ensureDaemon(cli);
   if (daemon.started) changed.push("daemon");
@@ -89,7 +97,7 @@ export async function joinWith(cli: Cli, flags: JoinFlags, pasted: string): Prom
     invited.role === "agent" ? await ensureAgent(cli, room_id, invited.agent_id, flags.cwd) : null;
   if (agent?.registered) changed.push("agent");
   if (await ensureDefaultRoom(cli, room_id)) changed.push("default_room");
-  const allowed = await ensureRules(cli, flags, link, changed);
+  const allowed = await ensureRules(cli, room_id, rule, changed);
   return {
     homeserver: account.homeserver,
     account: { user_id: account.user_id },
@@ -125,30 +133,24 @@ async function redeem(cli: Cli, flags: JoinFlags, link: string, user_id: string)
   }
 }
 
-/** A policy where there is none; and what the operator of this machine allows the inviter, in the same breath. */
+/** What the operator of this machine allows the inviter, in the same breath. */
+function ruleOf({ allowCommands: commands, cwd }: JoinFlags, link: InviteLink): Allowance | undefined {
+  if (commands === undefined || cwd === undefined) return undefined;
+  return { room: link.room_id, user: link.user_id, commands, cwd: [resolve(cwd)] };
+}
+
 async function ensureRules(
   cli: Cli,
-  flags: JoinFlags,
-  link: InviteLink,
+  room_id: string,
+  rule: Allowance | undefined,
   changed: string[],
 ): Promise<JoinResult["policy"]["allowed"]> {
   const { ensurePolicy, planAllowance, writePolicy } = await import("../policy/allow.ts");
-  const written = await ensurePolicy(cli.env, link.room_id);
-  const { allowCommands: commands, cwd } = flags;
-  if (commands === undefined || cwd === undefined) {
-    if (written) changed.push("policy");
-    return null;
-  }
-  const { resolve } = await import("node:path");
-  const directory = resolve(cwd);
-  const change = await planAllowance(cli.env, {
-    room: link.room_id,
-    user: link.user_id,
-    commands,
-    cwd: [directory],
-  });
-  if (change.diff !== "") writePolicy(cli.env, change);
-  if (written || change.diff !== "") changed.push("policy");
+  const written = await ensurePolicy(cli.env, room_id);
+  const change = rule && (await planAllowance(cli.env, rule));
+  if (change && change.diff !== "") writePolicy(cli.env, change);
+  if (written || (change && change.diff !== "")) changed.push("policy");
+  if (!rule) return null;
   await ask(cli, "daemon.reload", {});
-  return { commands, cwd: directory };
+  return { commands: rule.commands, cwd: rule.cwd.join(", ") };
 }

@@ -1,7 +1,9 @@
-import { type MxError, mxError } from "@mx-agent/base";
+import { MxError, mxError } from "@mx-agent/base";
 import { type Answer, discoverHomeserver, request } from "./discovery.ts";
 import { retryAfterMs } from "./gate.ts";
 import { type Credentials, type Fetch, isRecord } from "./types.ts";
+
+const TOKEN_STAGE = "m.login.registration_token";
 
 export type LoginMethod =
   | { kind: "password"; user: string; password: string }
@@ -94,14 +96,25 @@ async function register(
   for (let stages = 0; answer.status === 401 && stages < 4; stages++) {
     const { session, next } = nextStage(answer.body, registration_token !== null);
     if (session === undefined || next === undefined) break;
-    const token = next === "m.login.registration_token" && registration_token !== null;
+    const token = next === TOKEN_STAGE && registration_token !== null;
     const before = answer;
     answer = await ask({ type: next, session, ...(token && { token: registration_token }) });
     // A stage that failed is asked for again, with the reason.
     if (isRecord(answer.body) && typeof answer.body.errcode === "string") break;
     if (JSON.stringify(completed(answer.body)) === JSON.stringify(completed(before.body))) break;
   }
+  if (answer.status === 403 || answer.status === 401) throw noAccount(answer, homeserver, user);
   return credentialsFrom(answer, homeserver, user);
+}
+
+/** The server makes no account for us: what it says, and the way that is left. */
+function noAccount(answer: Answer, url: string, user: string): MxError {
+  const known = refused(answer, url, user);
+  const wantsToken = isRecord(answer.body) && JSON.stringify(answer.body.flows ?? "").includes(TOKEN_STAGE);
+  const hint = wantsToken
+    ? "a registration token of its operator goes to --registration-token-stdin"
+    : "ask its operator for an account, and log in with --user NAME --password-stdin";
+  return known.code === "MX_LOGIN_REFUSED" ? new MxError({ ...known.toJSON(), hint }) : known;
 }
 
 function completed(body: unknown): unknown[] {
@@ -111,13 +124,13 @@ function completed(body: unknown): unknown[] {
 /** The next stage of a flow of which we can do every one; flows with a registration token first, if we have one. */
 function nextStage(body: unknown, hasToken: boolean): { session?: string; next?: string } {
   if (!isRecord(body) || !Array.isArray(body.flows)) return {};
-  const possible = new Set(["m.login.dummy", ...(hasToken ? ["m.login.registration_token"] : [])]);
+  const possible = new Set(["m.login.dummy", ...(hasToken ? [TOKEN_STAGE] : [])]);
   const flows = body.flows.flatMap((flow) =>
     isRecord(flow) && Array.isArray(flow.stages) && flow.stages.every((stage) => possible.has(stage))
       ? [flow.stages.map(String)]
       : [],
   );
-  const flow = flows.find((stages) => stages.includes("m.login.registration_token")) ?? flows[0];
+  const flow = flows.find((stages) => stages.includes(TOKEN_STAGE)) ?? flows[0];
   const done = new Set(completed(body));
   const next = flow?.find((stage) => !done.has(stage));
   return {
