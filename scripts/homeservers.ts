@@ -25,6 +25,8 @@ export interface HomeserverOptions {
   defaultRateLimits?: boolean;
   /** Who may make an account; by default everybody. */
   registration?: TestRegistration;
+  /** A CAS server that logs people in (Synapse alone). */
+  cas?: string;
 }
 
 export type TestRegistration = "open" | "token" | "closed";

@@ -15,6 +15,7 @@ export interface SynapseSettings {
   port: number;
   defaultRateLimits: boolean;
   registration: "open" | "token" | "closed";
+  cas: string | undefined;
   federation: FederationSettings | undefined;
 }
 
@@ -74,7 +75,7 @@ export function secretsOf(dir: string): Secrets {
  * servers, no statistics.
  */
 export function writeConfig(
-  { dir, name, port, defaultRateLimits, registration, federation }: SynapseSettings,
+  { dir, name, port, defaultRateLimits, registration, cas, federation }: SynapseSettings,
   secrets: Secrets,
 ): string {
   const log = {
@@ -108,6 +109,10 @@ export function writeConfig(
     bcrypt_rounds: 4,
     // By default a sync that is asked for again with the same position gets the same answer for two minutes.
     caches: { sync_response_cache_duration: 0 },
+    ...(cas && {
+      cas_config: { enabled: true, server_url: cas, protocol_version: 3 },
+      password_config: { enabled: false },
+    }),
     report_stats: false,
     trusted_key_servers: [],
     suppress_key_server_warning: true,

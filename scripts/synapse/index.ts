@@ -26,6 +26,8 @@ export interface SynapseOptions {
   federation?: FederationSettings;
   /** Who may make an account; by default everybody. */
   registration?: "open" | "token" | "closed";
+  /** The base URL of a CAS server: single sign-on, and no passwords. */
+  cas?: string;
 }
 
 export interface Synapse {
@@ -70,6 +72,7 @@ export async function startSynapse(options: SynapseOptions = {}): Promise<Synaps
       defaultRateLimits: options.defaultRateLimits ?? false,
       federation: options.federation,
       registration: options.registration ?? "open",
+      cas: options.cas,
     },
     secrets,
   );

@@ -3,6 +3,7 @@ import { type MxError, mxError } from "@mx-agent/base";
 import type { DaemonStatus, Params, Result } from "@mx-agent/ipc";
 import { z } from "zod";
 import { login, logout } from "./matrix/login.ts";
+import { type LoginFlows, loginFlows } from "./matrix/login-flows.ts";
 import type { Credentials } from "./matrix/types.ts";
 import type { Settings } from "./state/settings.ts";
 
@@ -80,7 +81,7 @@ export class AccountKeeper {
         command: "auth logout",
       });
     const name = user ?? "";
-    if (name === "" && secret.type !== "token")
+    if (name === "" && (secret.type === "password" || secret.type === "register"))
       throw mxError("MX_USAGE", { detail: "--user is missing", command: "auth login" });
     const credentials = await login({
       fetch: this.#parts.fetch,
@@ -92,12 +93,14 @@ export class AccountKeeper {
           ? { kind: "password", user: name, password: secret.password }
           : secret.type === "token"
             ? { kind: "access_token", access_token: secret.token }
-            : {
-                kind: "register",
-                user: name,
-                password: secret.password,
-                registration_token: secret.registration_token,
-              },
+            : secret.type === "login_token"
+              ? { kind: "login_token", token: secret.token }
+              : {
+                  kind: "register",
+                  user: name,
+                  password: secret.password,
+                  registration_token: secret.registration_token,
+                },
     });
     const { user_id, device_id, access_token } = credentials;
     this.#parts.settings.set(KEY, {
@@ -109,6 +112,10 @@ export class AccountKeeper {
     });
     await this.#parts.goOnline(credentials);
     return { user_id, device_id, homeserver: credentials.homeserver };
+  }
+
+  flows(homeserver: string): Promise<LoginFlows> {
+    return loginFlows(this.#parts.fetch, homeserver);
   }
 
   async logout(): Promise<Result<"auth.logout">> {

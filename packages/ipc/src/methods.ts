@@ -66,10 +66,22 @@ export interface Methods {
       secret:
         | { type: "password"; password: string }
         | { type: "token"; token: string }
+        | { type: "login_token"; token: string }
         | { type: "register"; password: string; registration_token: string | null };
       device_name: string | null;
     },
     { user_id: string; device_id: string; homeserver: string }
+  >;
+  /** How a homeserver lets people log in; `homeserver` is the base URL that was discovered. */
+  "auth.flows": Method<
+    "operator",
+    { homeserver: string },
+    {
+      homeserver: string;
+      types: string[];
+      identity_providers: { id: string; name: string }[];
+      oauth: boolean;
+    }
   >;
   "auth.status": Method<"agent", None, { account: DaemonStatus["account"]; sync: DaemonStatus["sync"] }>;
   "auth.logout": Method<"operator", None, { user_id: string; server_side: boolean }>;
@@ -288,6 +300,7 @@ export const methodRoles: { readonly [M in MethodName]: Methods[M]["role"] } = {
   "daemon.stop": "operator",
   "daemon.reload": "operator",
   "auth.login": "operator",
+  "auth.flows": "operator",
   "auth.status": "agent",
   "auth.logout": "operator",
   "cross_signing.status": "agent",

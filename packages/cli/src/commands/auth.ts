@@ -3,9 +3,11 @@ import type { Params } from "@mx-agent/ipc";
 import { answer, type JsonFlag } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
+import { parseDuration } from "../parse/duration.ts";
 import { directories } from "../places.ts";
 import { askSecret, readLines } from "../prompt.ts";
 import { pairs } from "../render/table.ts";
+import { signOn } from "../sso/sign-on.ts";
 import { type Define, verb } from "../verb.ts";
 import { defineCrossSigning } from "./cross-signing.ts";
 
@@ -14,6 +16,10 @@ interface LoginFlags extends JsonFlag {
   user?: string;
   passwordStdin?: boolean;
   tokenStdin?: boolean;
+  loginTokenStdin?: boolean;
+  sso?: boolean;
+  idp?: string;
+  timeout: string;
   register?: boolean;
   registrationTokenStdin?: boolean;
   deviceName?: string;
@@ -29,7 +35,10 @@ export const define: Define = (noun, cli) => {
     more:
       "The password is asked for without echo, or read from stdin, or taken from MX_AGENT_PASSWORD;\n" +
       "it is never an argument. With both --password-stdin and --registration-token-stdin the first\n" +
-      "line is the password and the second the token.",
+      "line is the password and the second the token.\n" +
+      "--sso is for servers that log people in with a browser: it shows an address to open, and waits on\n" +
+      "loopback for the browser to come back. Where the browser runs on another machine, it ends at an\n" +
+      "address that it cannot open; paste that. Servers that speak OAuth 2.0 alone are not supported.",
   })
     .option(
       "--homeserver <url>",
@@ -38,14 +47,19 @@ export const define: Define = (noun, cli) => {
     .option("--user <name>", "user name or full user id")
     .option("--password-stdin", "read the password from stdin")
     .option("--token-stdin", "read an access token from stdin, instead of a password")
+    .option("--login-token-stdin", "read a token for m.login.token from stdin; it works once, for minutes")
+    .option("--sso", "log in with a browser (m.login.sso)")
+    .option("--idp <id>", "the identity provider of --sso, where the server has several")
+    .option("--timeout <duration>", "how long --sso waits for the browser", "5m")
     .option("--register", "make a new account")
     .option("--registration-token-stdin", "read the server's registration token from stdin")
     .option("--device-name <name>", "what other devices of the account see")
     .action(async (flags: LoginFlags) => {
+      const homeserver = await homeserverOf(cli, flags);
       const account = await ask(cli, "auth.login", {
-        homeserver: await homeserverOf(cli, flags),
+        homeserver,
         user: flags.user ?? null,
-        secret: await secretOf(cli, flags),
+        secret: await secretOf(cli, flags, homeserver),
         device_name: flags.deviceName ?? null,
       });
       await answer(cli, flags, account, ({ user_id, device_id, homeserver }) =>
@@ -99,7 +113,19 @@ export const define: Define = (noun, cli) => {
   );
 };
 
-async function secretOf(cli: Cli, flags: LoginFlags): Promise<Secret> {
+async function secretOf(cli: Cli, flags: LoginFlags, homeserver: string): Promise<Secret> {
+  if (flags.sso) {
+    if (flags.passwordStdin || flags.tokenStdin || flags.loginTokenStdin || flags.register)
+      throw usage("--sso stands alone: no password, no token, no --register");
+    const timeout_ms = parseDuration(flags.timeout, "--timeout");
+    const token = await signOn(cli, { homeserver, provider: flags.idp, timeout_ms });
+    return { type: "login_token", token };
+  }
+  if (flags.loginTokenStdin) {
+    if (flags.passwordStdin || flags.tokenStdin || flags.register)
+      throw usage("--login-token-stdin stands alone: no other secret, no --register");
+    return { type: "login_token", token: lineOf(await readLines(cli), 0, "a login token") };
+  }
   if (flags.tokenStdin) {
     if (flags.passwordStdin || flags.register)
       throw usage("--token-stdin stands alone: no --password-stdin, no --register");

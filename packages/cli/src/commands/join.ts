@@ -32,6 +32,7 @@ export const define: Define = (command, cli) => {
     .option("--password-stdin", "read its password from stdin: the account is there")
     .option("--register", "make the account on that homeserver")
     .option("--registration-token-stdin", "read the homeserver's registration token from stdin")
+    .option("--sso", "log in with a browser, as `auth login --sso` does")
     .option("--agent <agent>", "this machine's name in the workspace; by default its host name")
     .option("--cwd <directory>", "the project that it works on, and where the inviter may run commands")
     .option("--allow-commands <names>", "let the inviter run these in --cwd; separated by commas", commaList)

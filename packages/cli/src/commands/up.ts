@@ -35,6 +35,7 @@ export const define: Define = (command, cli) => {
     .option("--registration-token-stdin", "read the homeserver's registration token from stdin")
     .option("--workspace <name>", "of the workspace that is made or used", "workspace")
     .option("--no-e2ee", "make a workspace that the homeserver can read")
+    .option("--sso", "log in with a browser, as `auth login --sso` does")
     .option("--agent <agent>", "this machine's name in it; by default its host name")
     .option("--cwd <directory>", "the project that it works on")
     .option("--no-invite", "make no link")

@@ -14,6 +14,7 @@ export interface AccountFlags {
   passwordStdin?: boolean;
   register?: boolean;
   registrationTokenStdin?: boolean;
+  sso?: boolean;
 }
 
 export interface SetUpAccount {
@@ -33,9 +34,16 @@ interface Wanted {
   make?(user: string, password: string): Promise<void>;
 }
 
+const SSO_MS = 300_000;
+
 /** MX_USAGE where something has to be asked and there is no terminal. */
 export async function ensureAccount(cli: Cli, flags: AccountFlags, wanted: Wanted): Promise<SetUpAccount> {
   const { homeserver } = wanted;
+  if (flags.sso) {
+    const { signOn } = await import("../sso/sign-on.ts");
+    const token = await signOn(cli, { homeserver, provider: undefined, timeout_ms: SSO_MS });
+    return logIn(cli, homeserver, null, { type: "login_token", token });
+  }
   const secrets = await secretsOf(cli, flags);
   const user = flags.user ?? (await defaultUser(cli, flags, wanted));
   const kept = readRecord(cli.env).account;
@@ -116,7 +124,7 @@ async function makeHere(
 async function logIn(
   cli: Cli,
   homeserver: string,
-  user: string,
+  user: string | null,
   secret: Params<"auth.login">["secret"],
 ): Promise<SetUpAccount> {
   const account = await ask(cli, "auth.login", { homeserver, user, secret, device_name: null });

@@ -122,10 +122,13 @@ async function accountFor(cli: Cli, flags: JoinFlags, link: InviteLink) {
 
 /** A name that nobody chose gives way to that of the account, which is the only one of its kind. */
 async function redeem(cli: Cli, flags: JoinFlags, link: string, user_id: string): Promise<InvitedInfo> {
+  const { room_id } = linkOf(link);
+  const all = await ask(cli, "agent.list", { room: null, ping: false });
+  const mine = all.find((one) => one.mine && one.room_id === room_id);
   const as = (agent: string) =>
     ask(cli, "invite.redeem", { link, agent, encrypted: flags.e2ee, wait_ms: flags.wait });
   try {
-    return await as(flags.agent ?? defaultAgentId(hostname()));
+    return await as(flags.agent ?? mine?.agent_id ?? defaultAgentId(hostname()));
   } catch (error) {
     const taken = error instanceof MxError && error.details.reason === "name_taken";
     if (!taken || flags.agent !== undefined) throw error;

@@ -12,7 +12,7 @@ import { type AccountFlags, ensureAccount } from "./account.ts";
 import { ensureDefaultRoom } from "./defaults.ts";
 import { ensureEmbedded } from "./embedded.ts";
 import { createInvitation, type Invitation } from "./invitation.ts";
-import { ensureAgent, ensureDaemon } from "./machine.ts";
+import { ensureAgent, ensureDaemon, type RunningDaemon } from "./machine.ts";
 import { doing } from "./progress.ts";
 import { readRecord, remember } from "./record.ts";
 
@@ -56,7 +56,7 @@ export async function setUp(cli: Cli, flags: UpFlags): Promise<UpResult> {
   note(embedded?.started === true, "homeserver");
   failpoint("up.after_homeserver");
   note(await publish(cli, flags, embedded?.url), "tunnel");
-  const daemon = await ensureDaemon(cli);
+  const daemon = choice.daemon ?? (await ensureDaemon(cli));
   note(daemon.started, "daemon");
   const homeserver = embedded?.url ?? (choice.embedded ? null : choice.url);
   if (daemon.account === null) await doing(cli, "logging in");
@@ -96,11 +96,11 @@ export async function setUp(cli: Cli, flags: UpFlags): Promise<UpResult> {
   };
 }
 
+/** The homeserver, and the daemon where it had to be asked what it has. */
+type Choice = { daemon?: RunningDaemon } & ({ embedded: true } | { embedded: false; url: string });
+
 /** Flags first, then what was chosen before, then config.toml, then the person. */
-async function chooseHomeserver(
-  cli: Cli,
-  flags: UpFlags,
-): Promise<{ embedded: true } | { embedded: false; url: string | null }> {
+async function chooseHomeserver(cli: Cli, flags: UpFlags): Promise<Choice> {
   if (flags.embedded && flags.homeserver !== undefined)
     throw usage("either --embedded or --homeserver, not both");
   const record = readRecord(cli.env);
@@ -108,17 +108,18 @@ async function chooseHomeserver(
   if (flags.bind !== undefined || flags.tunnel) throw usage("--bind and --tunnel are for --embedded");
   if (flags.homeserver !== undefined) return { embedded: false, url: flags.homeserver };
   if (record.embedded !== undefined) return { embedded: true };
-  const { account } = await ensureDaemon(cli);
-  if (account !== null) return { embedded: false, url: account.homeserver };
+  const daemon = await ensureDaemon(cli);
+  const { account } = daemon;
+  if (account !== null) return { embedded: false, url: account.homeserver, daemon };
   const { values } = await effectiveConfig({ configDir: directories(cli.env).config, env: cli.env });
-  if (values.homeserver !== null) return { embedded: false, url: values.homeserver };
+  if (values.homeserver !== null) return { embedded: false, url: values.homeserver, daemon };
   if (!cli.stdin.isTTY)
     throw usage("which homeserver? give --homeserver URL, or --embedded for one on this host");
   const url = await question(
     cli,
     "Homeserver (a URL or a server's name; empty: the embedded one, on this host): ",
   );
-  return url === "" ? { embedded: true } : { embedded: false, url };
+  return url === "" ? { embedded: true, daemon } : { embedded: false, url, daemon };
 }
 
 async function addUser(data: string, user: string, password: string): Promise<void> {

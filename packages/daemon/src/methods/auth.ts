@@ -1,4 +1,4 @@
-import type { Handlers } from "@mx-agent/ipc";
+import type { Handlers, MethodName } from "@mx-agent/ipc";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
 import { nothing, parser } from "./params.ts";
@@ -6,6 +6,7 @@ import { nothing, parser } from "./params.ts";
 const secret = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("password"), password: z.string().min(1) }),
   z.strictObject({ type: z.literal("token"), token: z.string().min(1) }),
+  z.strictObject({ type: z.literal("login_token"), token: z.string().min(1) }),
   z.strictObject({
     type: z.literal("register"),
     password: z.string().min(1),
@@ -20,9 +21,15 @@ const loginParams = z.strictObject({
   device_name: z.string().nullable(),
 });
 
-export function authMethods(daemon: Daemon): Pick<Handlers, "auth.login" | "auth.status" | "auth.logout"> {
+type Names = Extract<MethodName, `auth.${string}`>;
+
+export function authMethods(daemon: Daemon): Pick<Handlers, Names> {
   return {
     "auth.login": { parse: parser(loginParams), handle: (params) => daemon.account.login(params) },
+    "auth.flows": {
+      parse: parser(z.strictObject({ homeserver: z.string().min(1) })),
+      handle: ({ homeserver }) => daemon.account.flows(homeserver),
+    },
     "auth.status": {
       parse: parser(nothing),
       handle: async () => {
