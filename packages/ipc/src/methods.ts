@@ -6,6 +6,8 @@
  * items. Both are windowed by acknowledgement (see stream.ts).
  */
 import type { ErrorJson } from "@mx-agent/base";
+import type { Method, None, RolesOf } from "./method.ts";
+import { type AccountMethods, accountRoles } from "./methods-account.ts";
 import type {
   AgentInfo,
   AuditLine,
@@ -21,8 +23,6 @@ import type {
   ExecParams,
   ExecResult,
   Explanation,
-  InvitedInfo,
-  InviteInfo,
   InvocationInfo,
   InvocationResult,
   InvocationState,
@@ -39,52 +39,11 @@ import type {
 /** Bumped when a method changes incompatibly; the handshake compares it. */
 export const IPC_VERSION = { major: 1, minor: 0 } as const;
 
-/** `agent` methods are served on both sockets, `operator` methods on daemon.sock alone. */
-export type Role = "agent" | "operator";
-
-interface Method<R extends Role, P, Result, Output = never, Input = never> {
-  role: R;
-  params: P;
-  result: Result;
-  output: Output;
-  input: Input;
-}
-
-type None = Record<never, never>;
-
-export interface Methods {
+export interface Methods extends AccountMethods {
   "daemon.status": Method<"agent", None, DaemonStatus>;
   "daemon.diagnose": Method<"agent", None, Diagnosis>;
   "daemon.stop": Method<"operator", None, { pid: number }>;
   "daemon.reload": Method<"operator", None, { policy: DaemonStatus["policy"] }>;
-
-  "auth.login": Method<
-    "operator",
-    {
-      homeserver: string;
-      user: string | null;
-      secret:
-        | { type: "password"; password: string }
-        | { type: "token"; token: string }
-        | { type: "login_token"; token: string }
-        | { type: "register"; password: string; registration_token: string | null };
-      device_name: string | null;
-    },
-    { user_id: string; device_id: string; homeserver: string }
-  >;
-  /** How a homeserver lets people log in; `homeserver` is the base URL that was discovered. */
-  "auth.flows": Method<
-    "operator",
-    { homeserver: string },
-    {
-      homeserver: string;
-      types: string[];
-      identity_providers: { id: string; name: string }[];
-      oauth: boolean;
-    }
-  >;
-  "auth.status": Method<"agent", None, { account: DaemonStatus["account"]; sync: DaemonStatus["sync"] }>;
-  "auth.logout": Method<"operator", None, { user_id: string; server_side: boolean }>;
 
   "cross_signing.status": Method<"agent", None, CrossSigningStatus>;
   "cross_signing.bootstrap": Method<"operator", { password: string | null }, CrossSigningStatus>;
@@ -208,28 +167,6 @@ export interface Methods {
     { revoked: TrustEntry[] }
   >;
 
-  "invite.create": Method<
-    "operator",
-    {
-      room: string;
-      role: InviteInfo["role"];
-      uses: number;
-      expires_ms: number;
-      /** What guests are to reach; null: what the daemon uses. */
-      homeserver: string | null;
-      registration_token: string | null;
-    },
-    InviteInfo & { link: string }
-  >;
-  "invite.list": Method<"operator", { room: string | null }, InviteInfo[]>;
-  "invite.show": Method<"operator", { invite_id: string }, InviteInfo & { link: string }>;
-  "invite.revoke": Method<"operator", { invite_id: string }, InviteInfo>;
-  "invite.redeem": Method<
-    "operator",
-    { link: string; agent: string | null; encrypted: boolean; wait_ms: number },
-    InvitedInfo
-  >;
-
   "exec.run": Method<"agent", ExecParams, ExecResult, ExecOutput, ExecInput>;
   "call.run": Method<
     "agent",
@@ -294,15 +231,12 @@ export type Output<M extends MethodName> = Methods[M]["output"];
 export type Input<M extends MethodName> = Methods[M]["input"];
 
 /** The role of each method at run time; the type makes a wrong or missing entry a compile error. */
-export const methodRoles: { readonly [M in MethodName]: Methods[M]["role"] } = {
+export const methodRoles: RolesOf<Methods> = {
+  ...accountRoles,
   "daemon.status": "agent",
   "daemon.diagnose": "agent",
   "daemon.stop": "operator",
   "daemon.reload": "operator",
-  "auth.login": "operator",
-  "auth.flows": "operator",
-  "auth.status": "agent",
-  "auth.logout": "operator",
   "cross_signing.status": "agent",
   "cross_signing.bootstrap": "operator",
   "cross_signing.reset": "operator",
@@ -337,11 +271,6 @@ export const methodRoles: { readonly [M in MethodName]: Methods[M]["role"] } = {
   "trust.approve": "operator",
   "trust.rotate": "operator",
   "trust.revoke": "operator",
-  "invite.create": "operator",
-  "invite.list": "operator",
-  "invite.show": "operator",
-  "invite.revoke": "operator",
-  "invite.redeem": "operator",
   "exec.run": "agent",
   "call.run": "agent",
   "tools.list": "agent",
@@ -358,4 +287,5 @@ export const methodRoles: { readonly [M in MethodName]: Methods[M]["role"] } = {
   "audit.heads": "agent",
 };
 
+export type { Role } from "./method.ts";
 export type { ErrorJson };
