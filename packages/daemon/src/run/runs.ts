@@ -1,4 +1,3 @@
-import { mkdirSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { failpoint, MxError, toMxError } from "@mx-agent/base";
 import { EventTypes, requestDigest } from "@mx-agent/protocol";
@@ -9,18 +8,15 @@ import { shape } from "../admit/checks/shape.ts";
 import { sendEvent, sendToDevice } from "../publish/answers.ts";
 import { showEnded, showRunning } from "../publish/display.ts";
 import { publishOutcome, publishSpawnFailure } from "../publish/outcome.ts";
-import { RunPublisher } from "../publish/run-publisher.ts";
 import type { Execution } from "../state/executions.ts";
 import { callOutput } from "./call-output.ts";
-import { ControlChannel } from "./control.ts";
+import type { ControlChannel } from "./control.ts";
 import { eventOf } from "./event-of.ts";
 import type { ExecutorWorld } from "./executor-world.ts";
+import { LINGER_MS, LiveRuns } from "./live-runs.ts";
 import { nothingRan } from "./nothing-ran.ts";
-import { type Reply, replyOf } from "./reply.ts";
+import { replyOf } from "./reply.ts";
 import { type SpecContext, specOf } from "./spec.ts";
-
-/** How long an ended run's streams stay open for a receiver that asks again. */
-const LINGER_MS = 10 * 60_000;
 
 /** A run of more than this is shown in the room's state. */
 const SHOW_AFTER_MS = 10_000;
@@ -30,23 +26,13 @@ const SETTLE_MS = 2_000;
 /** What could not be written, for a full disk, is written when there is room again. */
 const RECORD_AGAIN_MS = 2_000;
 
-interface LiveRun {
-  /** Shared by everything that sends for this run. */
-  reply: Reply | null;
-  publisher: RunPublisher | null;
-  control: ControlChannel | null;
-  linger: NodeJS.Timeout | null;
-  /** Until the run is shown in the room's state. */
-  show: NodeJS.Timeout | null;
-}
-
 /** The runs of this daemon: starts them, sends what they say, takes what they are told, and records their end. */
 export class Runs {
   readonly #world: ExecutorWorld;
   readonly #runner: RunnerClient;
   readonly #context: SpecContext & { indexDir: string };
   readonly #logger: Logger;
-  readonly #live = new Map<string, LiveRun>();
+  readonly #live: LiveRuns;
   #closed = false;
   /** Runs that no runner had seen, and that go back to being admitted. */
   readonly #again = new Set<string>();
@@ -64,7 +50,7 @@ export class Runs {
     this.#runner = runner;
     this.#context = context;
     this.#logger = logger;
-    mkdirSync(context.indexDir, { recursive: true, mode: 0o700 });
+    this.#live = new LiveRuns(world, runner, context.indexDir, (run_id) => this.cancel(run_id));
     runner.on("output", (run_id, stream, bytes) => this.#live.get(run_id)?.publisher?.output(stream, bytes));
     runner.on("ended", (run_id, end) => this.#ended(run_id, end));
   }
@@ -91,7 +77,7 @@ export class Runs {
   }
 
   async #begin(execution: Execution, spec: RunSpec): Promise<RunState> {
-    this.#attach(execution);
+    this.#live.attach(execution);
     return this.#runner.start(spec);
   }
 
@@ -120,14 +106,14 @@ export class Runs {
         executions.setState(run_id, "admitted");
         continue;
       }
-      this.#attach(execution);
+      this.#live.attach(execution);
       if (!state) this.#ended(run_id, nothingRan("interrupted", now()));
       else if (state.end) this.#ended(execution.run_id, state.end);
       else this.#resume(execution, state);
     }
     // Who takes streams to-device asks for what it lacks; to the others it is sent again.
     for (const execution of executions.endedSince(now() - LINGER_MS))
-      if (known.has(execution.run_id) && replyOf(execution) === null) this.#linger(execution);
+      if (known.has(execution.run_id) && replyOf(execution) === null) this.#live.linger(execution);
   }
 
   /** The channel of a run for a message of that type. */
@@ -138,7 +124,7 @@ export class Runs {
     if (live) return live.control ?? undefined;
     // An ended run whose spool is still there can be read again.
     if (execution.state !== "ended" || type !== EventTypes.streamResume) return undefined;
-    return this.#linger(execution)?.control ?? undefined;
+    return this.#live.linger(execution)?.control ?? undefined;
   }
 
   /** What is sent of a run goes to that device of its requester from now on. */
@@ -149,7 +135,7 @@ export class Runs {
 
   /** How many chunks an ended run's streams have; null where its output is not kept any more. */
   chunksOf(execution: Execution): { stdout_chunks: number; stderr_chunks: number } | null {
-    return (execution.end && this.#linger(execution)?.publisher?.end(execution.end)) ?? null;
+    return (execution.end && this.#live.linger(execution)?.publisher?.end(execution.end)) ?? null;
   }
 
   /** Ends a run: the outcome will say `cancelled`. */
@@ -166,46 +152,11 @@ export class Runs {
   /** Lets go; the runs go on under the runner. */
   close(): void {
     this.#closed = true;
-    for (const live of this.#live.values()) {
-      if (live.linger) clearTimeout(live.linger);
-      if (live.show) clearTimeout(live.show);
-      live.control?.close();
-      live.publisher?.close();
-    }
-    this.#live.clear();
-  }
-
-  #attach(execution: Execution): LiveRun {
-    const existing = this.#live.get(execution.run_id);
-    if (existing) return existing;
-    const { invocation_id, run_id, room_id, kind } = execution;
-    const reply = replyOf(execution);
-    const { indexDir } = this.#context;
-    const publisher =
-      kind === "exec"
-        ? new RunPublisher({
-            ...this.#world,
-            invocation_id,
-            run_id,
-            room_id,
-            reply,
-            indexDir,
-            runner: this.#runner,
-            onAllTaken: () => this.#allTaken(run_id),
-          })
-        : null;
-    const control =
-      publisher &&
-      new ControlChannel(execution, reply, publisher, this.#runner, this.#world, indexDir, () =>
-        this.cancel(run_id),
-      );
-    const live: LiveRun = { reply, publisher, control, linger: null, show: null };
-    this.#live.set(run_id, live);
-    return live;
+    this.#live.close();
   }
 
   #resume(execution: Execution, state: RunState): void {
-    const live = this.#attach(execution);
+    const live = this.#live.attach(execution);
     this.#world.executions.setStarted(execution.run_id, this.#world.now());
     // It may have been lost with the daemon before; the requester, who waits for it, takes it once.
     this.#accept(execution);
@@ -253,7 +204,8 @@ export class Runs {
   async #finish(execution: Execution, end: RunEnd): Promise<void> {
     const { db, executions, audit, now } = this.#world;
     // What did not even start may lack the very files that its streams need.
-    const live = end.outcome === "spawn_failed" ? this.#live.get(execution.run_id) : this.#attach(execution);
+    const live =
+      end.outcome === "spawn_failed" ? this.#live.get(execution.run_id) : this.#live.attach(execution);
     const outcome: RunEnd =
       this.#cancelled.delete(execution.run_id) && end.outcome === "signaled"
         ? { ...end, outcome: "cancelled" }
@@ -275,36 +227,6 @@ export class Runs {
     failpoint("run.after_ended");
     if (live?.show) clearTimeout(live.show);
     if (outcome.duration_ms > SHOW_AFTER_MS) showEnded(execution, outcome, this.#world);
-    if (live) this.#letGo(execution.run_id, live);
-  }
-
-  #linger(execution: Execution): LiveRun | undefined {
-    if (!execution.end || execution.kind !== "exec") return undefined;
-    const live = this.#attach(execution);
-    live.control?.close();
-    live.publisher?.end(execution.end);
-    this.#letGo(execution.run_id, live);
-    return live;
-  }
-
-  /** The receiver has all of an ended run: should it ask again all the same, the streams are opened again. */
-  #allTaken(run_id: string): void {
-    const live = this.#live.get(run_id);
-    if (!live?.linger) return;
-    clearTimeout(live.linger);
-    live.publisher?.close();
-    this.#live.delete(run_id);
-  }
-
-  /** Keeps an ended run's streams for a receiver that is behind, for a while. */
-  #letGo(run_id: string, live: LiveRun): void {
-    if (!live.publisher) {
-      this.#live.delete(run_id);
-      return;
-    }
-    if (live.linger) clearTimeout(live.linger);
-    live.linger = setTimeout(() => this.#allTaken(run_id), LINGER_MS);
-    live.linger.unref();
-    if (live.publisher.done) this.#allTaken(run_id);
+    if (live) this.#live.letGo(execution.run_id, live);
   }
 }
