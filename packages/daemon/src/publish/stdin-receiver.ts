@@ -4,6 +4,8 @@ import type { ChunkIndex } from "./chunk-index.ts";
 /** How much of stdin is held while the child does not read it, in bytes. */
 const WINDOW = 1024 * 1024;
 const ACK_BYTES = 256 * 1024;
+/** A number that is missing for so long is asked for: messages under way together may change places. */
+const ASK_AFTER_MS = 500;
 
 export interface StdinSink {
   /** Hands bytes to the child at an offset; resolves when its pipe took them. */
@@ -24,7 +26,8 @@ export class StdinReceiver {
   #sinceAck = 0;
   #writing = false;
   #closed = false;
-  #askedFor = -1;
+  /** Until a number is asked for. */
+  #asking: NodeJS.Timeout | undefined;
 
   constructor(sink: StdinSink) {
     this.#sink = sink;
@@ -41,11 +44,8 @@ export class StdinReceiver {
     if (seq !== this.#next && this.#held + data.length > 2 * WINDOW) return;
     this.#held += data.length;
     this.#waiting.set(seq, { data, eof: chunk.eof });
-    if (!this.#waiting.has(this.#next) && this.#askedFor !== this.#next) {
-      this.#askedFor = this.#next;
-      this.#sink.resume(this.#next);
-    }
     this.#drain();
+    this.#askIfMissing();
   }
 
   /** Goes on for a daemon before: of the bytes in the index the child has taken so many. */
@@ -70,6 +70,7 @@ export class StdinReceiver {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#asking);
     this.#sink.index.close();
     this.#waiting.clear();
     this.#held = 0;
@@ -82,7 +83,24 @@ export class StdinReceiver {
       .catch(() => this.close())
       .finally(() => {
         this.#writing = false;
+        this.#askIfMissing();
       });
+  }
+
+  #askIfMissing(): void {
+    if (!this.#isMissing || this.#asking !== undefined) return;
+    const seq = this.#next;
+    this.#asking = setTimeout(() => {
+      this.#asking = undefined;
+      if (this.#isMissing && this.#next === seq) this.#sink.resume(seq);
+      this.#askIfMissing();
+    }, ASK_AFTER_MS);
+    this.#asking.unref();
+  }
+
+  /** Later ones are there, and the next one is neither there nor on its way into the child. */
+  get #isMissing(): boolean {
+    return !this.#closed && !this.#writing && this.#waiting.size > 0 && !this.#waiting.has(this.#next);
   }
 
   async #write(): Promise<void> {

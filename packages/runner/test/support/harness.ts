@@ -164,8 +164,8 @@ export class TestRunner {
       // A test that killed its runner has none to stop.
       await this.stop().catch(() => undefined);
     }
-    rmSync(this.home, { recursive: true, force: true });
-    rmSync(this.project, { recursive: true, force: true });
+    rmSync(this.home, { recursive: true, force: true, maxRetries: 5 });
+    rmSync(this.project, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
