@@ -10,6 +10,7 @@ import { AccountKeeper } from "./account.ts";
 import { signerOf } from "./audit/checkpoint.ts";
 import type { AuditLog } from "./audit/log.ts";
 import { Auditor } from "./audit-entries.ts";
+import { boundLog } from "./log-bound.ts";
 import { keyWarnings } from "./matrix/keys/warnings.ts";
 import type { Credentials } from "./matrix/types.ts";
 import { Online } from "./online.ts";
@@ -158,6 +159,7 @@ export class Daemon {
 
   /** Keeps what is kept within bounds: by age, and by what the spools take. */
   async #tidy(): Promise<void> {
+    boundLog(join(this.#options.dirs.data, "daemon.log"));
     await this.prune(KEEP_MS);
     let total = 0;
     for (const { end, created_ts } of this.tables.executions.endedBefore(this.now() + 1).toReversed()) {

@@ -184,6 +184,25 @@ describe("a command on the other machine", () => {
     expect(end.result).toMatchObject({ outcome: "cancelled" });
   });
 
+  test("that waits for an approval is ended by the operator there, and its caller hears so", async () => {
+    const { builder, laptop, room, project } = they;
+    await builder.setPolicy(
+      `${policyFor(room, laptop.user, everydayCommands, project)}requires_approval = [{ command = "true" }]\n`,
+    );
+    const live = they.execLive(["true"], ["--stdin", "none"]);
+    await live.until("waiting for approval");
+    const [asked] = await builder.ask<{ invocation_id: string; state: string }[]>([
+      ...["invocation", "list", "--side", "executor", "--running"],
+    ]);
+    expect(asked?.state).toBe("held");
+    const id = asked?.invocation_id ?? "";
+    expect(await builder.ask(["invocation", "cancel", id])).toMatchObject({ state: "rejected" });
+    const ended = await live.ended;
+    expect(ended.code).toBe(77);
+    expect(ended.stderr).toContain("approval_denied: the operator of the executing machine cancelled it");
+    await builder.setPolicy(policyFor(room, laptop.user, everydayCommands, project));
+  });
+
   test("that nobody is left to ask about is forgotten when it is told to be", async () => {
     const { stdout } = await they.exec(["true"], { flags: ["--detach"] });
     const id = stdout.trim();

@@ -59,8 +59,9 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
           return { invocation_id, state: request.state };
         }
         const execution = executions.byInvocation(invocation_id) ?? notFound(invocation_id);
-        if (!OVER.has(execution.state)) await online.runs.cancel(execution.run_id);
-        return { invocation_id, state: execution.state };
+        if (execution.state === "held") online.executor.refuseHeld(execution);
+        else if (!OVER.has(execution.state)) await online.runs.cancel(execution.run_id);
+        return { invocation_id, state: executions.byRun(execution.run_id)?.state ?? execution.state };
       },
     },
     "invocation.wait": {

@@ -70,6 +70,12 @@ export class Executor {
       await this.#runs.cancel(execution.run_id);
   }
 
+  /** The operator here does not wait for an approval of what is held. */
+  refuseHeld(held: Execution): void {
+    const detail = "the operator of the executing machine cancelled it";
+    this.#world.db.transaction(() => this.#endHold(held, "approval_denied", detail, detail));
+  }
+
   /** Held requests whose time is over are answered so. */
   expireHeld(): void {
     const { db, executions, now } = this.#world;
@@ -79,11 +85,17 @@ export class Executor {
     }
   }
 
-  #endHold(held: Execution, reason: "approval_denied" | "approval_expired", detail: string): void {
+  /** `detail` is for the record here, `hint` for the requester. */
+  #endHold(
+    held: Execution,
+    reason: "approval_denied" | "approval_expired",
+    detail: string,
+    hint: string | null = null,
+  ): void {
     const { audit, executions } = this.#world;
     const event = eventOf(held);
     const request = shape(event);
-    const refused = { outcome: "refused", reason, detail, hint: null, request, key: null } as const;
+    const refused = { outcome: "refused", reason, detail, hint, request, key: null } as const;
     audit.decision(event, { ...refused, rule: null, steps: [] });
     executions.setDecision(held.run_id, "rejected", reason, held.explanation ?? "null");
     answerRefused(event, refused, this.#world);
