@@ -220,7 +220,7 @@ const status: DaemonStatus = {
 
 const invitation: WorkspaceInfo = {
   ...{ room_id: "!r:b", name: "farm", alias: null, encrypted: false, membership: "invite" },
-  ...{ member_count: null, project_id: null, inviter: "@a:b" },
+  ...{ keys_to: null, member_count: null, project_id: null, inviter: "@a:b" },
 };
 
 const finished: InvocationResult = {

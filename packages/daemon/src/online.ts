@@ -170,6 +170,7 @@ export class Online {
       fetch: options.fetch,
       clock: now,
       logger,
+      revokedIn: (room_id) => tables.trust.revokedUsers(room_id),
       onEvent: async (event) => (await assembled.promise).route(event),
       onLoggedOut: options.onLoggedOut,
       onFatal: options.onFatal,

@@ -26,6 +26,7 @@ import type {
   InvocationInfo,
   InvocationResult,
   InvocationState,
+  KeysTo,
   MemberInfo,
   RecoveryStatus,
   RememberedHead,
@@ -99,6 +100,17 @@ export interface Methods extends AccountMethods {
   >;
   "workspace.join": Method<"operator", { room: string; encrypted: boolean; via: string[] }, WorkspaceInfo>;
   "workspace.accept": Method<"operator", { room: string; encrypted: boolean }, WorkspaceInfo>;
+  "workspace.remove": Method<
+    "operator",
+    { room: string; user: string },
+    { room_id: string; user_id: string }
+  >;
+  /** Without `to`, only what is in force; `without`: devices of members that get no keys. */
+  "workspace.keys": Method<
+    "operator",
+    { room: string; to: KeysTo | "auto" | null },
+    { room_id: string; keys_to: KeysTo; without: (DeviceInfo & { why: "revoked" | "unsigned" })[] }
+  >;
   "workspace.leave": Method<"operator", { room: string }, { room_id: string }>;
   "workspace.members": Method<"agent", { room: string }, MemberInfo[]>;
   "workspace.grant": Method<
@@ -254,6 +266,8 @@ export const methodRoles: RolesOf<Methods> = {
   "workspace.invite": "operator",
   "workspace.join": "operator",
   "workspace.accept": "operator",
+  "workspace.remove": "operator",
+  "workspace.keys": "operator",
   "workspace.leave": "operator",
   "workspace.members": "agent",
   "workspace.grant": "operator",

@@ -56,6 +56,9 @@ export interface Diagnosis {
   limits: { kind: "cgroup" } | { kind: "watch"; reason: string };
 }
 
+/** All devices of a room's members, or those that their owners have signed. */
+export type KeysTo = "all" | "signed";
+
 export interface WorkspaceInfo {
   room_id: string;
   name: string | null;
@@ -64,6 +67,8 @@ export interface WorkspaceInfo {
   membership: "join" | "invite" | "leave";
   /** Who has joined; null where it cannot be known from outside. */
   member_count: number | null;
+  /** Which devices get the keys of what this machine sends; null where nothing is encrypted. */
+  keys_to: KeysTo | null;
   project_id: string | null;
   inviter: string | null;
 }

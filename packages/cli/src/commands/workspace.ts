@@ -5,6 +5,7 @@ import { roomOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { renderMembers, renderWorkspace, renderWorkspaces } from "../render/workspace.ts";
 import { type Define, verb } from "../verb.ts";
+import { defineWorkspaceKeys } from "./workspace-keys.ts";
 import { defineWorkspaceStatus } from "./workspace-status.ts";
 
 interface RoomFlag extends JsonFlag {
@@ -111,6 +112,7 @@ export const define: Define = (noun, cli) => {
     });
 
   defineWorkspaceStatus(noun, cli);
+  defineWorkspaceKeys(noun, cli);
 
   verb(noun, {
     name: "attach [path]",

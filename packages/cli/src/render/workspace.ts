@@ -1,5 +1,6 @@
-import type { AgentInfo, MemberInfo, WorkspaceInfo } from "@mx-agent/ipc";
+import type { AgentInfo, MemberInfo, Result, WorkspaceInfo } from "@mx-agent/ipc";
 import { renderAgents } from "./agent.ts";
+import { visible } from "./style.ts";
 import { pairs, table } from "./table.ts";
 
 export function renderWorkspace(workspace: WorkspaceInfo): string {
@@ -7,7 +8,7 @@ export function renderWorkspace(workspace: WorkspaceInfo): string {
     ["workspace", workspace.name ?? workspace.alias ?? workspace.room_id],
     ["room", workspace.room_id],
     ["alias", workspace.alias],
-    ["encrypted", workspace.encrypted ? "yes" : "no: the homeserver can read it"],
+    ["encrypted", encryptionOf(workspace)],
     ["membership", workspace.membership],
     ["members", countOf(workspace)],
     ["project", workspace.project_id],
@@ -28,6 +29,21 @@ export function renderWorkspaces(workspaces: readonly WorkspaceInfo[], columns?:
     ]),
     columns,
   );
+}
+
+function encryptionOf({ encrypted, keys_to }: WorkspaceInfo): string {
+  if (!encrypted) return "no: the homeserver can read it";
+  return keys_to === "signed" ? "yes, for signed devices only" : "yes, for every device of its members";
+}
+
+/** Which devices get keys, and those that get none. */
+export function renderWorkspaceKeys({ keys_to, without }: Result<"workspace.keys">): string {
+  const shown = keys_to === "signed" ? "signed devices only" : "every device of a member";
+  const left = without.map(({ user_id, device_id, why }) => {
+    const because = why === "revoked" ? "its user's key was revoked" : "its owner has not signed it";
+    return `not ${device_id} of ${visible(user_id)}: ${because}`;
+  });
+  return [`keys go to ${shown}`, ...left].join("\n");
 }
 
 const countOf = ({ member_count }: WorkspaceInfo) =>

@@ -10,7 +10,7 @@ afterEach(() => here.close());
 
 const farm: WorkspaceInfo = {
   ...{ room_id: "!farm:example.org", name: "farm", alias: null, encrypted: true, membership: "join" },
-  ...{ member_count: 2, project_id: null, inviter: null },
+  ...{ keys_to: "all", member_count: 2, project_id: null, inviter: null },
 };
 const builder: AgentInfo = {
   ...{

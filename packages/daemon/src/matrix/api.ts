@@ -151,6 +151,8 @@ export interface MatrixSession {
   createRoom(options: CreateRoom): Promise<string>;
   join(room: string, via: string[]): Promise<string>;
   invite(room_id: string, user_id: string): Promise<void>;
+  /** Takes a member, or an invitation, out of the room. */
+  remove(room_id: string, user_id: string): Promise<void>;
   leave(room_id: string): Promise<void>;
   setPowerLevel(room_id: string, user_id: string, level: number): Promise<void>;
   /**

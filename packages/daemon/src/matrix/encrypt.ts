@@ -4,6 +4,7 @@ import { MatrixEvent } from "matrix-js-sdk/lib/models/event.js";
 import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
 import type { RoomTable } from "../state/rooms.ts";
 import type { Outgoing } from "./api.ts";
+import type { Recipients } from "./keys/recipients.ts";
 import type { OutboxLink, Prepared } from "./outbox.ts";
 import { type Clock, isRecord } from "./types.ts";
 
@@ -12,6 +13,8 @@ export interface EncryptorOptions {
   crypto: RustCrypto;
   user_id: string;
   rooms: RoomTable;
+  /** Encrypts it for those who are to read the room. */
+  recipients: Pick<Recipients, "encrypt">;
   clock: Clock;
 }
 
@@ -32,7 +35,7 @@ export function encryptor(options: EncryptorOptions): OutboxLink["encrypt"] {
 
 async function encryptEvent(
   { room_id, type, content }: Extract<Outgoing, { kind: "event" }>,
-  { client, crypto, user_id, rooms }: EncryptorOptions,
+  { client, crypto, user_id, rooms, recipients }: EncryptorOptions,
 ): Promise<Prepared> {
   const room = client.getRoom(room_id);
   if (!room) throw new Error(`the SDK does not know ${room_id} yet`);
@@ -43,7 +46,7 @@ async function encryptEvent(
     await crypto.onCryptoEvent(room, new MatrixEvent({ ...remembered, content: isRecord(how) ? how : {} }));
   }
   const event = new MatrixEvent({ type, content: { ...content }, room_id, sender: user_id });
-  await crypto.encryptEvent(event, room);
+  await recipients.encrypt(event, room);
   const wire = event.getWireType();
   if (wire !== "m.room.encrypted") {
     throw mxError("MX_INTERNAL", { detail: `an event for ${room_id} came out of encryption as ${wire}` });

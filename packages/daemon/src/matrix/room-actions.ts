@@ -22,6 +22,12 @@ export interface RoomActionsOptions {
 
 /** How long a new room may take to come by /sync, milliseconds. */
 const ARRIVAL_MS = 60_000;
+/**
+ * How long one session encrypts what a machine sends. Machines send two events for each run: the hundred messages
+ * that people's rooms have would share keys with every device after fifty runs.
+ */
+const ROTATION_MS = 24 * 3_600_000;
+const ROTATION_MESSAGES = 1_000;
 const FIRST_VERSION_WITH_CREATORS = 12;
 
 /** What this account does with rooms at once, by request and answer; it waits for neither inbox nor outbox. */
@@ -38,7 +44,11 @@ export class RoomActions {
     const encryption = {
       type: "m.room.encryption",
       state_key: "",
-      content: { algorithm: "m.megolm.v1.aes-sha2" },
+      content: {
+        algorithm: "m.megolm.v1.aes-sha2",
+        rotation_period_ms: ROTATION_MS,
+        rotation_period_msgs: ROTATION_MESSAGES,
+      },
     };
     const answer = await this.#request(Method.Post, "/createRoom", {
       preset: "private_chat",
@@ -73,6 +83,10 @@ export class RoomActions {
 
   async invite(room_id: string, user_id: string): Promise<void> {
     await this.#request(Method.Post, `/rooms/${encodeURIComponent(room_id)}/invite`, { user_id });
+  }
+
+  async remove(room_id: string, user_id: string): Promise<void> {
+    await this.#request(Method.Post, `/rooms/${encodeURIComponent(room_id)}/kick`, { user_id });
   }
 
   async leave(room_id: string): Promise<void> {

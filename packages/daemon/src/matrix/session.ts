@@ -53,6 +53,8 @@ export interface SessionOptions {
   onEvent: InboxListener;
   /** The homeserver does not know our token any more. Soft: log in again with the same device. Called once. */
   onLoggedOut: (soft: boolean, detail: string) => void;
+  /** Users of a room who get no keys of what we send there; by default nobody. */
+  revokedIn?: (room_id: string) => ReadonlySet<string>;
   /** State could not be written: the process must end, and the next start recovers. */
   onFatal: (error: unknown) => void;
 }
@@ -157,6 +159,16 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     ready: () => ready.promise,
     signal: closed.signal,
   });
+  const keys = keysOf({
+    client,
+    crypto,
+    account,
+    settings: new Settings(db),
+    holder,
+    ready: () => ready.promise,
+    revokedIn: options.revokedIn ?? (() => new Set()),
+    logger,
+  });
   const outbox = new DurableOutbox({
     db,
     table: tables.outbox,
@@ -176,6 +188,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
         crypto,
         user_id,
         rooms: tables.rooms,
+        recipients: keys.recipients,
         clock,
       }),
     }),
@@ -214,6 +227,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     health.end(state, detail);
     closed.abort(mxError("MX_NOT_RUNNING", { what: "the Matrix session", hint: detail }));
     ready.reject(closed.signal.reason);
+    keys.recipients.close();
     client.stopClient();
     client.http.abort();
     ended ??= Promise.all([delivery.close(), backfill.close(), outbox.close()]);
@@ -258,14 +272,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     account,
     rooms: new RoomDirectory({ table: tables.rooms, lookUpAlias: (alias) => actions.lookUpAlias(alias) }),
     outbox,
-    keys: keysOf({
-      client,
-      crypto,
-      account,
-      settings: new Settings(db),
-      holder,
-      ready: () => ready.promise,
-    }),
+    keys,
     media: mediaOf({
       fetch: guarded,
       credentials,
@@ -277,6 +284,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     createRoom: (room) => actions.create(room),
     join: (room, via) => actions.join(room, via),
     invite: (room_id, user) => actions.invite(room_id, user),
+    remove: (room_id, user) => actions.remove(room_id, user),
     leave: (room_id) => actions.leave(room_id),
     setPowerLevel: (room_id, user, level) => actions.setPowerLevel(room_id, user, level),
     sendSealed: (user_id, device_id, type, content) => actions.sendSealed(user_id, device_id, type, content),

@@ -1,3 +1,4 @@
+import { mxError } from "@mx-agent/base";
 import type { Handlers, MethodName } from "@mx-agent/ipc";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
@@ -44,6 +45,29 @@ export function workspaceMethods(daemon: Daemon): Pick<Handlers, Names> {
     "workspace.accept": {
       parse: parser(z.strictObject({ room, encrypted: z.boolean() })),
       handle: (params) => here().workspaces.accept(params.room, params.encrypted),
+    },
+    "workspace.remove": {
+      parse: parser(z.strictObject({ room, user: userId })),
+      handle: async (params) => {
+        const { room_id } = await here().session.rooms.resolve(params.room);
+        await here().session.remove(room_id, params.user);
+        return { room_id, user_id: params.user };
+      },
+    },
+    "workspace.keys": {
+      parse: parser(z.strictObject({ room, to: z.enum(["all", "signed", "auto"]).nullable() })),
+      handle: async (params) => {
+        const { rooms, keys } = here().session;
+        const { room_id, encrypted } = await rooms.resolve(params.room);
+        if (!encrypted)
+          throw mxError("MX_BAD_INPUT", {
+            detail: `${params.room} is not encrypted: there are no keys`,
+            hint: "whoever is in it reads it, and so does the homeserver",
+          });
+        if (params.to !== null) await keys.recipients.set(room_id, params.to);
+        const without = await keys.recipients.without(room_id);
+        return { room_id, keys_to: keys.recipients.keysTo(room_id), without };
+      },
     },
     "workspace.leave": {
       parse: parser(z.strictObject({ room })),

@@ -135,6 +135,15 @@ export class TrustTable {
     );
   }
 
+  /** Users who had a key there that was revoked, and have none that is trusted: they are to read nothing more. */
+  revokedUsers(room_id: string): Set<string> {
+    const entries = this.list(room_id);
+    const users = (status: TrustEntry["status"]) =>
+      new Set(entries.filter((entry) => entry.status === status).map(({ user_id }) => user_id));
+    const trusted = users("trusted");
+    return new Set([...users("revoked")].filter((user) => !trusted.has(user)));
+  }
+
   #entry(row: Record<string, unknown>): TrustEntry {
     const expires_at = textOrNull(row, "expires_at");
     const revoked_at = textOrNull(row, "revoked_at");

@@ -121,6 +121,7 @@ export class Workspaces {
     const members = room.membership === "join" ? await rooms.members(room.room_id) : null;
     return {
       ...room,
+      keys_to: room.encrypted ? this.#session.keys.recipients.keysTo(room.room_id) : null,
       member_count: members?.filter((member) => member.membership === "join").length ?? null,
       project_id: parsed?.ok ? parsed.value.project_id : null,
     };

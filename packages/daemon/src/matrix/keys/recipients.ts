@@ -1,0 +1,148 @@
+import { mxError } from "@mx-agent/base";
+import type { DeviceInfo, KeysTo } from "@mx-agent/ipc";
+import type { MatrixClient } from "matrix-js-sdk/lib/client.js";
+import { CryptoEvent } from "matrix-js-sdk/lib/crypto-api/CryptoEvent.js";
+import {
+  AllDevicesIsolationMode,
+  OnlySignedDevicesIsolationMode,
+} from "matrix-js-sdk/lib/crypto-api/index.js";
+import type { MatrixEvent } from "matrix-js-sdk/lib/models/event.js";
+import { Room } from "matrix-js-sdk/lib/models/room.js";
+import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
+import type { Settings } from "../../state/settings.ts";
+import type { Account } from "../api.ts";
+import { describe, type Logger } from "../types.ts";
+import type { Devices } from "./devices.ts";
+
+export interface RecipientsOptions {
+  client: MatrixClient;
+  crypto: RustCrypto;
+  account: Account;
+  settings: Settings;
+  devices: Devices;
+  /** Users whose key was revoked in that room, and no other of whom is trusted there. */
+  revokedIn: (room_id: string) => ReadonlySet<string>;
+  logger: Logger;
+}
+
+type WithoutKeys = DeviceInfo & { why: "revoked" | "unsigned" };
+
+const settingOf = (room_id: string) => `keys.to.${room_id}`;
+/** News of devices come in bursts. */
+const LOOK_AFTER_MS = 500;
+const allDevices = new AllDevicesIsolationMode(false);
+const signedDevices = new OnlySignedDevicesIsolationMode();
+
+/**
+ * Who gets the keys of what we send into a room. A device that the homeserver adds for somebody runs nothing, but
+ * could read: so only devices that their owners have signed get them, from when every device in the room is, for
+ * good. A user whose key was revoked gets none, on no device, from the next message on.
+ */
+export class Recipients {
+  readonly #options: RecipientsOptions;
+  #look: NodeJS.Timeout | undefined;
+
+  constructor(options: RecipientsOptions) {
+    this.#options = options;
+    options.client.on(CryptoEvent.DevicesUpdated, () => this.#lookSoon());
+  }
+
+  keysTo(room_id: string): KeysTo {
+    return this.#chosen(room_id) ?? "all";
+  }
+
+  /** `auto`: signed devices alone as soon as every one is. MX_NOT_VERIFIED where this very device is not signed. */
+  async set(room_id: string, to: KeysTo | "auto"): Promise<KeysTo> {
+    const { settings } = this.#options;
+    if (to === "signed") await this.#requireOwnSignature(room_id);
+    if (to === "auto") settings.delete(settingOf(room_id));
+    else settings.set(settingOf(room_id), to);
+    if (to === "auto") await this.#adopt(room_id);
+    return this.keysTo(room_id);
+  }
+
+  /** Devices of members that get no keys, and why. */
+  async without(room_id: string): Promise<WithoutKeys[]> {
+    const revoked = this.#revokedIn(room_id);
+    const signedOnly = this.keysTo(room_id) === "signed";
+    const devices = await this.#options.devices.list(
+      (await this.#members(room_id)).map(({ userId }) => userId),
+    );
+    return devices.flatMap((device): WithoutKeys[] => {
+      if (revoked.has(device.user_id)) return [{ ...device, why: "revoked" }];
+      return signedOnly && !device.signed_by_owner ? [{ ...device, why: "unsigned" }] : [];
+    });
+  }
+
+  /** Encrypts it for those alone who are to read this room. */
+  async encrypt(event: MatrixEvent, room: Room): Promise<void> {
+    const { crypto } = this.#options;
+    const signedOnly = this.keysTo(room.roomId) === "signed";
+    if (signedOnly) await this.#requireOwnSignature(room.roomId);
+    const revoked = this.#revokedIn(room.roomId);
+    // The session is replaced by itself when somebody who has it is no longer among them.
+    room.getEncryptionTargetMembers = async () =>
+      (await Room.prototype.getEncryptionTargetMembers.call(room)).filter(
+        ({ userId }) => !revoked.has(userId),
+      );
+    // The mode is one for all rooms, and is read before the call returns.
+    crypto.setDeviceIsolationMode(signedOnly ? signedDevices : allDevices);
+    const encrypting = crypto.encryptEvent(event, room);
+    crypto.setDeviceIsolationMode(allDevices);
+    await encrypting;
+  }
+
+  close(): void {
+    clearTimeout(this.#look);
+  }
+
+  #revokedIn(room_id: string): ReadonlySet<string> {
+    const revoked = new Set(this.#options.revokedIn(room_id));
+    revoked.delete(this.#options.account.user_id);
+    return revoked;
+  }
+
+  #chosen(room_id: string): KeysTo | undefined {
+    const chosen = this.#options.settings.get(settingOf(room_id));
+    return chosen === "all" || chosen === "signed" ? chosen : undefined;
+  }
+
+  #lookSoon(): void {
+    this.#look ??= setTimeout(() => {
+      this.#look = undefined;
+      const rooms = this.#options.client.getRooms().filter((room) => room.hasEncryptionStateEvent());
+      const undecided = rooms.filter(({ roomId }) => this.#chosen(roomId) === undefined);
+      Promise.all(undecided.map(({ roomId }) => this.#adopt(roomId))).catch((error: unknown) =>
+        this.#options.logger.warn({ error: describe(error) }, "devices of a room could not be looked at"),
+      );
+    }, LOOK_AFTER_MS);
+    this.#look.unref();
+  }
+
+  /** Once every device of several people is signed, none that is not gets keys any more. */
+  async #adopt(room_id: string): Promise<void> {
+    const { devices, account, settings, logger } = this.#options;
+    const known = await devices.list((await this.#members(room_id)).map(({ userId }) => userId));
+    if (!known.some(({ user_id }) => user_id !== account.user_id)) return;
+    if (!known.every((device) => device.signed_by_owner) || this.#chosen(room_id) !== undefined) return;
+    settings.set(settingOf(room_id), "signed");
+    logger.info(
+      { room_id },
+      "every device in this room is signed: from now on only signed ones get its keys",
+    );
+  }
+
+  async #members(room_id: string) {
+    const room = this.#options.client.getRoom(room_id);
+    return room ? Room.prototype.getEncryptionTargetMembers.call(room) : [];
+  }
+
+  async #requireOwnSignature(room_id: string): Promise<void> {
+    const { crypto, account } = this.#options;
+    const own = await crypto.getDeviceVerificationStatus(account.user_id, account.device_id);
+    if (own?.signedByOwner) return;
+    const hint = `sign it with \`mx-agent recovery recover\` or \`mx-agent auth cross-signing bootstrap\`; or \`mx-agent workspace keys --to all --room ${room_id}\``;
+    const detail = `only signed devices take part in ${room_id}, and this one is not signed`;
+    throw mxError("MX_NOT_VERIFIED", { detail }, { hint });
+  }
+}
