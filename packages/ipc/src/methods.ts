@@ -34,6 +34,7 @@ import type {
   ToolInfo,
   TrustEntry,
   VerificationStage,
+  WithoutKeys,
   WorkspaceInfo,
 } from "./values.ts";
 
@@ -109,7 +110,7 @@ export interface Methods extends AccountMethods {
   "workspace.keys": Method<
     "operator",
     { room: string; to: KeysTo | "auto" | null },
-    { room_id: string; keys_to: KeysTo; without: (DeviceInfo & { why: "revoked" | "unsigned" })[] }
+    { room_id: string; keys_to: KeysTo; without: WithoutKeys[] }
   >;
   "workspace.leave": Method<"operator", { room: string }, { room_id: string }>;
   "workspace.members": Method<"agent", { room: string }, MemberInfo[]>;
@@ -155,11 +156,18 @@ export interface Methods extends AccountMethods {
   "trust.inspect": Method<
     "operator",
     Target,
-    { agent: AgentInfo; public_key: string; approved: TrustEntry | null }
+    {
+      agent: AgentInfo;
+      public_key: string;
+      approved: TrustEntry | null;
+      /** The agent's device, where its keys are known. */
+      device: DeviceInfo | null;
+    }
   >;
+  /** With its device's fingerprint that is verified in the same step; where either is another, nothing happens. */
   "trust.approve": Method<
     "operator",
-    Target & { fingerprint: string; expires_at: string | null; legacy: boolean },
+    Target & { fingerprint: string; expires_at: string | null; legacy: boolean; device_fingerprint?: string },
     TrustEntry
   >;
   /** A new signing key for this daemon: announced under the one that it has, put to use, or given up. */
@@ -176,7 +184,8 @@ export interface Methods extends AccountMethods {
   "trust.revoke": Method<
     "operator",
     { room: string | null; agent: string | null; fingerprint: string | null },
-    { revoked: TrustEntry[] }
+    /** `still_members`: they get no more keys, and are in the room all the same. */
+    { revoked: TrustEntry[]; still_members: { room_id: string; user_id: string }[] }
   >;
 
   "exec.run": Method<"agent", ExecParams, ExecResult, ExecOutput, ExecInput>;

@@ -322,6 +322,9 @@ export interface DeviceInfo {
   signed_by_owner: boolean;
 }
 
+/** A device that can't read what this machine sends. */
+export type WithoutKeys = DeviceInfo & { why: "revoked" | "unsigned" | "identity_changed" };
+
 /** How far an interactive verification has come. */
 export type VerificationStage =
   | { type: "waiting" }

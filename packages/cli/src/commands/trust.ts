@@ -17,6 +17,7 @@ interface ApproveFlags extends JsonFlag {
   fingerprint?: string;
   expires?: string;
   legacy?: boolean;
+  deviceFingerprint?: string;
 }
 
 const ROOM = ["--room <room>", "id, alias or name of the workspace; by default default_room"] as const;
@@ -53,6 +54,10 @@ export const define: Define = (noun, cli) => {
     .option(...ROOM)
     .option("--fingerprint <fingerprint>", "approve this one without asking, and no other")
     .option("--expires <duration>", "for how long, as 12h or 30d; by default until it is revoked")
+    .option(
+      "--device-fingerprint <fingerprint>",
+      "verify its device as well, which shows this one in `device show`",
+    )
     .option("--legacy", "take signatures without binding, of daemons of the first protocol")
     .action((agent: string | undefined, flags: ApproveFlags) => approve(cli, agent, flags));
 
@@ -96,24 +101,30 @@ export const define: Define = (noun, cli) => {
         fingerprint: flags.fingerprint ?? null,
       });
       await answer(cli, flags, done, ({ revoked }, columns) => renderTrustEntries(revoked, columns));
+      if (!flags.json) for (const member of done.still_members) await note(cli, memberStill(member));
     });
 };
 
 async function approve(cli: Cli, name: string | undefined, flags: ApproveFlags): Promise<void> {
   const target = targetOf({ room: flags.room, agent: name }, await defaults(cli.env));
   const expires_ms = flags.expires === undefined ? null : parseDuration(flags.expires, "--expires");
-  const fingerprint = flags.fingerprint ?? (await compareAndAsk(cli, target));
+  const { fingerprint, device = flags.deviceFingerprint } =
+    flags.fingerprint === undefined ? await compareAndAsk(cli, target) : { fingerprint: flags.fingerprint };
   const entry: TrustEntry = await ask(cli, "trust.approve", {
     ...target,
     fingerprint,
     expires_at: expires_ms === null ? null : new Date(Date.now() + expires_ms).toISOString(),
     legacy: flags.legacy === true,
+    ...(device !== undefined && { device_fingerprint: device }),
   });
   await answer(cli, flags, entry, renderTrustEntry);
 }
 
-/** Shows what the room says about the agent; the fingerprint that the person agreed to. */
-async function compareAndAsk(cli: Cli, target: { room: string; agent: string }): Promise<string> {
+/** Shows what the room says about the agent; the fingerprints that the person agreed to. */
+async function compareAndAsk(
+  cli: Cli,
+  target: { room: string; agent: string },
+): Promise<{ fingerprint: string; device?: string }> {
   const found = await ask(cli, "trust.inspect", target);
   await note(cli, inspection(found));
   if (!cli.stdin.isTTY)
@@ -123,13 +134,24 @@ async function compareAndAsk(cli: Cli, target: { room: string; agent: string }):
     });
   if (!(await confirm(cli, "Is this what `mx-agent trust fingerprint` shows on its machine?")))
     throw mxError("MX_DECLINED");
-  return candidateOf(found.agent);
+  const fingerprint = candidateOf(found.agent);
+  const { device } = found;
+  if (device === null || device.verified) return { fingerprint };
+  await note(cli, pairs([[`device ${device.device_id}`, device.fingerprint]]));
+  const same = await confirm(
+    cli,
+    "And is this what `mx-agent device show` shows there? A no approves the key alone.",
+  );
+  return { fingerprint, ...(same && { device: device.fingerprint }) };
 }
 
 /** What is to be approved: the key that the agent announced, where it has not been yet; else the one that it shows. */
 function candidateOf({ announced, fingerprint }: Result<"trust.inspect">["agent"]): string {
   return announced && !announced.approved ? announced.fingerprint : fingerprint;
 }
+
+const memberStill = ({ room_id, user_id }: { room_id: string; user_id: string }) =>
+  `${visible(user_id)} gets no more keys, and is still a member: mx-agent workspace remove ${visible(user_id)} --room ${room_id}`;
 
 function inspection({ agent, approved }: Result<"trust.inspect">): string {
   const shown = pairs([

@@ -1,4 +1,4 @@
-import type { AgentInfo, MemberInfo, Result, WorkspaceInfo } from "@mx-agent/ipc";
+import type { AgentInfo, MemberInfo, Result, WithoutKeys, WorkspaceInfo } from "@mx-agent/ipc";
 import { renderAgents } from "./agent.ts";
 import { visible } from "./style.ts";
 import { pairs, table } from "./table.ts";
@@ -36,12 +36,17 @@ function encryptionOf({ encrypted, keys_to }: WorkspaceInfo): string {
   return keys_to === "signed" ? "yes, for signed devices only" : "yes, for every device of its members";
 }
 
+const BECAUSE: Readonly<Record<WithoutKeys["why"], string>> = {
+  revoked: "its user's key was revoked",
+  unsigned: "its owner has not signed it",
+  identity_changed: "its owner has another identity than the one that was verified; verify it again",
+};
+
 /** Which devices get keys, and those that get none. */
 export function renderWorkspaceKeys({ keys_to, without }: Result<"workspace.keys">): string {
   const shown = keys_to === "signed" ? "signed devices only" : "every device of a member";
   const left = without.map(({ user_id, device_id, why }) => {
-    const because = why === "revoked" ? "its user's key was revoked" : "its owner has not signed it";
-    return `not ${device_id} of ${visible(user_id)}: ${because}`;
+    return `not ${device_id} of ${visible(user_id)}: ${BECAUSE[why]}`;
   });
   return [`keys go to ${shown}`, ...left].join("\n");
 }

@@ -159,6 +159,47 @@ describe("where the policy demands a verified device", () => {
   });
 });
 
+describe("an agent's key and its device", () => {
+  const approve = (fingerprint: string, device: string) =>
+    they.laptop.run([
+      ...["trust", "approve", "builder", "--room", they.room],
+      ...["--fingerprint", fingerprint, "--device-fingerprint", device],
+    ]);
+
+  test("are approved and verified in one step; where either is another, neither is", async () => {
+    const { laptop, builder, room } = they;
+    const { device_id, fingerprint: device } = await own(builder);
+    const { fingerprint } = await builder.ask<{ fingerprint: string }>(["trust", "fingerprint"]);
+    await laptop.ask(["auth", "cross-signing", "reset", "--yes", "--password-stdin"], {
+      stdin: `${laptop.password}\n`,
+    });
+    await laptop.ask(["device", "unverify", builder.user, device_id]);
+    const revoked = await laptop.run(["trust", "revoke", "builder", "--room", room]);
+    expect(revoked.stderr).toContain(`workspace remove ${builder.user}`);
+    const { without } = await laptop.ask<{ without: unknown[] }>(["workspace", "keys", "--room", room]);
+    expect(without).toMatchObject([{ user_id: builder.user, why: "revoked" }]);
+
+    const wrong = (await own(laptop)).fingerprint;
+    expect(await approve(fingerprint, wrong)).toMatchObject({ code: 65 });
+    const trusted = await laptop.ask<{ status: string }[]>(["trust", "list"]);
+    expect(trusted.filter(({ status }) => status === "trusted")).toEqual([]);
+    expect(await approve(fingerprint, device)).toMatchObject({ code: 0 });
+    expect(await verified(laptop, builder)).toBe(true);
+  });
+
+  test("are worth nothing to whoever verified an identity that was replaced since, until it is verified again", async () => {
+    const { laptop, builder, room } = they;
+    const { device_id, fingerprint } = await own(laptop);
+    expect(await verified(builder, laptop)).toBe(false);
+    const { without } = await builder.ask<{ without: unknown[] }>(["workspace", "keys", "--room", room]);
+    expect(without).toMatchObject([{ user_id: laptop.user, why: "identity_changed" }]);
+    await builder.ask(["device", "verify", laptop.user, device_id, "--fingerprint", fingerprint]);
+    expect(await they.exec(["echo", "again"])).toMatchObject({ code: 0, stdout: "again\n" });
+    const ends = await compareDevices({ starting: "yes\n", accepting: "yes\n" });
+    for (const end of ends) expect(end).toMatchObject({ code: 0 });
+  });
+});
+
 describe("recovery", () => {
   let key: string;
   let replacement: Machine | undefined;

@@ -1,5 +1,5 @@
 import { mxError } from "@mx-agent/base";
-import type { AgentInfo, Handlers, MethodName } from "@mx-agent/ipc";
+import type { AgentInfo, Handlers, MethodName, TrustEntry } from "@mx-agent/ipc";
 import { encodePublicKey, fingerprintOf } from "@mx-agent/protocol";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
@@ -12,6 +12,7 @@ const approveParams = target.extend({
   fingerprint: z.string().min(1),
   expires_at: time.nullable(),
   legacy: z.boolean(),
+  device_fingerprint: z.string().min(1).max(255).exactOptional(),
 });
 const revokeParams = z.strictObject({
   room: room.nullable(),
@@ -68,7 +69,10 @@ export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
       parse: parser(target),
       handle: async (params) => {
         const { info, key, approved } = await inspect(params);
-        return { agent: info, public_key: encodePublicKey(key), approved };
+        const { devices } = here().session.keys;
+        const known = await devices.list([info.user_id]).catch(() => []);
+        const device = known.find(({ device_id }) => device_id === info.device_id) ?? null;
+        return { agent: info, public_key: encodePublicKey(key), approved, device };
       },
     },
     "trust.approve": {
@@ -88,6 +92,11 @@ export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
             detail: `the state of ${info.agent_id} is not written and signed by ${info.user_id} with that key; nothing was approved`,
             hint: "its operator registers it again with `mx-agent agent register`; a daemon of the first protocol needs --legacy",
           });
+        if (params.device_fingerprint !== undefined) {
+          const { devices } = here().session.keys;
+          const device = await devices.verify(info.user_id, info.device_id, params.device_fingerprint);
+          daemon.audit.device("verified", "fingerprint", device);
+        }
         const entry = {
           room_id: info.room_id,
           agent_id: info.agent_id,
@@ -129,8 +138,23 @@ export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
           });
         for (const entry of revoked) daemon.audit.trust("revoked", entry);
         here().revocations.check();
-        return { revoked };
+        return { revoked, still_members: stillMembers(revoked) };
       },
     },
   };
+
+  /** Those of them who are to read nothing more, and are in the room. */
+  function stillMembers(revoked: readonly TrustEntry[]) {
+    const { rooms, account } = here().session;
+    const rest = revoked.filter(
+      ({ room_id, user_id }) =>
+        user_id !== account.user_id &&
+        rooms.isJoined(room_id, user_id) &&
+        daemon.tables.trust.revokedUsers(room_id).has(user_id),
+    );
+    const members = new Map(
+      rest.map(({ room_id, user_id }) => [`${room_id} ${user_id}`, { room_id, user_id }]),
+    );
+    return [...members.values()];
+  }
 }

@@ -5,6 +5,7 @@ import type { Settings } from "../../state/settings.ts";
 import type { Account } from "../api.ts";
 import { toHomeserverError } from "../homeserver-error.ts";
 import { inFours } from "./fingerprint.ts";
+import { olmMachineOf } from "./olm-machine.ts";
 import { withPassword } from "./user-interactive.ts";
 
 export interface CrossSigningOptions {
@@ -77,7 +78,20 @@ export class CrossSigning {
   async reset(password: string | null): Promise<CrossSigningStatus & { recovery_disabled: boolean }> {
     await this.#options.ready();
     const recovery_disabled = await this.#asking(() => this.#options.dropRecovery());
-    return { ...(await this.#renew(password)), recovery_disabled };
+    const status = await this.#renew(password);
+    await this.#asking(() => this.#forgetVerified());
+    return { ...status, recovery_disabled };
+  }
+
+  /** Whom the old keys vouched for is not under suspicion now that these are gone; he is not verified, and no more. */
+  async #forgetVerified(): Promise<void> {
+    const { crypto, account } = this.#options;
+    for (const user of await olmMachineOf(crypto).trackedUsers()) {
+      const user_id = user.toString();
+      const status = await crypto.getUserVerificationStatus(user_id);
+      if (user_id !== account.user_id && status.wasCrossSigningVerified() && !status.isVerified())
+        await crypto.withdrawVerificationRequirement(user_id);
+    }
   }
 
   async #renew(password: string | null): Promise<CrossSigningStatus> {

@@ -60,6 +60,10 @@ export class Devices {
     // One of our own becomes so for everybody who verified us.
     if (user_id === account.user_id && keys.selfSigningKey && !device.signed_by_owner)
       await crypto.crossSignDevice(device.device_id);
+    // His identity is another than the one that was verified: he was vouched for anew, and that one counts no more.
+    const user = await crypto.getUserVerificationStatus(user_id);
+    if (user.wasCrossSigningVerified() && !user.isVerified())
+      await crypto.withdrawVerificationRequirement(user_id);
     return this.find(user_id, device.device_id);
   }
 

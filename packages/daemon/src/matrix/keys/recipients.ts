@@ -1,5 +1,5 @@
 import { mxError } from "@mx-agent/base";
-import type { DeviceInfo, KeysTo } from "@mx-agent/ipc";
+import type { KeysTo, WithoutKeys } from "@mx-agent/ipc";
 import type { MatrixClient } from "matrix-js-sdk/lib/client.js";
 import { CryptoEvent } from "matrix-js-sdk/lib/crypto-api/CryptoEvent.js";
 import {
@@ -24,8 +24,6 @@ export interface RecipientsOptions {
   revokedIn: (room_id: string) => ReadonlySet<string>;
   logger: Logger;
 }
-
-type WithoutKeys = DeviceInfo & { why: "revoked" | "unsigned" };
 
 const settingOf = (room_id: string) => `keys.to.${room_id}`;
 /** News of devices come in bursts. */
@@ -63,14 +61,13 @@ export class Recipients {
 
   /** Devices of members that get no keys, and why. */
   async without(room_id: string): Promise<WithoutKeys[]> {
-    const revoked = this.#revokedIn(room_id);
+    const members = await this.#members(room_id);
+    const cut = await this.#cutOff(room_id, members);
     const signedOnly = this.keysTo(room_id) === "signed";
-    const devices = await this.#options.devices.list(
-      (await this.#members(room_id)).map(({ userId }) => userId),
-    );
+    const devices = await this.#options.devices.list(members.map(({ userId }) => userId));
     return devices.flatMap((device): WithoutKeys[] => {
-      if (revoked.has(device.user_id)) return [{ ...device, why: "revoked" }];
-      return signedOnly && !device.signed_by_owner ? [{ ...device, why: "unsigned" }] : [];
+      const why = cut.get(device.user_id) ?? (signedOnly && !device.signed_by_owner ? "unsigned" : undefined);
+      return why === undefined ? [] : [{ ...device, why }];
     });
   }
 
@@ -79,12 +76,10 @@ export class Recipients {
     const { crypto } = this.#options;
     const signedOnly = this.keysTo(room.roomId) === "signed";
     if (signedOnly) await this.#requireOwnSignature(room.roomId);
-    const revoked = this.#revokedIn(room.roomId);
+    const cut = await this.#cutOff(room.roomId, await this.#members(room.roomId));
     // The session is replaced by itself when somebody who has it is no longer among them.
     room.getEncryptionTargetMembers = async () =>
-      (await Room.prototype.getEncryptionTargetMembers.call(room)).filter(
-        ({ userId }) => !revoked.has(userId),
-      );
+      (await Room.prototype.getEncryptionTargetMembers.call(room)).filter(({ userId }) => !cut.has(userId));
     // The mode is one for all rooms, and is read before the call returns.
     crypto.setDeviceIsolationMode(signedOnly ? signedDevices : allDevices);
     const encrypting = crypto.encryptEvent(event, room);
@@ -96,10 +91,24 @@ export class Recipients {
     clearTimeout(this.#look);
   }
 
-  #revokedIn(room_id: string): ReadonlySet<string> {
-    const revoked = new Set(this.#options.revokedIn(room_id));
-    revoked.delete(this.#options.account.user_id);
-    return revoked;
+  /**
+   * Users that get none on any device. One whose identity is no longer the one that was verified is among them where
+   * signatures count: the SDK would refuse to encrypt for anybody.
+   */
+  async #cutOff(
+    room_id: string,
+    members: readonly { userId: string }[],
+  ): Promise<Map<string, WithoutKeys["why"]>> {
+    const { crypto, account } = this.#options;
+    const cut = new Map<string, WithoutKeys["why"]>();
+    if (this.keysTo(room_id) === "signed")
+      for (const { userId } of members) {
+        const status = await crypto.getUserVerificationStatus(userId);
+        if (status.wasCrossSigningVerified() && !status.isVerified()) cut.set(userId, "identity_changed");
+      }
+    for (const user of this.#options.revokedIn(room_id)) cut.set(user, "revoked");
+    cut.delete(account.user_id);
+    return cut;
   }
 
   #chosen(room_id: string): KeysTo | undefined {
