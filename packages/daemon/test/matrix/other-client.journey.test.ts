@@ -1,0 +1,89 @@
+import { VerificationPhase } from "matrix-js-sdk/lib/crypto-api/verification.js";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import type { Comparison } from "../../src/matrix/keys/verification.ts";
+import { eventually, newUser, plainRoom, type Site, siteOn, type TestMachine } from "./helpers.ts";
+import { agree, type OtherClient, otherClient, reaches } from "./other-client.ts";
+
+let server: TestHomeserver;
+let site: Site;
+const others: OtherClient[] = [];
+beforeAll(async () => {
+  server = await startHomeserverForTests();
+  site = siteOn(server);
+});
+afterEach(async () => {
+  for (const other of others.splice(0)) other.close();
+  await site.closeMachines();
+});
+afterAll(() => server?.close());
+
+/** Somebody who says yes to everything, and wrote down what was shown. */
+function yes(): { shown: string[]; comparison: Comparison } {
+  const shown: string[] = [];
+  const comparison: Comparison = {
+    signal: new AbortController().signal,
+    onStage: async (stage) => {
+      if (stage.type === "compare") shown.push(JSON.stringify([stage.emoji, stage.decimal]));
+    },
+    answer: async () => true,
+  };
+  return { shown, comparison };
+}
+
+/** A person with a client of another make, in an encrypted room with a machine. */
+async function personAndMachine(): Promise<{ person: OtherClient; machine: TestMachine }> {
+  const machine = await site.machine();
+  const person = await otherClient(server.url, await newUser(server));
+  others.push(person);
+  await machine.session.ready();
+  const room_id = await machine.session.createRoom({
+    ...plainRoom,
+    encrypted: true,
+    invite: [person.user_id],
+  });
+  await eventually(() => person.client.getRoom(room_id));
+  await person.client.joinRoom(room_id);
+  await eventually(() => machine.session.rooms.isJoined(room_id, person.user_id));
+  const knows = async () =>
+    (await person.client.getCrypto()?.getUserDeviceInfo([machine.credentials.user_id]))
+      ?.get(machine.credentials.user_id)
+      ?.has(machine.credentials.device_id);
+  await eventually(knows);
+  return { person, machine };
+}
+
+test("a person with another client accepts what the machine began: both have verified each other", async () => {
+  const { person, machine } = await personAndMachine();
+  const { shown, comparison } = yes();
+  const asked = person.request();
+  const started = machine.session.keys.verifications.start(person.user_id, person.device_id, comparison);
+  const request = await asked;
+  await request.accept();
+  await reaches(request, VerificationPhase.Started);
+  const theirs = await agree(request.verifier ?? expect.fail("nothing was started"));
+  await started;
+  expect(shown).toEqual([theirs]);
+  expect(await machine.session.keys.devices.find(person.user_id, person.device_id)).toMatchObject({
+    verified: true,
+  });
+  const { user_id, device_id } = machine.credentials;
+  await eventually(() => person.verified(user_id, device_id));
+});
+
+test("a person with another client begins, and waits for the machine, which accepts", async () => {
+  const { person, machine } = await personAndMachine();
+  const { user_id, device_id } = machine.credentials;
+  const { shown, comparison } = yes();
+  const crypto = person.client.getCrypto() ?? expect.fail("no encryption");
+  const request = await crypto.requestDeviceVerification(user_id, device_id);
+  await eventually(() => machine.session.keys.verifications.pending().length === 1);
+  const accepted = machine.session.keys.verifications.accept(person.user_id, null, comparison);
+  // It clicks nothing: the machine goes on by itself.
+  await reaches(request, VerificationPhase.Started);
+  const theirs = await agree(request.verifier ?? expect.fail("nothing was started"));
+  expect(await accepted).toEqual({ user_id: person.user_id, device_id: person.device_id });
+  expect(shown).toEqual([theirs]);
+  await eventually(() => person.verified(user_id, device_id));
+  expect(machine.session.keys.verifications.pending()).toEqual([]);
+});
