@@ -6,6 +6,14 @@
  * items. Both are windowed by acknowledgement (see stream.ts).
  */
 import type { ErrorJson } from "@mx-agent/base";
+import type {
+  CrossSigningStatus,
+  DeviceInfo,
+  KeysTo,
+  RecoveryStatus,
+  VerificationStage,
+  WithoutKeys,
+} from "./key-values.ts";
 import type { Method, None, RolesOf } from "./method.ts";
 import { type AccountMethods, accountRoles } from "./methods-account.ts";
 import type {
@@ -14,9 +22,7 @@ import type {
   AuditVerdict,
   CallParams,
   CallResult,
-  CrossSigningStatus,
   DaemonStatus,
-  DeviceInfo,
   Diagnosis,
   ExecInput,
   ExecOutput,
@@ -26,15 +32,11 @@ import type {
   InvocationInfo,
   InvocationResult,
   InvocationState,
-  KeysTo,
   MemberInfo,
-  RecoveryStatus,
   RememberedHead,
   Target,
   ToolInfo,
   TrustEntry,
-  VerificationStage,
-  WithoutKeys,
   WorkspaceInfo,
 } from "./values.ts";
 

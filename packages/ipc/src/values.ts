@@ -1,4 +1,5 @@
 /** What the methods take and give: the shapes of `--json` as well. */
+import type { KeysTo } from "./key-values.ts";
 
 /** Selects an agent elsewhere, or here: always through the homeserver. */
 export interface Target {
@@ -55,9 +56,6 @@ export interface Diagnosis {
   bubblewrap: { available: true; version: string } | { available: false; reason: string };
   limits: { kind: "cgroup" } | { kind: "watch"; reason: string };
 }
-
-/** All devices of a room's members, or those that their owners have signed. */
-export type KeysTo = "all" | "signed";
 
 export interface WorkspaceInfo {
   room_id: string;
@@ -305,53 +303,4 @@ export interface AuditVerdict {
   files: string[];
   checkpoints: number;
   problems: { file: string; line: number; problem: string }[];
-}
-
-/** A device of a user, as this one sees it. */
-export interface DeviceInfo {
-  user_id: string;
-  device_id: string;
-  /** What its owner calls it; anybody can write anything there. */
-  display_name: string | null;
-  /** Its Ed25519 key, unpadded base64 in groups of four. */
-  fingerprint: string;
-  this_device: boolean;
-  verified: boolean;
-  verified_by: "itself" | "cross_signing" | "this_machine" | null;
-  /** By its owner's cross-signing identity, whether or not that is verified. */
-  signed_by_owner: boolean;
-}
-
-/** A device that can't read what this machine sends. */
-export type WithoutKeys = DeviceInfo & { why: "revoked" | "unsigned" | "identity_changed" };
-
-/** How far an interactive verification has come. */
-export type VerificationStage =
-  | { type: "waiting" }
-  | { type: "requested" | "accepted"; user_id: string; device_id: string }
-  /** To be compared: seven symbols with their names, or three numbers. */
-  | { type: "compare"; user_id: string; device_id: string; emoji: [string, string][]; decimal: number[] }
-  | { type: "confirmed" };
-
-export interface CrossSigningStatus {
-  user_id: string;
-  /** `elsewhere`: another device has the private keys. `interrupted`: they may be here and not published. */
-  state: "none" | "ready" | "elsewhere" | "interrupted";
-  /** Of the master key, unpadded base64 in groups of four. */
-  fingerprint: string | null;
-  device_id: string;
-  device_signed: boolean;
-  /** Whether secret storage has them. */
-  recoverable: boolean;
-}
-
-export interface RecoveryStatus {
-  /** Whether a recovery key opens anything. */
-  enabled: boolean;
-  cross_signing_stored: boolean;
-  backup_version: string | null;
-  /** Whether this machine adds its keys to the backup. */
-  backup_active: boolean;
-  room_keys: number;
-  room_keys_backed_up: number;
 }
