@@ -1,0 +1,122 @@
+import { type Examples, encrypted_file, load, sha256, signed, time } from "./fixtures.ts";
+
+export const others = {
+  "com.mxagent.call.request.v1": {
+    content: {
+      invocation_id: "inv_1",
+      request_id: "req_1",
+      tool: "run_tests@1",
+      args: { package: "base" },
+      created_at: time,
+      expires_at: time,
+      nonce: "n",
+      requesting_agent: "laptop",
+      target_agent: "builder",
+      timeout_ms: 1000,
+      reply: { device_id: "DEVICE" },
+      target_key_id: "mxagent-ed25519:abc",
+      ...signed,
+    },
+    optional: [
+      ...(["requesting_agent", "target_agent", "timeout_ms", "reply", "target_key_id"] as const),
+      ...(["binding", "signature"] as const),
+    ],
+    nullable: [],
+  },
+  "com.mxagent.call.response.v1": {
+    content: {
+      request_id: "req_1",
+      ok: true,
+      result: { passed: 3 },
+      error: "none",
+      code: "spawn_failed",
+      ...signed,
+    },
+    optional: ["code", "binding", "signature"],
+    nullable: ["result", "error"],
+  },
+  "com.mxagent.context.share.v1": {
+    content: {
+      context_id: "ctx_1",
+      name: "notes.md",
+      mime_type: "text/markdown",
+      size_bytes: 3,
+      sha256,
+      data: "abc",
+      encoding: "utf-8",
+      encrypted_file,
+      ...signed,
+    },
+    optional: ["encrypted_file", "binding", "signature"],
+    nullable: [],
+  },
+  "com.mxagent.approval.request.v1": {
+    content: {
+      request_id: "req_1",
+      invocation_id: "",
+      requester: "laptop",
+      target: "builder",
+      summary: "git push",
+      risk: "high",
+      expires_at: time,
+      request_sha256: sha256,
+      ...signed,
+    },
+    optional: ["request_sha256", "binding", "signature"],
+    nullable: [],
+  },
+  "com.mxagent.approval.decision.v1": {
+    content: {
+      request_id: "req_1",
+      decision: "approved",
+      approved_by: "@lead:example.org",
+      created_at: time,
+      nonce: "n",
+      expires_at: time,
+      request_sha256: sha256,
+      ...signed,
+    },
+    optional: ["request_sha256", "binding", "signature"],
+    nullable: [],
+  },
+  "com.mxagent.heartbeat.v1": {
+    content: { agent_id: "builder", status: "active", load, ts: 1_780_000_000_000 },
+    optional: [],
+    nullable: [],
+  },
+  "com.mxagent.ping.v1": {
+    content: { from_agent: "laptop", target_agent: "builder", nonce: "n", ts: 1, ...signed },
+    optional: ["binding", "signature"],
+    nullable: [],
+  },
+  "com.mxagent.pong.v1": {
+    content: { from_agent: "laptop", target_agent: "builder", nonce: "n", ts: 1, ...signed },
+    optional: ["binding", "signature"],
+    nullable: [],
+  },
+  "com.mxagent.invocation.query.v1": {
+    content: { invocation_id: "inv_1", nonce: "n", ...signed },
+    optional: ["binding", "signature"],
+    nullable: [],
+  },
+  "com.mxagent.invocation.answer.v1": {
+    content: { invocation_id: "inv_1", nonce: "n", state: "running", ...signed },
+    optional: ["binding", "signature"],
+    nullable: [],
+  },
+  "com.mxagent.invite.proof.v1": {
+    content: {
+      invite_id: "invitation",
+      sender_key: sha256.replace("=", ""),
+      nonce: "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qc",
+      box: "AAAA",
+    },
+    optional: [],
+    nullable: [],
+  },
+  "com.mxagent.invite.answer.v1": {
+    content: { invite_id: "invitation", nonce: "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qc", box: "AAAA" },
+    optional: [],
+    nullable: [],
+  },
+} satisfies Partial<Examples>;
