@@ -35,7 +35,7 @@ export const definePolicyAllow: Define = (noun, cli) => {
 async function allow(cli: Cli, agent: string, flags: AllowFlags): Promise<void> {
   const { planAllowance, writePolicy } = await import("../policy/allow.ts");
   const { room_id, user } = await whom(cli, agent, flags);
-  const change = await planAllowance(cli.env, {
+  const change = await planAllowance(cli, {
     room: room_id,
     user,
     commands: flags.commands,

@@ -29,7 +29,8 @@ export const define: Define = (noun, cli) => {
     more: "Exit status 78 when the file is not valid, and denies everything. Warnings leave it at 0.",
   }).action(async (file: string | undefined, flags: JsonFlag) => {
     const { checkPolicyFile } = await import("../policy/local.ts");
-    const found = await checkPolicyFile(cli.env, fileOf(file));
+    const { capabilitiesOf } = await import("../policy/capabilities.ts");
+    const found = await checkPolicyFile(cli.env, fileOf(file), await capabilitiesOf(cli));
     await answer(cli, flags, found, ({ state, problems, warnings }) => {
       const lines = [...problems, ...warnings.map((warning) => `warning: ${warning}`)];
       return [

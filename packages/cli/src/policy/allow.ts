@@ -1,7 +1,9 @@
 /** `policy allow`, and what `up` and `join` write: on the file, leaving every other character as it is. */
 import { ensurePrivateDir, mxError, writeFileAtomic } from "@mx-agent/base";
 import { type Allowance, allowAgent, loadPolicy, showProblem } from "@mx-agent/policy";
+import type { Cli } from "../cli.ts";
 import { directories, policyFile } from "../places.ts";
+import { capabilitiesOf } from "./capabilities.ts";
 import { emptyPolicy } from "./empty.ts";
 import { machineOf, readIfThere, warningsOf } from "./local.ts";
 
@@ -17,7 +19,8 @@ export interface PolicyChange {
 }
 
 /** The file as it would be with this allowed; nothing is written. MX_CONFIG where the result would be no policy. */
-export async function planAllowance(env: Env, allowance: Allowance): Promise<PolicyChange> {
+export async function planAllowance(cli: Cli, allowance: Allowance): Promise<PolicyChange> {
+  const { env } = cli;
   const file = policyFile(env);
   const before = (await readIfThere(file)) ?? emptyPolicy;
   const { text, diff } = allowAgent(before, allowance, file);
@@ -29,7 +32,7 @@ export async function planAllowance(env: Env, allowance: Allowance): Promise<Pol
       { file, detail: `with that it would not be valid: ${loaded.problems.map(showProblem).join("; ")}` },
       { hint: "nothing was written; `mx-agent policy check` looks at the file as it is" },
     );
-  return { file, diff, text, warnings: warningsOf(loaded, machine) };
+  return { file, diff, text, warnings: warningsOf(loaded, machine, await capabilitiesOf(cli)) };
 }
 
 export function writePolicy(env: Env, { file, text }: Pick<PolicyChange, "file" | "text">): void {

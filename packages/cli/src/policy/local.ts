@@ -24,11 +24,10 @@ export interface CheckedPolicy {
   warnings: string[];
 }
 
-/** `capabilities` of the machine, where they were found out; else everything is taken to be there. */
 export async function checkPolicyFile(
   env: Env,
   file: string,
-  capabilities: Capabilities = { bubblewrap: { available: true }, limits: { kind: "cgroup" } },
+  capabilities: Capabilities,
 ): Promise<CheckedPolicy> {
   const machine = machineOf(env);
   const loaded = loadPolicy(await textOf(file), file, machine);
@@ -37,11 +36,7 @@ export async function checkPolicyFile(
 }
 
 /** What a policy should not say, or says to no effect. */
-export function warningsOf(
-  loaded: LoadedPolicy,
-  machine: Machine,
-  capabilities: Capabilities = { bubblewrap: { available: true }, limits: { kind: "cgroup" } },
-): string[] {
+export function warningsOf(loaded: LoadedPolicy, machine: Machine, capabilities: Capabilities): string[] {
   return checkPolicy(loaded, machine, capabilities).map(showProblem);
 }
 

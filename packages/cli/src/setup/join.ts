@@ -80,7 +80,7 @@ export async function joinWith(cli: Cli, flags: JoinFlags, pasted: string): Prom
   const rule = ruleOf(flags, link);
   if (rule) {
     const { planAllowance } = await import("../policy/allow.ts");
-    await planAllowance(cli.env, rule);
+    await planAllowance(cli, rule);
   }
   const changed: string[] = [];
   const daemon = await ensureDaemon(cli);
@@ -150,7 +150,7 @@ async function ensureRules(
 ): Promise<JoinResult["policy"]["allowed"]> {
   const { ensurePolicy, planAllowance, writePolicy } = await import("../policy/allow.ts");
   const written = await ensurePolicy(cli.env, room_id);
-  const change = rule && (await planAllowance(cli.env, rule));
+  const change = rule && (await planAllowance(cli, rule));
   if (change && change.diff !== "") writePolicy(cli.env, change);
   if (written || (change && change.diff !== "")) changed.push("policy");
   if (!rule) return null;

@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { probeMachine } from "@mx-agent/sandbox";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { closeAll, type Machine, newMachine } from "../support/machine.ts";
@@ -49,8 +50,27 @@ describe("a policy", () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ state: "invalid" });
   });
 
+  test("is checked against what this machine can do, and nothing is taken to be there", async () => {
+    const text = `version = 1
+[rooms."!a:b.example"]
+trusted = true
+[rooms."!a:b.example".agents."@u:b.example"]
+allow_exec = true
+allow_commands = ["true"]
+allow_cwd = ["${box.home}/project"]
+`;
+    await mkdir(join(box.home, "project"), { recursive: true });
+    await writeFile(file(), text);
+    // Where no bwrap is on PATH there is no sandbox, whatever else the machine has.
+    const bare = await box.run(["policy", "check"], { env: { PATH: "/nonexistent" } });
+    expect(bare.stdout).toContain("bubblewrap cannot be used here (bwrap is not on PATH");
+    const { bubblewrap } = await probeMachine();
+    const here = await box.run(["policy", "check"]);
+    expect(here.stdout.includes("bubblewrap cannot be used here")).toBe(!bubblewrap.available);
+  });
+
   test("whose own test fails is 65, with what came instead", async () => {
-    await mkdir(join(box.home, "project"));
+    await mkdir(join(box.home, "project"), { recursive: true });
     const text = `version = 1
 [[test]]
 name = "anybody may list"
