@@ -13,6 +13,7 @@ import {
   STATUS_FD,
 } from "@mx-agent/sandbox";
 import type { RunSpec } from "./api.ts";
+import type { RunGroup } from "./cgroup.ts";
 import { checkExecutable, openChecked, openDirectory, StartFailure, systemCode } from "./identity.ts";
 import type { Native } from "./native.ts";
 
@@ -49,7 +50,12 @@ export interface LaunchMachine {
  * Starts the process of a run. Throws StartFailure with the code that the run then ends with. `before` is
  * called right before the spawn; what it sets of this process is what the child inherits.
  */
-export async function launch(spec: RunSpec, machine: LaunchMachine, before: () => void): Promise<Launched> {
+export async function launch(
+  spec: RunSpec,
+  machine: LaunchMachine,
+  group: RunGroup | null,
+  before: () => void,
+): Promise<Launched> {
   checkExecutable(spec.executable);
   if (spec.limits.max_file_bytes !== null && spec.sandbox.backend === "none")
     throw new StartFailure("LIMIT_UNAVAILABLE", "the size of files cannot be limited without a sandbox");
@@ -73,14 +79,16 @@ export async function launch(spec: RunSpec, machine: LaunchMachine, before: () =
       });
     }
     before();
-    const child = spawn(plan.file, plan.argv.slice(1), {
-      argv0: plan.argv[0] ?? plan.file,
-      cwd: cwd === null ? "/" : process.platform === "linux" ? `/proc/self/fd/${cwd}` : spec.cwd.path,
-      env: plan.env,
-      stdio,
-      // A session, and so a process group, of its own.
-      detached: true,
-    });
+    const start = () =>
+      spawn(plan.file, plan.argv.slice(1), {
+        argv0: plan.argv[0] ?? plan.file,
+        cwd: cwd === null ? "/" : process.platform === "linux" ? `/proc/self/fd/${cwd}` : spec.cwd.path,
+        env: plan.env,
+        stdio,
+        // A session, and so a process group, of its own.
+        detached: true,
+      });
+    const child = group === null ? start() : group.spawnInside(start);
     const exited = new Promise<ChildExit>((resolve) =>
       child.once("exit", (code, signal) => resolve({ code, signal })),
     );

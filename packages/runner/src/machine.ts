@@ -2,6 +2,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { type MachineCapabilities, probeMachine } from "@mx-agent/sandbox";
 import { Brands } from "./brand.ts";
+import { Cgroups } from "./cgroup.ts";
 import type { LaunchMachine } from "./launch.ts";
 import type { Native } from "./native.ts";
 import { bootId, childrenOf } from "./processes.ts";
@@ -33,6 +34,8 @@ export class Machine {
   readonly #hidden_paths: readonly string[];
   readonly #log: (line: string) => void;
   #capabilities: Promise<MachineCapabilities> | null = null;
+  /** undefined: not looked for yet; null: there are none, and the watch does it. */
+  #cgroups: Cgroups | null | undefined;
 
   constructor(options: MachineOptions) {
     this.native = options.native;
@@ -53,6 +56,16 @@ export class Machine {
     const found = await this.#capabilities;
     if (!found.bubblewrap.available) this.#capabilities = null;
     return found;
+  }
+
+  /** The kernel's limits, where this machine lets the runner divide a group. */
+  async cgroups(): Promise<Cgroups | null> {
+    const { limits } = await this.capabilities();
+    if (this.#cgroups !== undefined) return this.#cgroups;
+    const opened = limits.kind === "cgroup" ? Cgroups.open(limits.root) : limits.reason;
+    if (typeof opened === "string") this.log(`memory and processes are limited by a watch: ${opened}`);
+    this.#cgroups = typeof opened === "string" ? null : opened;
+    return this.#cgroups;
   }
 
   async launching(): Promise<LaunchMachine> {

@@ -2,6 +2,7 @@
 import { failpoint } from "@mx-agent/base";
 import type { RunEnd, RunSpec, RunState, RunStream } from "./api.ts";
 import { brandOf } from "./brand.ts";
+import type { RunGroup } from "./cgroup.ts";
 import { Deadline } from "./deadline.ts";
 import { StartFailure, systemCode } from "./identity.ts";
 import { type Launched, launch } from "./launch.ts";
@@ -43,6 +44,7 @@ export class Run {
   #pid: number | null = null;
   #stdin = new StdinPipe(null);
   #tree: ProcessTree | null = null;
+  #group: RunGroup | null = null;
   #ending: Promise<unknown> | null = null;
   #cause: Cause | null = null;
   #error: RunEnd["error"] = null;
@@ -129,7 +131,8 @@ export class Run {
     try {
       if (hasLimit(this.#spec.limits) && machine.boot_id === "")
         throw new StartFailure("LIMIT_UNAVAILABLE", "this system shows no processes to measure");
-      launched = await launch(this.#spec, await machine.launching(), () => {
+      this.#group = (await machine.cgroups())?.forRun(this.run_id, this.#spec.limits) ?? null;
+      launched = await launch(this.#spec, await machine.launching(), this.#group, () => {
         // Without an await in between: what another start does to this process must not be inherited.
         brand = machine.brands.take();
         machine.spool.writeRecord({ ...record, brand });
@@ -201,6 +204,11 @@ export class Run {
       return;
     }
     const { code, signal } = real.kind === "exited" ? real : exit;
+    const held = this.#cause === null ? (this.#group?.exceeded() ?? null) : null;
+    if (held !== null) {
+      await this.#finish({ outcome: "signaled", signal: "SIGKILL", error: held });
+      return;
+    }
     if (this.#cause === "not_confined") {
       await this.#finish({ outcome: "spawn_failed", error: this.#error });
       return;
@@ -221,7 +229,9 @@ export class Run {
   #watchLimits(): () => void {
     const { limits } = this.#spec;
     if (this.#tree === null) return () => undefined;
-    return this.#machine.limits.add(this.#tree, limits, (why) => this.stop("limit", 0, why));
+    // Memory that the kernel limits is not measured as well: the watch counts otherwise, and a moment late.
+    const watched = this.#group === null ? limits : { ...limits, max_memory_bytes: null };
+    return this.#machine.limits.add(this.#tree, watched, (why) => this.stop("limit", 0, why));
   }
 
   /** After the exit: lets what is left write its last bytes, then ends it, then closes the pipes. */
@@ -265,6 +275,10 @@ export class Run {
   }
 
   async #finish(outcome: Pick<RunEnd, "outcome"> & Partial<RunEnd>): Promise<void> {
+    // Before its end is told: what holds nothing any more must not be there when the next run asks for room.
+    await this.#group
+      ?.remove()
+      .catch((error: unknown) => this.#machine.log(`${this.run_id}: ${String(error)}`));
     const [stdout, stderr] = [await this.#spools.stdout.close(), await this.#spools.stderr.close()];
     const end: RunEnd = {
       exit_code: null,

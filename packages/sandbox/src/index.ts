@@ -5,6 +5,7 @@ export {
   type DropReason,
   type EnvironmentSources,
 } from "./environment.ts";
+export { LEAF, type LimitsPlace, probeLimits, processesIn, strangersIn } from "./limits.ts";
 export {
   FIRST_OPENED_FD,
   GATE_FD,

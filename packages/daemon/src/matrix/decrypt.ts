@@ -2,6 +2,7 @@ import { MatrixEvent, MatrixEventEvent } from "matrix-js-sdk/lib/models/event.js
 import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
 import type { InboxRow } from "../state/inbox.ts";
 import type { Decrypt, Decrypted } from "./delivery.ts";
+import { cutNesting } from "./nesting.ts";
 import { transportOfEvent } from "./transport.ts";
 
 /**
@@ -36,7 +37,7 @@ export function decryptor(crypto: RustCrypto, onDecrypted: () => void): Decrypt 
 async function decrypted(crypto: RustCrypto, event: MatrixEvent): Promise<Decrypted> {
   return {
     type: event.getType(),
-    content: event.getOriginalContent(),
+    content: cutNesting(event.getOriginalContent()),
     transport: await transportOfEvent(crypto, event),
   };
 }

@@ -17,6 +17,12 @@ export function shallow(text: string): string {
   }
 }
 
+/** The same for what came out of encryption, where no text could be looked at; cut in place. */
+export function cutNesting<T>(value: T): T {
+  cut(value, MAX_NESTING);
+  return value;
+}
+
 /** Looks at brackets alone, and jumps over strings: those are nearly all of a long answer. */
 function isNestedBeyond(text: string, limit: number): boolean {
   let depth = 0;

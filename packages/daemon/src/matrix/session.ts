@@ -28,6 +28,7 @@ import { keysOf } from "./keys/keys.ts";
 import { RecoveryKeyHolder } from "./keys/recovery-key.ts";
 import { outboxLink } from "./link.ts";
 import { mediaOf } from "./media.ts";
+import { cutNesting } from "./nesting.ts";
 import { DurableOutbox } from "./outbox.ts";
 import { takeOver } from "./owner.ts";
 import { keysPublished } from "./published.ts";
@@ -234,7 +235,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   }
 
   client.on(ClientEvent.ReceivedToDeviceMessage, ({ message, encryptionInfo }) => {
-    intake.addToDevice(message, transportOf(crypto, message.sender, encryptionInfo, logger));
+    intake.addToDevice(cutNesting(message), transportOf(crypto, message.sender, encryptionInfo, logger));
   });
   client.on(ClientEvent.Sync, (state, _previous, data) => {
     if (state !== SyncState.Error && state !== SyncState.Reconnecting) return;

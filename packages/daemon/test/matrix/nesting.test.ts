@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { shallow } from "../../src/matrix/nesting.ts";
+import { cutNesting, shallow } from "../../src/matrix/nesting.ts";
 
 const nested = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`;
 
@@ -27,4 +27,14 @@ test("brackets inside of strings are no nesting, whatever is escaped there", () 
 test("what is no JSON is left to whoever parses it", () => {
   expect(shallow("<html>")).toBe("<html>");
   expect(shallow("[".repeat(1_000))).toBe("[".repeat(1_000));
+});
+
+test("what came out of encryption can be written down, however deep it was made", () => {
+  const content: unknown = JSON.parse(`{"body":"x","deep":${nested(100_000)}}`);
+  expect(() => JSON.stringify(content)).toThrow(RangeError);
+  expect(JSON.stringify(cutNesting({ type: "t", content })).length).toBeLessThan(1_000);
+  expect(cutNesting({ type: "t", content: { a: [1, { b: null }] } })).toEqual({
+    type: "t",
+    content: { a: [1, { b: null }] },
+  });
 });

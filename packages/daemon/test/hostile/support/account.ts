@@ -38,7 +38,49 @@ export class HttpRefusal extends Error {
   }
 }
 
-export class RawAccount {
+/** What a test lets somebody do who keeps to no rule of ours. */
+export interface Account {
+  readonly user_id: string;
+  readonly device_id: string;
+  readonly key: SigningKey;
+  readonly events: RoomEvent[];
+  readonly messages: DeviceMessage[];
+  join(room: string): Promise<unknown>;
+  leave(room: string): Promise<unknown>;
+  send(room: string, type: string, content: object): Promise<string>;
+  sendText(room: string, type: string, json: string): Promise<string>;
+  sendState(room: string, type: string, state_key: string, content: object): Promise<unknown>;
+  redact(room: string, event_id: string): Promise<unknown>;
+  sendToDevice(user_id: string, device_id: string, type: string, content: object): Promise<unknown>;
+  state(room: string, type: string, state_key: string): Promise<Record<string, unknown>>;
+  sign<T extends object>(room_id: string, type: string, content: T, key?: SigningKey): T;
+  announce(room: string, agent_id: string, key?: SigningKey): Promise<void>;
+  until(wanted: (event: RoomEvent) => boolean, seconds?: number): Promise<RoomEvent>;
+  pump(timeout?: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A signed agent state, as a daemon writes it. */
+export function agentStateOf(who: Account, room: string, agent_id: string, key: SigningKey): object {
+  const content = {
+    agent_id,
+    kind: "test",
+    matrix_user_id: who.user_id,
+    device_id: who.device_id,
+    signing_key_id: key.key_id,
+    signing_public_key: encodePublicKey(key.publicKey),
+    status: "active",
+    capabilities: [],
+    tools: [],
+    workspace: { cwd: "", project_id: "", git_commit: "" },
+    load: { running_invocations: 0, max_invocations: 1 },
+    last_seen_ts: Date.now(),
+    state_rev: 1,
+  };
+  return who.sign(room, EventTypes.agent, content, key);
+}
+
+export class RawAccount implements Account {
   readonly user_id: string;
   readonly device_id: string;
   readonly key: SigningKey = generateSigningKey();
@@ -140,27 +182,7 @@ export class RawAccount {
 
   /** Announces an agent of this account in a room, as its daemon would. */
   async announce(room: string, agent_id: string, key = this.key): Promise<void> {
-    const content = this.sign(
-      room,
-      EventTypes.agent,
-      {
-        agent_id,
-        kind: "test",
-        matrix_user_id: this.user_id,
-        device_id: this.device_id,
-        signing_key_id: key.key_id,
-        signing_public_key: encodePublicKey(key.publicKey),
-        status: "active",
-        capabilities: [],
-        tools: [],
-        workspace: { cwd: "", project_id: "", git_commit: "" },
-        load: { running_invocations: 0, max_invocations: 1 },
-        last_seen_ts: Date.now(),
-        state_rev: 1,
-      },
-      key,
-    );
-    await this.sendState(room, EventTypes.agent, agent_id, content);
+    await this.sendState(room, EventTypes.agent, agent_id, agentStateOf(this, room, agent_id, key));
   }
 
   /** Waits for an event that came or comes. */
@@ -180,6 +202,9 @@ export class RawAccount {
       await this.pump(1_000);
     }
   }
+
+  /** It holds nothing open. */
+  async close(): Promise<void> {}
 
   /** Takes in what has come since the last time. */
   async pump(timeout = 0): Promise<void> {

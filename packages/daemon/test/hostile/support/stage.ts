@@ -1,6 +1,7 @@
 /**
  * A builder, which is a real daemon behind a homeserver that the test may turn hostile; Alice, whose key it has
- * approved; and Mallory, who is a member of the room with power 50. Both are bare HTTP.
+ * approved; and Mallory, who is a member of the room with power 50. Both are bare HTTP, or in an encrypted room
+ * the encryption and nothing else of ours.
  */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,7 +10,8 @@ import { startHomeserverForTests, type TestHomeserver } from "../../../../../scr
 import { type Machine, startMachine } from "../../../../cli/test/support/machine.ts";
 import { eventually } from "../../../../cli/test/support/two-daemons.ts";
 import { type FaultProxy, startFaultProxy } from "../../support/fault-proxy.ts";
-import { RawAccount, type RoomEvent } from "./account.ts";
+import { type Account, RawAccount, type RoomEvent } from "./account.ts";
+import { EncryptedAccount } from "./encrypted-account.ts";
 
 export type Content = Record<string, unknown>;
 
@@ -22,8 +24,8 @@ export interface Stage {
   /** Between the builder and its homeserver. */
   proxy: FaultProxy;
   builder: Machine;
-  alice: RawAccount;
-  mallory: RawAccount;
+  alice: Account;
+  mallory: Account;
   room: string;
   project: string;
   /** The unsigned content of a request for the builder that writes `mark` into a file. */
@@ -38,17 +40,19 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-export async function setTheStage(): Promise<Stage> {
+export async function setTheStage({ encrypted = false } = {}): Promise<Stage> {
+  const Member = encrypted ? EncryptedAccount : RawAccount;
+  const plain = encrypted ? [] : ["--no-e2ee"];
   const homeserver = await startHomeserverForTests();
   const proxy = await startFaultProxy(homeserver.url);
   const [builder, alice, mallory] = await Promise.all([
     startMachine({ name: "builder", homeserver: behind(homeserver, proxy) }),
-    RawAccount.register(homeserver, "alice"),
-    RawAccount.register(homeserver, "mallory"),
+    Member.register(homeserver, "alice"),
+    Member.register(homeserver, "mallory"),
   ]);
   const invitations = [alice, mallory].flatMap((account) => ["--invite", account.user_id]);
   const { room_id: room } = await builder.ask<{ room_id: string }>([
-    ...["workspace", "create", "stage", "--no-e2ee", ...invitations],
+    ...["workspace", "create", "stage", ...plain, ...invitations],
   ]);
   for (const account of [alice, mallory]) {
     await account.join(room);
@@ -106,6 +110,7 @@ export async function setTheStage(): Promise<Stage> {
       return totals;
     },
     async close() {
+      await Promise.all([alice.close(), mallory.close()]);
       await builder.close();
       await proxy.close();
       await homeserver.close();
