@@ -178,7 +178,17 @@ describe("rooms", () => {
     expect(events.map((event) => event.type)).toEqual(
       expect.arrayContaining(["m.room.create", "m.room.name"]),
     );
-    expect(answer?.summary).toMatchObject({ "m.joined_member_count": 2 });
+  });
+
+  it("come with their counts for who does not load every member", async () => {
+    const room = await shared();
+    const filter = JSON.stringify({ room: { state: { lazy_load_members: true } } });
+    const answer = joined(await bob.sync(undefined, { filter }), room);
+    expect(answer?.summary).toEqual({
+      "m.heroes": [alice.id],
+      "m.joined_member_count": 2,
+      "m.invited_member_count": 0,
+    });
   });
 
   it("are offered with a stripped state when one is invited, once", async () => {

@@ -78,9 +78,7 @@ export function sessionOfToken(app: App, token: string): Session {
       401,
       "M_UNKNOWN_TOKEN",
       expired ? "the access token has expired" : "unknown access token",
-      {
-        soft_logout: row !== undefined,
-      },
+      { soft_logout: row !== undefined },
     );
   }
   if (row.replaces !== null)

@@ -33,6 +33,7 @@ export function deviceRoutes(app: App): Route[] {
 function deviceJson(device: DeviceRow): object {
   return {
     device_id: device.device_id,
+    user_id: device.user_id,
     ...(device.display_name === null ? {} : { display_name: device.display_name }),
     ...(device.last_seen_ts === null ? {} : { last_seen_ts: device.last_seen_ts }),
     ...(device.last_seen_ip === null ? {} : { last_seen_ip: device.last_seen_ip }),

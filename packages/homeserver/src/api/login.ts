@@ -2,7 +2,14 @@ import { verifyPassword } from "../accounts/password.ts";
 import { hashSecret, issueTokens, logIn, newSecret } from "../accounts/tokens.ts";
 import type { App } from "../app.ts";
 import { badJson, forbidden, invalidParam, MatrixError } from "../http/errors.ts";
-import { type JsonObject, optionalBoolean, optionalObject, optionalString, string } from "../http/json.ts";
+import {
+  type JsonObject,
+  optionalBoolean,
+  optionalObject,
+  optionalString,
+  own,
+  string,
+} from "../http/json.ts";
 import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
 import { deleteDevice } from "./devices.ts";
@@ -60,10 +67,14 @@ async function userOfPassword(app: App, body: JsonObject): Promise<string> {
   if (identifier !== undefined && identifier.type !== "m.id.user") {
     throw forbidden("users are identified by m.id.user only");
   }
-  const name = string(identifier ?? body, "user");
+  const name = own(identifier ?? body, "user");
+  const password = own(body, "password");
+  if (typeof name !== "string" || typeof password !== "string") {
+    throw invalidParam("a login needs a user and a password, both strings");
+  }
   const userId = fullUserId(app, name);
   const user = app.store.accounts.user(userId);
-  if (!(await verifyPassword(string(body, "password"), user?.password_hash))) {
+  if (!(await verifyPassword(password, user?.password_hash))) {
     throw forbidden("wrong user name or password");
   }
   // While the hash was computed the account may have been deactivated or its password changed.

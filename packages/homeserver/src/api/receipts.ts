@@ -1,6 +1,6 @@
 import type { App } from "../app.ts";
 import { badJson, invalidParam } from "../http/errors.ts";
-import { optionalBoolean, optionalInteger, optionalString } from "../http/json.ts";
+import { optionalBoolean, optionalInteger, optionalString, own } from "../http/json.ts";
 import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
 import { requireJoined } from "../rooms/access.ts";
@@ -45,7 +45,9 @@ function receipt(app: App, request: ApiRequest): unknown {
   if (type === "m.fully_read") {
     setAccountData(app, request.userId, roomId, type, { event_id: eventId });
   } else if (type === "m.read" || type === "m.read.private") {
-    markRead(app, request.userId, roomId, type, eventId, optionalString(request.body, "thread_id") ?? "");
+    const threadId = own(request.body, "thread_id") ?? "";
+    if (typeof threadId !== "string") throw invalidParam("thread_id must be a string");
+    markRead(app, request.userId, roomId, type, eventId, threadId);
   } else {
     throw invalidParam(`${type} is not a type of receipt`);
   }

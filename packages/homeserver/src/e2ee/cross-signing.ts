@@ -105,7 +105,7 @@ export function uploadSignatures(app: App, signer: string, body: JsonObject): Js
       for (const [name, signedObject] of Object.entries(objects)) {
         const refusal = checkTarget(app, signer, owner, name, signedObject);
         if (refusal !== undefined) {
-          failed.push([name, refusal.toJSON()]);
+          failed.push([name, { ...refusal.toJSON(), status: refusal.status }]);
           continue;
         }
         for (const [keyId, signature] of signaturesBy(signer, signedObject)) {

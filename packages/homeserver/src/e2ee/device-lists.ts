@@ -31,8 +31,8 @@ export function deviceListChanges(
     const joined = membershipOf(event) === "join";
     if (joined === (membershipOf(before) === "join")) continue;
     if (other === userId) {
-      const members = joined ? rooms.joined(event.roomId) : membersSince(app, event.roomId, range.after);
-      for (const member of members) if (member !== userId) (joined ? changed : maybeLeft).add(member);
+      for (const member of rooms.joined(event.roomId))
+        if (member !== userId) (joined ? changed : maybeLeft).add(member);
     } else if (rooms.joined(event.roomId).has(userId)) {
       (joined ? changed : maybeLeft).add(other);
     }
@@ -41,14 +41,4 @@ export function deviceListChanges(
     changed: [...changed].filter(shares),
     left: [...maybeLeft].filter((other) => !shares(other)),
   };
-}
-
-/** Those that somebody who left shared the room with after a position: still there, or gone since. */
-function membersSince(app: App, roomId: string, after: number): string[] {
-  const { rooms } = app.store;
-  const gone = (["leave", "ban"] as const).flatMap((membership) => rooms.members(roomId, membership));
-  return [
-    ...rooms.joined(roomId),
-    ...gone.filter((userId) => (rooms.membership(userId, roomId)?.pos ?? 0) > after),
-  ];
 }

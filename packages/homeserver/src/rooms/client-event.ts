@@ -30,8 +30,18 @@ export function clientEvent(app: App, event: StoredEvent, viewer: Viewer, view: 
  * relations can be of any length, and nobody should have to follow one.
  */
 export function innerEvent(app: App, event: StoredEvent, viewer: Viewer, view: RoomView): JsonObject {
-  const unsigned = unsignedOf(app, { ...event, redactedBy: null }, viewer, view);
+  const { membership: _membership, ...unsigned } = unsignedOf(
+    app,
+    { ...event, redactedBy: null },
+    viewer,
+    view,
+  );
   return { ...bare(event), unsigned, room_id: event.roomId };
+}
+
+/** A state event of /sync that is in no timeline: how it came about is not told. */
+export function syncStateEvent(app: App, event: StoredEvent): JsonObject {
+  return { ...bare(event), unsigned: { age: ageOf(app, event) } };
 }
 
 /** An event as it stands, without what came before it. */
@@ -57,10 +67,12 @@ function bare(event: StoredEvent): JsonObject {
   };
 }
 
+const ageOf = (app: App, event: StoredEvent): number => Math.max(0, app.now() - event.ts);
+
 function unsignedOf(app: App, event: StoredEvent, viewer: Viewer, view: RoomView): JsonObject {
   const { events } = app.store;
   const unsigned: JsonObject = {
-    age: Math.max(0, app.now() - event.ts),
+    age: ageOf(app, event),
     membership: view.membershipAt(event),
   };
   if (event.txnId !== null && event.sender === viewer.userId && event.deviceId === viewer.deviceId) {
@@ -73,6 +85,9 @@ function unsignedOf(app: App, event: StoredEvent, viewer: Viewer, view: RoomView
     unsigned.prev_sender = replaced.sender;
   }
   const redaction = event.redactedBy === null ? undefined : events.byId(event.redactedBy);
-  if (redaction !== undefined) unsigned.redacted_because = innerEvent(app, redaction, viewer, view);
+  if (redaction !== undefined) {
+    unsigned.redacted_by = redaction.eventId;
+    unsigned.redacted_because = innerEvent(app, redaction, viewer, view);
+  }
   return unsigned;
 }

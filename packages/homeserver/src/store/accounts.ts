@@ -162,15 +162,9 @@ export class AccountStore {
     );
   }
 
-  /** The first use of a token that was refreshed: its predecessors, of both kinds, end. */
+  /** The first use of a token that was refreshed: the refresh token that it was had for ends. */
   replacePredecessors(hash: string, row: TokenRow): void {
     this.#db.run("UPDATE access_tokens SET replaces = NULL WHERE hash = ?", hash);
-    this.#db.run(
-      "DELETE FROM access_tokens WHERE user_id = ? AND device_id = ? AND hash <> ?",
-      row.user_id,
-      row.device_id,
-      hash,
-    );
     this.deleteSupersededRefreshTokens(row.user_id, row.device_id);
   }
 

@@ -1,6 +1,13 @@
+interface Entry {
+  readonly presence: string;
+  readonly statusMessage: string | undefined;
+  /** When the user was last online; milliseconds since the epoch. */
+  readonly lastActive: number | undefined;
+}
+
 /** What users say about their presence. In memory only, and told to nobody who does not ask. */
 export class Presence {
-  readonly #users = new Map<string, { presence: string; statusMessage: string | undefined; ts: number }>();
+  readonly #users = new Map<string, Entry>();
   readonly #now: () => number;
 
   constructor(now: () => number) {
@@ -8,7 +15,8 @@ export class Presence {
   }
 
   set(userId: string, presence: string, statusMessage: string | undefined): void {
-    this.#users.set(userId, { presence, statusMessage, ts: this.#now() });
+    const lastActive = presence === "online" ? this.#now() : this.#users.get(userId)?.lastActive;
+    this.#users.set(userId, { presence, statusMessage, lastActive });
   }
 
   /** The body of GET /presence/{userId}/status. */
@@ -18,7 +26,7 @@ export class Presence {
     return {
       presence: entry.presence,
       ...(entry.statusMessage === undefined ? {} : { status_msg: entry.statusMessage }),
-      last_active_ago: this.#now() - entry.ts,
+      ...(entry.lastActive === undefined ? {} : { last_active_ago: this.#now() - entry.lastActive }),
     };
   }
 }

@@ -1,6 +1,6 @@
 import type { App } from "../app.ts";
 import type { JsonObject } from "../http/json.ts";
-import { strippedEvent, syncEvent, type Viewer } from "../rooms/client-event.ts";
+import { strippedEvent, syncEvent, syncStateEvent, type Viewer } from "../rooms/client-event.ts";
 import type { StoredEvent } from "../rooms/event.ts";
 import { type RoomView, viewOf } from "../rooms/visibility.ts";
 import type { Range } from "../store/events.ts";
@@ -53,18 +53,16 @@ export function roomHistory(
   const timeline = readTimeline(app, view, window, filter);
   const state = readState(app, viewer, window, timeline, filter);
   if (!fullState && timeline.events.length === 0 && state.length === 0 && !timeline.limited) return undefined;
-  const summary =
-    fullState || [...timeline.events, ...state].some((event) => event.type === "m.room.member")
-      ? roomSummary(app, viewer.userId, roomId)
-      : {};
-  const json = (event: StoredEvent) => filter.shape(syncEvent(app, event, viewer, view));
+  // Whoever has all the members can count them.
+  const moved = fullState || [...timeline.events, ...state].some((event) => event.type === "m.room.member");
+  const summary = moved && filter.state.lazyLoadMembers ? roomSummary(app, viewer.userId, roomId) : {};
   return {
     timeline: {
-      events: timeline.events.map(json),
+      events: timeline.events.map((event) => filter.shape(syncEvent(app, event, viewer, view))),
       limited: timeline.limited,
       prev_batch: pageToken(timeline.start),
     },
-    state: { events: state.map(json) },
+    state: { events: state.map((event) => filter.shape(syncStateEvent(app, event))) },
     summary,
   };
 }

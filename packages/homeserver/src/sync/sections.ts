@@ -47,11 +47,16 @@ export function roomSections(
       const name = membership.membership === "invite" ? "invite_state" : "knock_state";
       const state = strippedState(app, roomId, viewer.userId);
       sections[membership.membership].set(roomId, { [name]: { events: state } });
-    } else if (since === undefined ? filter.includeLeave : membership.pos > after) {
+    } else if (since === undefined ? isWanted(query, membership) : membership.pos > after) {
       sections.leave.set(roomId, leftRoom(app, query, membership, after, changes.bytes));
     }
   }
   return sections;
+}
+
+/** Of the rooms that one is no longer in, a first sync has those that banned one, and the others on demand. */
+function isWanted(query: SyncQuery, membership: MembershipRow): boolean {
+  return query.filter.includeLeave || membership.membership === "ban";
 }
 
 /** What the rooms of one answer share: what changed beside the timelines, and how much room there is. */

@@ -28,6 +28,7 @@ const opaque: Record<string, string> = {
 /** Fields that are not compared: made up by the server, or Synapse's own from before the specification. */
 const ignored = new Set([
   "error",
+  "message",
   "age",
   "age_ts",
   "replaces_state",
@@ -40,10 +41,16 @@ const ignored = new Set([
   "last_seen_user_agent",
 ]);
 
+/** Fields and kinds of push rules from proposals that are not in the specification. */
+const proposals = new Set(["historical", "postcontent"]);
+
+/** Fields whose schema knows strings and absence; Synapse says null for the latter. */
+const nullable = new Set(["display_name", "avatar_url", "last_seen_ip", "last_seen_ts", "next_token"]);
+
 /** Fields that Synapse copies to an event's top level, as they were before the first release of the specification. */
 const legacy = new Set(["user_id", "prev_content", "redacted_because"]);
 
-const vendor = /^(org\.matrix|io\.element|uk|fi|im|us|dev)\./;
+const vendor = /^\.?(org\.matrix|io\.element|uk|fi|im|us|dev)\./;
 const eventId = /^\$[A-Za-z0-9_+/-]{20,}(:.+)?$/;
 const roomId = /^![A-Za-z0-9_-]{10,}(:.+)?$/;
 const mxc = /^mxc:\/\/[^/]+\/.+$/;
@@ -142,21 +149,46 @@ function withoutEmpty(value: Json, key = ""): Json {
 }
 
 function pruned(value: Json, key: string): Json {
-  if (Array.isArray(value)) return value.map((item) => pruned(item, key));
+  if (Array.isArray(value))
+    return value.filter((item) => !isVendorRule(item)).map((item) => pruned(item, key));
   if (typeof value !== "object" || value === null) return value;
   const kept: Record<string, Json> = {};
   const isEvent = "type" in value && "sender" in value;
   for (const [name, inner] of Object.entries(value)) {
-    if (ignored.has(name) || vendor.test(name)) continue;
+    if (ignored.has(name) || vendor.test(name) || proposals.has(name)) continue;
+    if (inner === null && nullable.has(name)) continue;
     if (isEvent && legacy.has(name)) continue;
     const kind = opaque[name];
     if (kind !== undefined && typeof inner !== "object") kept[name] = `<${kind}>`;
-    else kept[name] = pruned(inner, name);
+    else kept[name] = pruned(name === "state" ? withoutHistory(inner) : inner, name);
   }
   // An empty `unsigned` and none are the same.
   if (typeof kept.unsigned === "object" && kept.unsigned !== null && Object.keys(kept.unsigned).length === 0)
     delete kept.unsigned;
   return kept;
+}
+
+/**
+ * The state of /sync without what its events replaced: Synapse says that of events that it has shown in a
+ * timeline before, and remembers.
+ */
+function withoutHistory(state: Json): Json {
+  if (typeof state !== "object" || state === null || Array.isArray(state) || !Array.isArray(state.events))
+    return state;
+  const events = state.events.map((event): Json => {
+    if (typeof event !== "object" || event === null || Array.isArray(event)) return event;
+    const { unsigned, ...rest } = event;
+    if (typeof unsigned !== "object" || unsigned === null || Array.isArray(unsigned)) return event;
+    const { prev_content: _replaced, ...kept } = unsigned;
+    return { ...rest, unsigned: kept };
+  });
+  return { ...state, events };
+}
+
+/** A push rule of the server's own, beside those that the specification predefines. */
+function isVendorRule(item: Json): boolean {
+  if (typeof item !== "object" || item === null || Array.isArray(item)) return false;
+  return typeof item.rule_id === "string" && vendor.test(item.rule_id);
 }
 
 /** `room` is the one whose events these are, where the events do not say it. */
