@@ -1,6 +1,6 @@
 import { closeSync, openSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { migrate } from "./migrations.ts";
+import { migrate, refuseNewer } from "./migrations.ts";
 
 /** Where the database lives: a file, or memory for a server that keeps nothing. */
 export type DatabaseLocation = string | ":memory:";
@@ -22,8 +22,11 @@ export class Database {
   readonly #resetListeners: (() => void)[] = [];
 
   constructor(location: DatabaseLocation) {
-    // Password hashes are nobody else's to read, whatever the umask; SQLite's other files take after this one.
-    if (location !== ":memory:") closeSync(openSync(location, "a", 0o600));
+    if (location !== ":memory:") {
+      refuseNewer(location);
+      // Password hashes are nobody else's to read, whatever the umask; SQLite's other files take after this one.
+      closeSync(openSync(location, "a", 0o600));
+    }
     this.#sqlite = new DatabaseSync(location);
     this.#sqlite.exec(
       "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY",
