@@ -71,7 +71,7 @@ const catalogue = {
     message: "the npm registry cannot be asked: {detail}",
     hint: "`npm config get registry` says which one it is, and `npm ping` whether it answers",
     exit: 69,
-    rpc: -32027,
+    rpc: -32028,
   },
   MX_NO_ANSWER: {
     message: "{agent} did not answer within {seconds} s",
@@ -162,6 +162,12 @@ const catalogue = {
     hint: "nothing was verified; start again on one side, and `mx-agent device verify --accept` on the other",
     exit: 77,
     rpc: -32059,
+  },
+  MX_UNSIGNED_DEVICE: {
+    message: "only signed devices take part in {room}, and this one is not signed",
+    hint: "sign it with `mx-agent recovery recover` or `mx-agent auth cross-signing bootstrap`, or let all take part with `mx-agent workspace keys --to all --room {room}`",
+    exit: 77,
+    rpc: -32069,
   },
   MX_DECLINED: { message: "not confirmed; nothing was changed", hint: "", exit: 77, rpc: -32055 },
   // 78: configuration and platform

@@ -125,7 +125,9 @@ export class Online {
       },
       now,
     });
-    this.workspaces = new Workspaces(session);
+    this.workspaces = new Workspaces(session, tables.settings, (room_id) =>
+      session.keys.recipients.keysTo(room_id),
+    );
     this.invites = new Invites({ tables, identity, session, audit, logger, now });
     this.guest = new Guest({ tables, identity, session, workspaces: this.workspaces, audit, now });
     this.revocations = new Revocations(world, this.runs, this.executor, logger);
@@ -196,8 +198,12 @@ export class Online {
     return online;
   }
 
-  target(target: Target): Promise<ResolvedTarget> {
-    return resolveTarget(target, { ...this.#tables, rooms: this.session.rooms, identity: this.identity });
+  /** Whom a request goes to, and that this machine may write there. MX_UNSIGNED_DEVICE, and as `resolveTarget`. */
+  async target(target: Target): Promise<ResolvedTarget> {
+    const parts = { ...this.#tables, rooms: this.session.rooms, identity: this.identity };
+    const resolved = await resolveTarget(target, parts);
+    await this.session.keys.recipients.requireOwnSignature(resolved.room_id);
+    return resolved;
   }
 
   async close(): Promise<void> {

@@ -39,6 +39,31 @@ const create = (machine: Machine, ...args: string[]) =>
   machine.ask<Workspace>(["workspace", "create", ...args, "--no-e2ee"]);
 
 describe("a workspace", () => {
+  test("that is not encrypted, and was joined by another client, is used when somebody here agrees to that", async () => {
+    const post = async (path: string, body: object, token?: string) => {
+      const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+      const url = `${homeserver.url}/_matrix/client/v3${path}`;
+      const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+      return (await answer.json()) as { access_token: string; room_id: string };
+    };
+    const { access_token } = await post("/login", {
+      type: "m.login.password",
+      identifier: { type: "m.id.user", user: alice.user },
+      password: alice.password,
+    });
+    const { room_id } = await post("/createRoom", { preset: "private_chat" }, access_token);
+    await eventually(async () => (await workspaces(alice)).some((one) => one.room_id === room_id));
+    const refused = await alice.run(["agent", "register", "--room", room_id, "--agent", "alice"]);
+    expect(refused.code).toBe(65);
+    expect(refused.stderr).toMatch(/workspace join '?![^ ]* --no-e2ee/);
+    expect(await alice.run(["workspace", "join", room_id])).toMatchObject({ code: 65 });
+    expect(await alice.ask(["workspace", "join", room_id, "--no-e2ee"])).toMatchObject({ encrypted: false });
+    expect(await alice.ask(["agent", "register", "--room", room_id, "--agent", "alice"])).toMatchObject({
+      agent_id: "alice",
+    });
+    await alice.ask(["workspace", "leave", room_id]);
+  });
+
   test("is made, invited to, accepted, listed and left", async () => {
     const made = await create(alice, "garden", "--invite", bob.user);
     expect(made).toMatchObject({ name: "garden", encrypted: false, membership: "join" });

@@ -34,6 +34,7 @@ export function agentMethods(daemon: Daemon): Pick<Handlers, Names> {
             detail: `${agent_id} cannot be an agent's name`,
             command: "agent register",
           });
+        online.workspaces.requireAgreed(room_id);
         refuseTaken(online, room_id, agent_id);
         await requirePower(online, room_id);
         const { state_rev } = online.registry.register({

@@ -1,10 +1,14 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { mxError } from "@mx-agent/base";
-import type { MemberInfo, WorkspaceInfo } from "@mx-agent/ipc";
+import { mxError, shellWord } from "@mx-agent/base";
+import type { KeysTo, MemberInfo, WorkspaceInfo } from "@mx-agent/ipc";
 import { EventTypes, parseContent, statePowerLevels, workspacePowerLevels } from "@mx-agent/protocol";
 import type { MatrixSession, RoomInfo } from "../matrix/api.ts";
+import type { Settings } from "../state/settings.ts";
 
 const POWER_LEVELS = "m.room.power_levels";
+
+/** Set where somebody on this machine said --no-e2ee. */
+const plainKey = (room_id: string) => `rooms.plain.${room_id}`;
 
 /** How long the rest of a new room may take to come by /sync, and how often we look. */
 const WHOLE_WITHIN_MS = 10_000;
@@ -13,9 +17,14 @@ const LOOK_MS = 20;
 /** Workspaces: rooms with our power levels. Everything here asks the homeserver; membership is never permission. */
 export class Workspaces {
   readonly #session: MatrixSession;
+  readonly #settings: Settings;
+  readonly #keysTo: (room_id: string) => KeysTo;
 
-  constructor(session: MatrixSession) {
+  /** `keysTo`: which devices get the keys of an encrypted room. */
+  constructor(session: MatrixSession, settings: Settings, keysTo: (room_id: string) => KeysTo) {
     this.#session = session;
+    this.#settings = settings;
+    this.#keysTo = keysTo;
   }
 
   async create(options: {
@@ -29,6 +38,7 @@ export class Workspaces {
       initial_state: [],
       power_level_content_override: workspacePowerLevels(),
     });
+    if (!options.encrypted) this.#settings.set(plainKey(room_id), true);
     return this.#whole(room_id, options.name);
   }
 
@@ -53,7 +63,21 @@ export class Workspaces {
         hint: "join it all the same with --no-e2ee",
       });
     }
+    if (!joined.encrypted) this.#settings.set(plainKey(room_id), true);
     return joined;
+  }
+
+  /**
+   * MX_BAD_INPUT for a room that is not encrypted, as far as we see, and that nobody made or joined so on this
+   * machine: a homeserver that hides the encryption from a new machine gets no plain text by that.
+   */
+  requireAgreed(room_id: string): void {
+    const room = this.#session.rooms.get(room_id);
+    if (!room || room.encrypted || this.#settings.get(plainKey(room_id)) === true) return;
+    throw mxError("MX_BAD_INPUT", {
+      detail: `${room.name ?? room_id} is not encrypted, and nobody on this machine has agreed to that`,
+      hint: `\`mx-agent workspace join ${shellWord(room_id)} --no-e2ee\` agrees, for good`,
+    });
   }
 
   /** Joins a room that we were invited to. MX_NOT_FOUND where there is no invitation. */
@@ -121,7 +145,7 @@ export class Workspaces {
     const members = room.membership === "join" ? await rooms.members(room.room_id) : null;
     return {
       ...room,
-      keys_to: room.encrypted ? this.#session.keys.recipients.keysTo(room.room_id) : null,
+      keys_to: room.encrypted ? this.#keysTo(room.room_id) : null,
       member_count: members?.filter((member) => member.membership === "join").length ?? null,
       project_id: parsed?.ok ? parsed.value.project_id : null,
     };

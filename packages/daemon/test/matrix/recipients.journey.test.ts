@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import type { IncomingEvent } from "../../src/matrix/api.ts";
+import { login } from "../../src/matrix/login.ts";
 import { eventually, newUser, request, type Site, send, siteOn, type TestMachine } from "./helpers.ts";
 
 let server: TestHomeserver;
@@ -67,11 +68,31 @@ test("once every device in a room is signed, one that is not gets no keys any mo
 test("a machine that is not signed itself cannot make a room one for signed devices", async () => {
   const { laptop, room_id } = await site.twoInARoom({ encrypted: true });
   await expect(recipientsOf(laptop).set(room_id, "signed")).rejects.toMatchObject({
-    code: "MX_NOT_VERIFIED",
+    code: "MX_UNSIGNED_DEVICE",
   });
   await bootstrap(laptop);
   expect(await recipientsOf(laptop).set(room_id, "signed")).toBe("signed");
   expect(await recipientsOf(laptop).set(room_id, "auto")).toBe("all");
+});
+
+test("what a machine sends that lost its signature waits until it has one again, and it says so", async () => {
+  const account = await newUser(server);
+  const { laptop, builder, room_id } = await site.twoInARoom({ encrypted: true }, account);
+  await bootstrap(laptop, builder);
+  await eventually(() => recipientsOf(builder).keysTo(room_id) === "signed");
+  const { recovery_key } = await builder.session.keys.recovery.enable(false);
+  const { user, password } = account;
+  const credentials = await login({
+    ...{ fetch, homeserver: server.url, method: { kind: "password", user, password }, device_name: "again" },
+  });
+  await builder.restart({ credentials });
+  const sent = send(builder, request(room_id, { n: 1 }));
+  await eventually(() => recipientsOf(builder).waiting().includes(room_id));
+  expect(builder.session.outbox.depth()).toBe(1);
+  await builder.session.keys.recovery.recover(recovery_key);
+  expect(await sent).toMatchObject({ ok: true });
+  await laptop.event(says(1));
+  expect(recipientsOf(builder).waiting()).toEqual([]);
 });
 
 test("a user whose key was revoked reads nothing that is sent from then on, on no device, new ones included", async () => {

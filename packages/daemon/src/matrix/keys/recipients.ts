@@ -38,6 +38,7 @@ const signedDevices = new OnlySignedDevicesIsolationMode();
  */
 export class Recipients {
   readonly #options: RecipientsOptions;
+  readonly #waiting = new Set<string>();
   #look: NodeJS.Timeout | undefined;
 
   constructor(options: RecipientsOptions) {
@@ -49,10 +50,10 @@ export class Recipients {
     return this.#chosen(room_id) ?? "all";
   }
 
-  /** `auto`: signed devices alone as soon as every one is. MX_NOT_VERIFIED where this very device is not signed. */
+  /** `auto`: signed devices alone as soon as every one is. MX_UNSIGNED_DEVICE where this very device is not signed. */
   async set(room_id: string, to: KeysTo | "auto"): Promise<KeysTo> {
     const { settings } = this.#options;
-    if (to === "signed") await this.#requireOwnSignature(room_id);
+    if (to === "signed" && !(await this.#isSigned())) throw mxError("MX_UNSIGNED_DEVICE", { room: room_id });
     if (to === "auto") settings.delete(settingOf(room_id));
     else settings.set(settingOf(room_id), to);
     if (to === "auto") await this.#adopt(room_id);
@@ -71,11 +72,24 @@ export class Recipients {
     });
   }
 
+  /** MX_UNSIGNED_DEVICE in a room for signed devices when this one is not. */
+  async requireOwnSignature(room_id: string): Promise<void> {
+    const signed = this.keysTo(room_id) === "all" || (await this.#isSigned());
+    if (signed) this.#waiting.delete(room_id);
+    else this.#waiting.add(room_id);
+    if (!signed) throw mxError("MX_UNSIGNED_DEVICE", { room: room_id });
+  }
+
+  /** Rooms into which nothing can be sent before this device is signed. */
+  waiting(): readonly string[] {
+    return [...this.#waiting];
+  }
+
   /** Encrypts it for those alone who are to read this room. */
   async encrypt(event: MatrixEvent, room: Room): Promise<void> {
     const { crypto } = this.#options;
     const signedOnly = this.keysTo(room.roomId) === "signed";
-    if (signedOnly) await this.#requireOwnSignature(room.roomId);
+    await this.requireOwnSignature(room.roomId);
     const cut = await this.#cutOff(room.roomId, await this.#members(room.roomId));
     // The session is replaced by itself when somebody who has it is no longer among them.
     room.getEncryptionTargetMembers = async () =>
@@ -146,12 +160,9 @@ export class Recipients {
     return room ? Room.prototype.getEncryptionTargetMembers.call(room) : [];
   }
 
-  async #requireOwnSignature(room_id: string): Promise<void> {
+  async #isSigned(): Promise<boolean> {
     const { crypto, account } = this.#options;
     const own = await crypto.getDeviceVerificationStatus(account.user_id, account.device_id);
-    if (own?.signedByOwner) return;
-    const hint = `sign it with \`mx-agent recovery recover\` or \`mx-agent auth cross-signing bootstrap\`; or \`mx-agent workspace keys --to all --room ${room_id}\``;
-    const detail = `only signed devices take part in ${room_id}, and this one is not signed`;
-    throw mxError("MX_NOT_VERIFIED", { detail }, { hint });
+    return own?.signedByOwner ?? false;
   }
 }

@@ -13,5 +13,11 @@ export function keyWarnings({ keys }: Pick<MatrixSession, "keys">): string[] {
       ({ user_id, device_id }) =>
         `${user_id} (device ${device_id}) asks to verify this device: \`mx-agent device verify ${user_id} --accept\``,
     );
-  return [...interrupted, ...asking];
+  const waiting = keys.recipients
+    .waiting()
+    .map(
+      (room_id) =>
+        `nothing is sent into ${room_id}: only signed devices take part, and this one is not signed; \`mx-agent recovery recover\``,
+    );
+  return [...interrupted, ...waiting, ...asking];
 }

@@ -45,7 +45,10 @@ export class House {
       logger: pino({ level: "silent" }),
     };
     const invites = new Invites(parts);
-    const guest = new Guest({ ...parts, workspaces: new Workspaces(parts.session) });
+    const guest = new Guest({
+      ...parts,
+      workspaces: new Workspaces(parts.session, tables.settings, () => "all"),
+    });
     const receive = (event: IncomingEvent) =>
       event.type.endsWith("proof.v1") ? invites.onProof(event) : guest.onAnswer(event);
     this.#receivers.set(user_id, receive);
