@@ -12,6 +12,7 @@ import { logFile, sockets } from "../places.ts";
 import { verbosityOf } from "../verbose.ts";
 import { isAlive } from "./alive.ts";
 import { closeInherited } from "./descriptors.ts";
+import { fullDisk } from "./full-disk.ts";
 import { sizeOf, textFrom } from "./log-file.ts";
 
 /**
@@ -114,6 +115,8 @@ function whyNot(log: string, file: string): MxError {
   const lines = log.split("\n").filter((line) => line.trim() !== "");
   const error = lastWords(log);
   if (error) return error;
+  const full = fullDisk(dirname(file));
+  if (full) return full;
   const tail = lines.slice(-TAIL_LINES).join(" | ");
   return mxError("MX_INTERNAL", {
     detail: `the daemon ended at once; ${file} ends with: ${tail || "nothing"}`,

@@ -7,6 +7,7 @@ import { confirm, readLines } from "../prompt.ts";
 import { renderLink } from "../render/invite.ts";
 import { pairs } from "../render/table.ts";
 import { allowLines } from "../render/up.ts";
+import { explained } from "../setup/explained.ts";
 import { type JoinFlags, type JoinResult, joinWith, linkOf } from "../setup/join.ts";
 import { type Define, describe } from "../verb.ts";
 
@@ -64,7 +65,7 @@ async function join(cli: Cli, words: string[], flags: Flags): Promise<void> {
     if (!cli.stdin.isTTY || fromStdin) throw usage("no terminal to ask whether to join; give --yes");
     if (!(await confirm(cli, "Join?"))) throw mxError("MX_DECLINED");
   }
-  const result = await joinWith(cli, flags, pasted);
+  const result = await explained(cli, joinWith(cli, flags, pasted));
   await answer(cli, flags, result, render);
 }
 

@@ -1,5 +1,6 @@
 import { answer, type JsonFlag } from "../answer.ts";
 import { renderUp } from "../render/up.ts";
+import { explained } from "../setup/explained.ts";
 import { setUp, type UpFlags } from "../setup/up.ts";
 import { type Define, describe } from "../verb.ts";
 
@@ -39,5 +40,7 @@ export const define: Define = (command, cli) => {
     .option("--agent <agent>", "this machine's name in it; by default its host name")
     .option("--cwd <directory>", "the project that it works on")
     .option("--no-invite", "make no link")
-    .action(async (flags: UpFlags & JsonFlag) => answer(cli, flags, await setUp(cli, flags), renderUp));
+    .action(async (flags: UpFlags & JsonFlag) =>
+      answer(cli, flags, await explained(cli, setUp(cli, flags)), renderUp),
+    );
 };
