@@ -58,7 +58,8 @@ export async function ensureTunnel(cli: Cli, url: string): Promise<{ url: string
 /** Closes it; false where it is not open any more. */
 export function stopTunnel({ pid }: NonNullable<SetupRecord["tunnel"]>): boolean {
   if (!isTunnel(pid)) return false;
-  process.kill(pid, "SIGTERM");
+  // It leads a group of its own: what it started goes with it.
+  process.kill(-pid, "SIGTERM");
   return true;
 }
 

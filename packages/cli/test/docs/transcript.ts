@@ -4,6 +4,7 @@
 const NAMES = [
   /!\w{12,}(?::[\w.-]+)?/,
   /SHA256:[\w+/]{43}/,
+  /\bmxagent:1\.\d+\.[\w-]+/,
   /\b(?:req|inv)_[0-9A-Z]{26}\b/,
   /\b127\.0\.0\.1:\d+/,
   /\/tmp\/mx-agent-demo-\w+/,

@@ -85,6 +85,7 @@ describe("a use is counted", () => {
     house.end(host);
     const restarted = hostOf(house, host.file);
     restarted.invites.resume();
+    await expect.poll(() => house.members.get(builder.user_id)).toBe("invite");
     expect(await use(builder, link)).toBe("let in");
     expect(restarted.invites.find(link.invite_id).used).toBe(1);
   });
