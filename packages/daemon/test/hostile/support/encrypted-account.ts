@@ -57,7 +57,7 @@ export class EncryptedAccount implements Account {
   async send(room: string, type: string, content: object): Promise<string> {
     await eventually(() => this.#machine.session.rooms.get(room)?.membership === "join");
     const sent = await send(this.#machine, { kind: "event", room_id: room, type, content });
-    if (!sent.ok) throw sent.error;
+    if (!sent.ok) throw new HttpRefusal(400, String(sent.error));
     return sent.event_id ?? "";
   }
 

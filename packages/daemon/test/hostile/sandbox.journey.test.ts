@@ -1,0 +1,150 @@
+/**
+ * A peer whose commands are allowed, in a sandbox, and who tries for the rest of the machine: through the whole way of
+ * a request. Nothing gets through, each attempt is on record, and an ordinary command works right after it.
+ */
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:net";
+import { join } from "node:path";
+import { probeMachine } from "@mx-agent/sandbox";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
+import { boundedBomb } from "../../../runner/test/support/bomb.ts";
+import { processesWith } from "../../../runner/test/support/harness.ts";
+
+const { bubblewrap } = await probeMachine();
+const MiB = 1024 * 1024;
+const CANARY = "canary-of-the-builder";
+
+describe.skipIf(!bubblewrap.available)("a peer's sandboxed command", () => {
+  let they: TwoDaemons;
+  let server: Server;
+  let port = 0;
+  let attempts = 0;
+  beforeAll(async () => {
+    they = await twoDaemons({
+      policy: (room, user, project) => `version = 1
+[execution]
+max_processes = 40
+max_memory_bytes = ${300 * MiB}
+max_file_bytes = ${2 * MiB}
+env_allowlist = ["GREETING"]
+[rooms."${room}"]
+trusted = true
+[rooms."${room}".agents."${user}"]
+allow_exec = true
+allow_commands = ["sh", "bash", "echo"]
+allow_cwd = ["${project}"]
+`,
+    });
+    writeFileSync(join(they.builder.home, "secret"), CANARY);
+    server = createServer((socket) => socket.end(CANARY));
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const address = server.address();
+    port = typeof address === "object" && address !== null ? address.port : 0;
+  });
+  afterAll(async () => {
+    server?.close();
+    await they?.close();
+  });
+
+  /** Runs an attempt; it is on record, and the next ordinary command works. */
+  async function attempt(words: string[], flags: string[] = []) {
+    const mark = `attempt-${++attempts}`;
+    const ran = await they.exec([...words, mark], { flags });
+    const { stdout } = await they.builder.run(["audit", "tail", "-n", "1000", "--json"]);
+    const lines: Record<string, unknown>[] = stdout
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => JSON.parse(line));
+    const decisions = lines.filter(
+      ({ kind, command }) => kind === "decision" && JSON.stringify(command).includes(`"${mark}"`),
+    );
+    expect(decisions).toHaveLength(1);
+    const [decision] = decisions;
+    const outcomes = lines.filter(
+      ({ kind, invocation_id }) => kind === "outcome" && invocation_id === decision?.invocation_id,
+    );
+    expect(outcomes).toHaveLength(decision?.decision === "allow" ? 1 : 0);
+    expect(await they.exec(["echo", "fine"])).toMatchObject({ code: 0, stdout: "fine\n" });
+    return { ...ran, decision: decision?.decision, outcome: outcomes[0] ?? {} };
+  }
+  const sh = (script: string) => attempt(["sh", "-c", script]);
+
+  test("finds neither the token, the keys, the record, the policy nor a socket", async () => {
+    const { home } = they.builder;
+    const found = await sh(
+      `cat ${home}/secret; ls -A ${home} ${home}/data ${home}/config ${home}/run; cat ${home}/data/keys/* ${home}/data/state.db; find / -xdev \\( -name '*.sock' -o -name '*.seed' -o -name state.db -o -name policy.toml \\) 2>/dev/null; true`,
+    );
+    // Of its home it sees the way to the project, and nothing else.
+    expect(found.stdout.replaceAll("project\n", "").replaceAll(`${home}:\n`, "").trim()).toBe("");
+    await sh(`mkdir -p ${home}/config; echo 'version = 1' > ${home}/config/policy.toml; rm -rf ${home}/data`);
+    expect(readdirSync(join(home, "data")).length).toBeGreaterThan(3);
+  });
+
+  test("sees no process, environment or network of the machine", async () => {
+    const pid = await they.builder.daemonPid();
+    const seen = await sh(
+      `cat /proc/${pid}/environ /proc/${pid}/cmdline; grep -al MX_AGENT_HOME /proc/*/environ; kill -9 ${pid}; ls /sys/class/net`,
+    );
+    expect(seen.stdout).toBe("");
+    const reach = await attempt(["bash", "-c", `cat < /dev/tcp/127.0.0.1/${port}`]);
+    expect(reach.stdout).toBe("");
+    expect(reach.code).not.toBe(0);
+  });
+
+  test("types into no terminal, makes no namespace and gains no capability", async () => {
+    const terminal =
+      'perl -e \'open(T, "<", "/dev/tty") or exit 0; ioctl(T, 0x5412, $_) for split //, "id\\n"; print "TYPED"\' || true';
+    const tried = await sh(
+      `${terminal}; unshare -Ur true && echo NESTED; mkdir /tmp/m; mount -t tmpfs x /tmp/m && echo MOUNTED && umount /tmp/m; grep CapEff /proc/self/status`,
+    );
+    expect(tried.stdout).toMatch(/^CapEff:\s+0+\n$/);
+  });
+
+  test("writes nowhere but in its project", async () => {
+    const tried = await sh(
+      "for path in /etc/x /usr/bin/x /opt/x /var/x /x /dev/x; do (echo x > $path) 2>/dev/null && echo WROTE $path; done; echo x > /tmp/mx-escaped; echo mine > mine",
+    );
+    expect(tried.stdout).toBe("");
+    expect([existsSync("/tmp/mx-escaped"), existsSync(join(they.project, "mine"))]).toEqual([false, true]);
+  });
+
+  test("comes to the end of its memory, its processes and its file", async () => {
+    const memory = await sh("head -c 1000000000 /dev/zero | tail -n 1 | wc -c");
+    expect(memory.outcome).toMatchObject({ outcome: "signaled", error: "LIMIT_MEMORY" });
+    const mark = `mxjourneybomb${process.pid}`;
+    writeFileSync(join(they.project, "bomb.sh"), boundedBomb);
+    const bomb = await attempt(["sh", "bomb.sh", mark]);
+    expect(bomb.outcome).toMatchObject({ outcome: "signaled", error: "LIMIT_PROCESSES" });
+    await expect.poll(() => processesWith(mark), { timeout: 10_000 }).toEqual([]);
+    const file = await sh("head -c 50000000 /dev/zero > endless; stat -c %s endless");
+    expect(file.stdout).toBe(`${2 * MiB}\n`);
+  });
+
+  test("leaves no daemon behind", async () => {
+    const mark = `mxjourneyleft${process.pid}`;
+    await sh(`setsid sh -c 'trap "" TERM; sleep 600; : ${mark}' </dev/null >/dev/null 2>&1 & sleep 0.1`);
+    await expect.poll(() => processesWith(mark), { timeout: 10_000 }).toEqual([]);
+  });
+
+  test("is not started elsewhere, nor as another program, nor with a variable that steers it", async () => {
+    const { project, builder, room } = they;
+    symlinkSync("/etc", join(project, "link"));
+    mkdirSync(join(builder.home, "beside"));
+    for (const cwd of [join(project, "..", "beside"), join(project, "link"), "/", "relative"]) {
+      const target = ["exec", "--room", room, "--agent", "builder", "--cwd", cwd];
+      const ran = await they.laptop.run([...target, "--", "echo", "there"]);
+      expect([cwd, ran.code]).toEqual([cwd, 77]);
+    }
+    writeFileSync(join(project, "echo"), "#!/bin/sh\necho another\n", { mode: 0o755 });
+    for (const program of ["./echo", join(project, "echo"), "/bin/dash", "../../bin/sh"])
+      expect([program, (await attempt([program])).decision]).toEqual([program, "deny"]);
+    for (const variable of ["LD_PRELOAD=./x.so", "PATH=.", "BASH_ENV=./x", "GITHUB_TOKEN=x", "UNLISTED=x"]) {
+      const ran = await they.exec(["echo", "steered"], { flags: ["--env", variable] });
+      expect([variable, ran.stdout, ran.code === 0]).toEqual([variable, "", false]);
+    }
+    expect((await attempt(["sh", "-c", "echo $GREETING"], ["--env", "GREETING=hello"])).stdout).toBe(
+      "hello\n",
+    );
+  });
+});
