@@ -4,6 +4,9 @@ import type { Executor } from "./executor.ts";
 import type { ExecutorWorld } from "./executor-world.ts";
 import type { Runs } from "./runs.ts";
 
+/** What may no longer run is gone within 5 s: this, and at most two until it is noticed. */
+const GRACE_MS = 2_000;
+
 /** The steps that time alone may fail for a run that was rightly started. */
 const STILL_ADMITTED = new Set(["allow", "hold"]);
 
@@ -30,7 +33,7 @@ export class Revocations {
       if (this.#ending.has(execution.run_id) || this.#stillAdmitted(execution)) continue;
       this.#ending.add(execution.run_id);
       this.#runs
-        .cancel(execution.run_id)
+        .cancel(execution.run_id, GRACE_MS)
         .catch((error: unknown) =>
           this.#logger.error({ err: error }, "a run that is no longer allowed could not be ended"),
         )
@@ -40,7 +43,8 @@ export class Revocations {
 
   #stillAdmitted(execution: Execution): boolean {
     const { decision, reason } = this.#executor.explain(execution);
-    if (STILL_ADMITTED.has(decision)) return true;
+    // Without a reason nobody refused it: its agent is no longer this daemon's, which ends no run that was rightly started.
+    if (STILL_ADMITTED.has(decision) || reason === null) return true;
     this.#logger.warn({ invocation_id: execution.invocation_id, reason }, "no longer allowed; ending it");
     return false;
   }

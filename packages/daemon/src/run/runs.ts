@@ -138,11 +138,11 @@ export class Runs {
     return (execution.end && this.#live.linger(execution)?.publisher?.end(execution.end)) ?? null;
   }
 
-  /** Ends a run: the outcome will say `cancelled`. */
-  async cancel(run_id: string): Promise<void> {
+  /** Ends a run: the outcome will say `cancelled`. `grace_ms`: from SIGTERM to SIGKILL, the runner's own unless given. */
+  async cancel(run_id: string, grace_ms?: number): Promise<void> {
     if (this.#world.executions.byRun(run_id)?.state === "ended") return;
     this.#cancelled.add(run_id);
-    await this.#runner.cancel(run_id);
+    await this.#runner.cancel(run_id, grace_ms);
   }
 
   get running(): number {

@@ -1,9 +1,11 @@
 /** What a member does to the room itself: states, approvals that are over, and leaving. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { EventTypes, newNonce } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../../../cli/test/support/two-daemons.ts";
 import { HttpRefusal, RawAccount } from "./support/account.ts";
-import { type Content, type Stage, setTheStage, trust } from "./support/stage.ts";
+import { policyOf, type Stage, setTheStage, trust } from "./support/stage.ts";
 
 const REQUEST = EventTypes.execRequest;
 
@@ -24,8 +26,6 @@ async function onlyLegitimate(mark: string): Promise<void> {
   marks.push(mark);
   expect(await stage.ran()).toEqual(marks);
 }
-
-const _signed = (content: Content) => stage.alice.sign(stage.room, REQUEST, content);
 
 test("an agent state that a member with power 50 overwrites is restored, said, and redirects nothing", async () => {
   const { alice, mallory, builder, room } = stage;
@@ -84,6 +84,36 @@ test("a revoked key asks for nothing, and an expired approval neither", async ()
   });
   await mallory.send(room, REQUEST, own("expired approval"));
   await onlyLegitimate("after an expired approval");
+});
+
+test("what runs for a key ends within 5 s when that is revoked, its approval expires or the policy is tightened, whatever it ignores", async () => {
+  const { mallory, builder, room, request, project } = stage;
+  const stubborn = "trap '' TERM INT HUP; echo up >> up; while :; do sleep 0.1; done";
+  const ways: [string, string[], () => Promise<unknown>][] = [
+    ["revoked", [], () => builder.ask(["trust", "revoke", "mallory", "--room", room])],
+    ["expired", ["--expires", "4s"], async () => {}],
+    ["tightened", [], () => builder.setPolicy(policyOf(room, [stage.alice.user_id], project))],
+  ];
+  for (const [n, [how, flags, end]] of ways.entries()) {
+    await trust(builder, room, "mallory", mallory.key, flags);
+    const approved = performance.now();
+    const content = request(how, { requesting_agent: "mallory", command: ["sh", "-c", stubborn] });
+    await mallory.send(room, REQUEST, mallory.sign(room, REQUEST, content));
+    await eventually(
+      async () => (await readFile(join(project, "up"), "utf8").catch(() => "")) === "up\n".repeat(n + 1),
+    );
+    await end();
+    const since = how === "expired" ? approved + 4_000 : performance.now();
+    const over = async () => {
+      const { stdout } = await builder.run(["audit", "show", String(content.invocation_id), "--json"]);
+      return stdout.includes('"outcome":"cancelled"');
+    };
+    await eventually(over, 400);
+    const took = performance.now() - since;
+    // The promise is 5 s; a busy machine is late with the looking, too.
+    expect(took).toBeLessThan(10_000);
+  }
+  await onlyLegitimate("after what was ended");
 });
 
 test("somebody who left the room asks for nothing, in the room or to-device", async () => {
