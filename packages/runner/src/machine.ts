@@ -97,15 +97,20 @@ export class Machine {
     this.#log(line);
   }
 
-  /** Repeats a write until it succeeds: a full disk delays the outcome of a run, and does not lose it. */
+  /**
+   * Repeats a write until it succeeds: a full disk delays the outcome of a run, and does not lose it. Where the very
+   * directory was removed there is nobody left to ask for it.
+   */
   async keepWriting(write: () => Promise<void>): Promise<void> {
     for (;;) {
       try {
         return await write();
       } catch (error) {
+        const gone = error instanceof Error && "code" in error && error.code === "ENOENT";
         this.log(
           `an end record cannot be written: ${error instanceof Error ? error.message : String(error)}`,
         );
+        if (gone) return;
         await wait(RETRY_MS);
       }
     }

@@ -1,4 +1,5 @@
 /** All runs of this runner: the live ones here, the ended ones in the spool. */
+import { setTimeout as wait } from "node:timers/promises";
 import { mxError } from "@mx-agent/base";
 import type { RunSpec, RunState, RunStream } from "./api.ts";
 import type { Machine } from "./machine.ts";
@@ -7,6 +8,9 @@ import { checkRunId } from "./spool.ts";
 
 /** The most that one answer carries of a spool, in bytes. */
 export const MAX_READ_BYTES = 4 * 1024 * 1024;
+
+/** Their grace, their SIGKILL, and a disk that is slow. */
+const END_WITHIN_MS = 15_000;
 
 export class Runs {
   readonly #machine: Machine;
@@ -62,12 +66,20 @@ export class Runs {
     await this.#machine.spool.forget(run_id);
   }
 
-  /** Ends every run as interrupted, and resolves when all ends are durable. */
+  /**
+   * Ends every run as interrupted, and resolves when all ends are durable, or cannot be made so: the next runner then
+   * finds the runs without one, and says the same of them.
+   */
   async endAll(): Promise<void> {
     await Promise.allSettled(this.#starting.values());
     const live = [...this.#live.values()];
     for (const run of live) run.stop("interrupted");
-    await Promise.all(live.map((run) => run.done));
+    const late = new AbortController();
+    const ended = Promise.all(live.map((run) => run.done)).finally(() => late.abort());
+    await Promise.race([
+      ended,
+      wait(END_WITHIN_MS, undefined, { signal: late.signal }).catch(() => undefined),
+    ]);
   }
 
   async #start(spec: RunSpec): Promise<RunState> {

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { FrameDecoder } from "@mx-agent/base";
@@ -251,5 +252,19 @@ describe("a runner of another version", () => {
     expect(await answer({ major, minor: minor + 1 })).toBe("connected");
     expect(await answer({ major, minor: minor + 2 })).toBe("MX_VERSION_SKEW");
     expect(await answer({ major: major + 1, minor })).toBe("MX_VERSION_SKEW");
+  });
+});
+
+describe("a runner whose directory was removed", () => {
+  it("ends on SIGTERM, and its children with it", async () => {
+    await using one = await runner();
+    const mark = word();
+    await one.start(one.spec(["sh", "-c", twoProcesses(mark)]));
+    await eventually(() => processesWith(mark).length >= 2);
+    const { pid } = one.client;
+    rmSync(one.dir, { recursive: true });
+    process.kill(pid, "SIGTERM");
+    await eventually(() => processInfo(pid) === null);
+    expect(processesWith(mark)).toEqual([]);
   });
 });
