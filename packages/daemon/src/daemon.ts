@@ -36,8 +36,9 @@ export interface DaemonOptions {
   fatal(error: unknown): void;
 }
 
-/** How long ended invocations and their output are kept, and how much output in all. */
+/** How long ended invocations and their output are kept, how many of each side, and how much output in all. */
 const KEEP_MS = 7 * 24 * 3_600_000;
+const KEEP_RUNS = 10_000;
 const KEEP_BYTES = 4 * 1024 ** 3;
 const TIDY_EVERY_MS = 10 * 60_000;
 
@@ -157,23 +158,25 @@ export class Daemon {
     };
   }
 
-  /** Keeps what is kept within bounds: by age, and by what the spools take. */
+  /** Keeps what is kept within bounds: by age, by number, and by what the spools take. */
   async #tidy(): Promise<void> {
     boundLog(join(this.#options.dirs.data, "daemon.log"));
-    await this.prune(KEEP_MS);
-    let total = 0;
-    for (const { end, created_ts } of this.tables.executions.endedBefore(this.now() + 1).toReversed()) {
-      total += (end?.stdout_bytes ?? 0) + (end?.stderr_bytes ?? 0);
-      if (total <= KEEP_BYTES) continue;
-      await this.prune(this.now() - created_ts);
-      return;
-    }
+    const { executions, requests } = this.tables;
+    const tooOld = this.now() - KEEP_MS;
+    const excess = executions.excess(KEEP_RUNS, KEEP_BYTES) ?? 0;
+    await this.#pruneRuns(Math.max(tooOld, excess + 1));
+    requests.deleteEndedBefore(Math.max(tooOld, (requests.excess(KEEP_RUNS) ?? 0) + 1));
   }
 
   /** Removes what ended before: records, spools, chunk boundaries. */
   async prune(older_than_ms: number): Promise<Result<"invocation.prune">> {
     const before = this.now() - older_than_ms;
-    const { executions, requests } = this.tables;
+    const { pruned, bytes } = await this.#pruneRuns(before);
+    return { pruned: pruned + this.tables.requests.deleteEndedBefore(before), bytes };
+  }
+
+  async #pruneRuns(before: number): Promise<Result<"invocation.prune">> {
+    const { executions } = this.tables;
     let bytes = 0;
     const ended = executions.endedBefore(before);
     const spools = new Set((await this.#options.runner.list()).map((run) => run.run_id));
@@ -186,7 +189,7 @@ export class Daemon {
         rmSync(join(this.indexDir, `${execution.run_id}.${stream}`), { force: true });
       executions.delete(execution.run_id);
     }
-    return { pruned: ended.length + requests.deleteEndedBefore(before), bytes };
+    return { pruned: ended.length, bytes };
   }
 
   get #keysDir(): string {

@@ -88,7 +88,15 @@ export class Online {
     const world = executorWorld({ ...tables, policy, machine, audit, early, identity, rooms, outbox, now });
     this.runs = new Runs(world, runner, options.run, logger);
     this.executor = new Executor(world, this.runs, logger);
-    this.caller = new Caller({ ...tables, identity, rooms, outbox, now });
+    this.caller = new Caller({
+      ...tables,
+      identity,
+      rooms,
+      outbox,
+      media: session.media,
+      indexDir: options.run.indexDir,
+      now,
+    });
     this.pings = new Pings({ ...tables, identity, outbox, rooms, now });
     this.registry = new AgentRegistry({
       ...tables,

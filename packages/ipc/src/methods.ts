@@ -191,6 +191,14 @@ export interface Methods extends AccountMethods {
   >;
 
   "exec.run": Method<"agent", ExecParams, ExecResult, ExecOutput, ExecInput>;
+  /** Goes on with a run whose caller's daemon went away: its output from the beginning, and where stdin goes on. */
+  "exec.resume": Method<
+    "agent",
+    { invocation_id: string; stdin: boolean },
+    ExecResult,
+    ExecOutput | { type: "stdin"; offset: number },
+    ExecInput
+  >;
   "call.run": Method<
     "agent",
     CallParams,
@@ -297,6 +305,7 @@ export const methodRoles: RolesOf<Methods> = {
   "trust.rotate": "operator",
   "trust.revoke": "operator",
   "exec.run": "agent",
+  "exec.resume": "agent",
   "call.run": "agent",
   "tools.list": "agent",
   "invocation.list": "agent",

@@ -5,7 +5,7 @@ import type { IpcClient } from "@mx-agent/ipc/client";
 import { type Cli, write } from "../cli.ts";
 import { daemonFor } from "../daemon.ts";
 import { Continuation, type OutputSink } from "./output.ts";
-import { sendStdin } from "./stdin.ts";
+import { StdinFeed } from "./stdin.ts";
 
 /** How long a caller whose daemon went away waits for it to come back. */
 const COMEBACK_MS = 60_000;
@@ -17,12 +17,13 @@ export async function runExec(cli: Cli, params: ExecParams, sink: OutputSink): P
   const daemon = await daemonFor(cli, "exec.run");
   const call = daemon.call("exec.run", params);
   const stopped = cancelOnSignal(cli, call);
+  const stdin = params.stdin ? new StdinFeed(cli) : null;
   try {
-    return await Promise.race([follow(cli, call, params, output), stopped.twice]);
+    return await Promise.race([follow(call, stdin, output), stopped.twice]);
   } catch (error) {
     const { requested } = output;
     if (requested === undefined || !isLost(error)) throw error;
-    const again = takeUpAgain(cli, requested.invocation_id, output, stopped);
+    const again = takeUpAgain(cli, requested.invocation_id, stdin, output, stopped);
     return await Promise.race([again, stopped.twice]);
   } finally {
     stopped.off();
@@ -31,18 +32,21 @@ export async function runExec(cli: Cli, params: ExecParams, sink: OutputSink): P
 }
 
 async function follow(
-  cli: Cli,
-  call: ActiveCall<"exec.run">,
-  params: ExecParams,
+  call: ActiveCall<"exec.run"> | ActiveCall<"exec.resume">,
+  stdin: StdinFeed | null,
   output: Continuation,
 ): Promise<ExecResult> {
   // Where stdin cannot be read, and where nobody reads the output, leaving the call ends the run.
   const stdinFailed = Promise.withResolvers<never>();
-  if (params.stdin) sendStdin(cli, call).catch(stdinFailed.reject);
+  const feed = (from: number) =>
+    stdin?.sendTo(call, from, output.requested?.invocation_id ?? "").catch(stdinFailed.reject);
   const reading = (async () => {
-    for await (const item of call.output) await output.item(item);
+    for await (const item of call.output)
+      if (item.type === "stdin") void feed(item.offset);
+      else await output.item(item);
     return call.result;
   })();
+  if (output.requested === undefined) void feed(0);
   return Promise.race([reading, stdinFailed.promise]);
 }
 
@@ -53,6 +57,7 @@ async function follow(
 async function takeUpAgain(
   cli: Cli,
   invocation_id: string,
+  stdin: StdinFeed | null,
   output: Continuation,
   stopped: Stopped,
 ): Promise<ExecResult> {
@@ -60,9 +65,9 @@ async function takeUpAgain(
   for (let waited = 0; waited < COMEBACK_MS; waited += LOOK_MS) {
     let back: number | undefined;
     try {
-      const daemon = await daemonFor(cli, "invocation.logs");
+      const daemon = await daemonFor(cli, "exec.resume");
       back = performance.now();
-      return await goOn(daemon, invocation_id, output, stopped);
+      return await goOn(daemon, invocation_id, stdin, output, stopped);
     } catch (error) {
       if (!isLost(error) && !isLoggedOut(error)) throw error;
       // It was there for a while, and went away once more: that wait has a time of its own.
@@ -79,16 +84,15 @@ async function takeUpAgain(
 async function goOn(
   daemon: IpcClient,
   invocation_id: string,
+  stdin: StdinFeed | null,
   output: Continuation,
   stopped: Stopped,
 ): Promise<ExecResult> {
   try {
-    stopped.cancelBy(() => void daemon.call("invocation.cancel", { invocation_id }).result.catch(() => {}));
     output.rewind();
-    const logs = daemon.call("invocation.logs", { invocation_id, follow: true, since_ts: null });
-    for await (const item of logs.output) await output.item(item);
-    await logs.result;
-    return await daemon.call("invocation.wait", { invocation_id }).result;
+    const call = daemon.call("exec.resume", { invocation_id, stdin: stdin !== null });
+    stopped.cancelBy(() => call.cancel());
+    return await follow(call, stdin, output);
   } finally {
     daemon.close();
   }

@@ -62,6 +62,26 @@ describe("a caller who waits gets output and outcome, and the command runs once"
     expect(await command.starts()).toBe(1);
   });
 
+  test("when the caller's daemon is killed twice in the middle of his input, which goes on where it stood", async () => {
+    const live = they.execLive(["cat"]);
+    const parts = ["first ", "second ", "third "].map((word) => word.repeat(100_000));
+    const [first = "", second = "", third = ""] = parts;
+    live.child.stdin.write(first);
+    await live.until("first ");
+    for (const part of [second, third]) {
+      const pid = await they.laptop.daemonPid();
+      process.kill(pid, "SIGKILL");
+      await eventually(async () => !isAlive(pid));
+      live.child.stdin.write(part);
+      await they.laptop.startDaemon();
+      await live.until(part.slice(0, 7).trim());
+    }
+    live.child.stdin.end();
+    const { code, stdout } = await live.ended;
+    expect(code).toBe(0);
+    expect(stdout === parts.join("")).toBe(true);
+  });
+
   test("when the executing daemon is restarted in between", async () => {
     const command = await held("executor-restart");
     const live = they.execLive(command.words, ["--stdin", "none"]);

@@ -1,5 +1,5 @@
 import { type ErrorCode, MxError, mxError } from "@mx-agent/base";
-import type { CallContext, ExecResult, Handlers } from "@mx-agent/ipc";
+import type { CallContext, ExecInput, ExecResult, Handlers } from "@mx-agent/ipc";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
 import type { Online } from "../online.ts";
@@ -8,6 +8,8 @@ import { duration_ms, parser, target } from "./params.ts";
 
 /** How long a caller who cancelled waits for a sign of the run. */
 const GIVE_UP_MS = 2_000;
+/** How often the executing side is asked how far the input came, until it says so. */
+const ASK_EVERY_MS = 3_000;
 
 /** This daemon closes, and the next one goes on; or the request never left. */
 const LEAVES_IT = new Set<ErrorCode>(["MX_NOT_RUNNING", "MX_HOMESERVER_ERROR", "MX_NOT_FOUND"]);
@@ -26,7 +28,9 @@ const execInput = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("eof") }),
 ]);
 
-export function execMethods(daemon: Daemon): Pick<Handlers, "exec.run"> {
+const resumeParams = z.strictObject({ invocation_id: z.string().min(1).max(255), stdin: z.boolean() });
+
+export function execMethods(daemon: Daemon): Pick<Handlers, "exec.run" | "exec.resume"> {
   return {
     "exec.run": {
       parse: parser(execParams),
@@ -42,7 +46,26 @@ export function execMethods(daemon: Daemon): Pick<Handlers, "exec.run"> {
           online.caller.release(pending);
           return { type: "detached", invocation_id };
         }
-        return waitFor(pending, online, context);
+        const feed = params.stdin ? feedStdin(pending, online, context) : undefined;
+        return waitFor(pending, online, context.signal, feed);
+      },
+    },
+    "exec.resume": {
+      parse: parser(resumeParams),
+      parseInput: parser(execInput),
+      handle: async ({ invocation_id, stdin }, context) => {
+        const online = daemon.requireOnline();
+        const request = daemon.tables.requests.get(invocation_id);
+        if (request?.kind !== "exec")
+          throw mxError("MX_NOT_FOUND", {
+            what: "invocation",
+            name: invocation_id,
+            hint: "`mx-agent invocation list`",
+          });
+        const pending = online.caller.attach(request, (item) => context.send(item));
+        online.caller.replayOutcome(pending, true);
+        const feed = stdin ? resumeStdin(pending, online, context) : undefined;
+        return waitFor(pending, online, context.signal, feed);
       },
     },
   };
@@ -52,21 +75,27 @@ export function execMethods(daemon: Daemon): Pick<Handlers, "exec.run"> {
 export async function waitFor(
   pending: Pending,
   online: Online,
-  context: Pick<CallContext<"exec.run">, "signal" | "input">,
+  signal: AbortSignal,
+  feed: Promise<void> | undefined,
 ): Promise<ExecResult> {
   const cancel = () => {
-    if (isCancel(context.signal)) online.caller.cancel(pending.request, "the caller went away");
+    if (isCancel(signal)) online.caller.cancel(pending.request, "the caller went away");
   };
-  if (context.signal.aborted) cancel();
-  context.signal.addEventListener("abort", cancel, { once: true });
+  if (signal.aborted) cancel();
+  signal.addEventListener("abort", cancel, { once: true });
+  // Input that cannot go on ends the wait; that it has ended does not.
+  const fed = Promise.withResolvers<never>();
+  feed?.catch((error: unknown) => {
+    if (!signal.aborted) fed.reject(error);
+  });
   try {
-    void feed(pending, context).catch(() => {});
     return resultOf(
       pending,
       await Promise.race([
         online.caller.outcome(pending),
-        untilClosing(context.signal),
-        untilGivenUp(context.signal, pending),
+        untilClosing(signal),
+        untilGivenUp(signal, pending),
+        fed.promise,
       ]),
     );
   } catch (error) {
@@ -74,7 +103,7 @@ export async function waitFor(
       online.caller.cancel(pending.request, "nobody waits for it any more");
     throw error;
   } finally {
-    context.signal.removeEventListener("abort", cancel);
+    signal.removeEventListener("abort", cancel);
     online.caller.release(pending);
   }
 }
@@ -110,10 +139,37 @@ function untilGivenUp(signal: AbortSignal, pending: Pending): Promise<never> {
   });
 }
 
-async function feed(pending: Pending, context: Pick<CallContext<"exec.run">, "input">): Promise<void> {
+async function feedStdin(
+  pending: Pending,
+  online: Online,
+  { input }: Pick<CallContext<"exec.run">, "input">,
+): Promise<void> {
   // Which device executes is known once it has begun; input waits for that, and then for the child.
   await pending.begun;
-  for await (const item of context.input) {
+  pending.stdin.keepIn(online.caller.stdinIndex(pending.request));
+  await take(pending, input);
+}
+
+async function resumeStdin(
+  pending: Pending,
+  online: Online,
+  { input, send }: Pick<CallContext<"exec.resume">, "input" | "send">,
+): Promise<void> {
+  const asking = setInterval(() => online.caller.ask(pending.request), ASK_EVERY_MS).unref();
+  const index = online.caller.stdinIndex(pending.request);
+  const offset = await pending.stdin.goOn(index).finally(() => clearInterval(asking));
+  if (pending.stdin.closed) return;
+  if (offset === null)
+    throw mxError("MX_STREAM_INCOMPLETE", {
+      invocation_id: pending.request.invocation_id,
+      detail: "where its input stood got lost",
+    });
+  await send({ type: "stdin", offset });
+  await take(pending, input);
+}
+
+async function take(pending: Pending, input: AsyncIterable<ExecInput>): Promise<void> {
+  for await (const item of input) {
     if (item.type === "stdin") await pending.stdin.write(Buffer.from(item.data, "base64"));
     else pending.stdin.end();
   }

@@ -63,7 +63,13 @@ export class StdinReceiver {
 
   /** Says how far the input has come, to a requester who does not know. */
   tell(): void {
-    if (!this.#closed) this.#ack();
+    this.#ack();
+  }
+
+  /** The child's input has ended, under a daemon before. */
+  endedBefore(): void {
+    this.#next = this.#sink.index.count;
+    this.close();
   }
 
   /** The child takes no more input. */

@@ -1,9 +1,13 @@
 /** Our side as the one who asks: requests go out durably, and whoever waits hears what became of them. */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { errorFromJson, failpoint, type MxError, maskArgv, mxError, toMxError } from "@mx-agent/base";
 import type { CallParams, ExecOutput, ExecParams } from "@mx-agent/ipc";
 import { EventTypes, parseContent, requestDigest } from "@mx-agent/protocol";
 import type { Identity } from "../identity.ts";
 import type { Outbox, Rooms } from "../matrix/api.ts";
+import type { Media } from "../matrix/media.ts";
+import { ChunkIndex } from "../publish/chunk-index.ts";
 import type { Database } from "../state/database.ts";
 import type { Request, RequestTable } from "../state/requests.ts";
 import { Answers } from "./answers.ts";
@@ -26,6 +30,9 @@ export interface CallerParts {
   identity: Identity;
   rooms: Rooms;
   outbox: Outbox;
+  media: Pick<Media, "download">;
+  /** Where chunk boundaries are kept; it is there. */
+  indexDir: string;
   now(): number;
 }
 
@@ -71,6 +78,11 @@ export class Caller {
     return this.#wait(request, emit);
   }
 
+  /** Asks what became of one; the answer goes to whoever waits. */
+  ask(request: Request): void {
+    this.#inquiry.ask(request);
+  }
+
   /** Asks what became of everything that is not known to be over: after a restart, and from a new device. */
   askForAll(): void {
     for (const request of this.#parts.requests.open()) this.#inquiry.ask(request);
@@ -107,9 +119,16 @@ export class Caller {
     return heard !== "elapsed";
   }
 
+  /** Where the boundaries of a request's input are kept while it is under way. */
+  stdinIndex(request: Request): ChunkIndex {
+    return new ChunkIndex(this.#stdinFile(request));
+  }
+
   release(pending: Pending): void {
     pending.close();
     const { invocation_id } = pending.request;
+    const state = this.#parts.requests.get(invocation_id)?.state ?? "lost";
+    if (!UNDER_WAY.has(state)) rmSync(this.#stdinFile(pending.request), { force: true });
     const waiting = this.#pending.get(invocation_id);
     waiting?.delete(pending);
     if (waiting?.size === 0) this.#pending.delete(invocation_id);
@@ -134,6 +153,10 @@ export class Caller {
     for (const waiting of this.#pending.values())
       for (const pending of waiting)
         pending.fail(mxError("MX_NOT_RUNNING", { what: "the Matrix session", hint }));
+  }
+
+  #stdinFile({ invocation_id }: Request): string {
+    return join(this.#parts.indexDir, `${invocation_id}.input`);
   }
 
   #waiting(invocation_id: string): Pending[] {
@@ -221,6 +244,7 @@ export class Caller {
     return {
       emit,
       now,
+      media: this.#parts.media,
       tell: (type: string, content: object) => {
         const device_id = requests.get(request.invocation_id)?.target_device;
         const signed = identity.sign(request.room_id, type, content);

@@ -2,7 +2,9 @@ import type { MxError } from "@mx-agent/base";
 import type { ExecOutput, InvocationResult } from "@mx-agent/ipc";
 import { EventTypes, type ExecFinished, newNonce, parseContent, STREAM_RESUME_MS } from "@mx-agent/protocol";
 import type { IncomingEvent } from "../matrix/api.ts";
+import type { Media } from "../matrix/media.ts";
 import type { Request } from "../state/requests.ts";
+import { Artifacts } from "./artifacts.ts";
 import { StdinSender } from "./stdin-sender.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
 
@@ -20,6 +22,8 @@ export interface PendingLine {
   /** One output item for whoever waits, for output with its time on the other side; resolves when he can take more. */
   emit(item: ExecOutput, timestamp?: string): Promise<void>;
   now(): number;
+  /** Where a daemon of the first protocol puts large output. */
+  media: Pick<Media, "download">;
 }
 
 /** An answer that is awaited: what arrives is put together here until the outcome is whole. */
@@ -29,6 +33,7 @@ export class Pending {
   readonly settled: Promise<Settled>;
   readonly #line: PendingLine;
   readonly #streams: Record<"stdout" | "stderr", StreamReceiver>;
+  readonly #artifacts: Artifacts;
   #settle: (outcome: Settled) => void = () => {};
   #fail: (error: MxError) => void = () => {};
   /** Resolves when the other side was heard to have begun. */
@@ -49,6 +54,10 @@ export class Pending {
       this.#begin = resolve;
     });
     this.#streams = { stdout: this.#receiver("stdout"), stderr: this.#receiver("stderr") };
+    this.#artifacts = new Artifacts({
+      media: line.media,
+      deliver: (stream, bytes) => line.emit(chunkItem(stream, bytes)),
+    });
     const { invocation_id } = request;
     this.stdin = new StdinSender({
       send: (chunk) => line.tell(EventTypes.execStdin, { invocation_id, ...chunk }),
@@ -86,6 +95,11 @@ export class Pending {
       const parsed = parseContent(EventTypes.streamAck, event.content);
       if (parsed.ok && parsed.value.stream === "stdin")
         this.stdin.ack(parsed.value.next_seq, parsed.value.window_bytes);
+    } else if (event.type === EventTypes.streamArtifact) {
+      const parsed = parseContent(EventTypes.streamArtifact, event.content);
+      if (!parsed.ok) return;
+      this.accepted();
+      this.#artifacts.take(parsed.value);
     } else if (event.type === EventTypes.streamResume) {
       const parsed = parseContent(EventTypes.streamResume, event.content);
       if (parsed.ok && parsed.value.stream === "stdin") this.stdin.resume(parsed.value.from_seq);
@@ -97,7 +111,8 @@ export class Pending {
     this.stdin.close();
     const expected = content.stdout_chunks !== undefined && content.stderr_chunks !== undefined;
     if (expected) await Promise.all([this.#complete("stdout"), this.#complete("stderr")]);
-    const result = this.#result(content, expected);
+    const fetched = await this.#artifacts.settled();
+    const result = this.#result(content, expected, fetched);
     this.#settle({ type: "finished", result });
     return result;
   }
@@ -147,8 +162,7 @@ export class Pending {
   #receiver(stream: "stdout" | "stderr"): StreamReceiver {
     const { invocation_id } = this.request;
     return new StreamReceiver({
-      deliver: (bytes, timestamp) =>
-        this.#line.emit({ type: "chunk", stream, data: Buffer.from(bytes).toString("base64") }, timestamp),
+      deliver: (bytes, timestamp) => this.#line.emit(chunkItem(stream, bytes), timestamp),
       ack: (next_seq, window_bytes) =>
         this.#line.tell(EventTypes.streamAck, { invocation_id, stream, next_seq, window_bytes }),
       resume: (from_seq) => this.#line.tell(EventTypes.streamResume, { invocation_id, stream, from_seq }),
@@ -173,7 +187,7 @@ export class Pending {
     }
   }
 
-  #result(content: ExecFinished, expected: boolean): InvocationResult {
+  #result(content: ExecFinished, expected: boolean, fetched: boolean): InvocationResult {
     const { stdout, stderr } = this.#streams;
     const matches = (stream: StreamReceiver, digest: string | undefined) =>
       stream.ended && (digest === undefined || stream.digest() === digest);
@@ -187,9 +201,15 @@ export class Pending {
       truncated: content.truncated,
       complete: expected
         ? matches(stdout, content.stdout_sha256) && matches(stderr, content.stderr_sha256)
-        : null,
+        : fetched
+          ? null
+          : false,
     };
   }
+}
+
+function chunkItem(stream: "stdout" | "stderr", bytes: Uint8Array): ExecOutput {
+  return { type: "chunk", stream, data: Buffer.from(bytes).toString("base64") };
 }
 
 function delay(ms: number): Promise<void> {

@@ -1,4 +1,5 @@
 import { newNonce } from "@mx-agent/protocol";
+import type { ChunkIndex } from "../publish/chunk-index.ts";
 
 /** Bytes of stdin in one message: as base64, with its envelope, it stays under 40 KiB. */
 const CHUNK_BYTES = 24 * 1024;
@@ -19,8 +20,13 @@ export class StdinSender {
   readonly #line: StdinLine;
   readonly #unacked = new Map<number, { data: Uint8Array; eof: boolean }>();
   readonly #timer: NodeJS.Timeout;
+  /** Where chunks ended, kept over a restart: a number means the same bytes for ever. */
+  #index: ChunkIndex | undefined;
+  /** Bytes that do not fill the chunk yet which they belonged to before the restart. */
+  #partial = Buffer.alloc(0);
   #next = 0;
   #acked = 0;
+  #heard = false;
   #window = INITIAL_WINDOW;
   #inFlight = 0;
   #closed = false;
@@ -34,13 +40,44 @@ export class StdinSender {
     this.#timer.unref();
   }
 
+  /** From now on chunk boundaries are kept there, before a chunk is sent. Closed with this. */
+  keepIn(index: ChunkIndex): void {
+    if (this.#closed) index.close();
+    else this.#index = index;
+  }
+
+  /**
+   * Goes on for a sender before, whose boundaries are in the index: waits until the other side says how far it has come,
+   * and answers from which byte on the input is wanted. Null: it wants none, or boundaries are missing.
+   */
+  async goOn(index: ChunkIndex): Promise<number | null> {
+    this.keepIn(index);
+    while (!this.#heard && !this.#closed) await this.#moved();
+    if (this.#closed || this.#acked > index.count) return null;
+    this.#next = this.#acked;
+    const last = index.range(this.#next - 1);
+    return last ? last.offset + last.length : 0;
+  }
+
+  /** Whether the child takes no more input, or nobody sends any. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /** Takes bytes of any length; resolves when the window has room for more. */
   async write(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+    let rest = Buffer.concat([this.#partial, bytes]);
+    for (;;) {
+      // What was cut before is cut again in the same places: the other side may have some of it.
+      const before = this.#index?.range(this.#next)?.length;
+      if (rest.length === 0 || (before !== undefined && rest.length < before)) break;
       while (!this.#closed && this.#inFlight >= this.#window) await this.#moved();
       if (this.#closed) return;
-      this.#put(bytes.subarray(at, at + CHUNK_BYTES), false);
+      const length = before ?? Math.min(CHUNK_BYTES, rest.length);
+      this.#put(rest.subarray(0, length), false);
+      rest = rest.subarray(length);
     }
+    this.#partial = rest;
   }
 
   end(): void {
@@ -56,6 +93,7 @@ export class StdinSender {
       this.#acked = next_seq;
       this.#movedAt = this.#line.elapsed();
     }
+    this.#heard = true;
     this.#window = window_bytes;
     this.#wake();
   }
@@ -68,12 +106,14 @@ export class StdinSender {
     this.#closed = true;
     clearInterval(this.#timer);
     this.#unacked.clear();
+    this.#index?.close();
     this.#wake();
   }
 
   #put(data: Uint8Array, eof: boolean): void {
     const seq = this.#next++;
     const chunk = { data, eof };
+    if (this.#index?.count === seq) this.#index.cut(data.length, this.#line.now());
     if (this.#unacked.size === 0) this.#movedAt = this.#line.elapsed();
     this.#unacked.set(seq, chunk);
     this.#inFlight += data.length;

@@ -97,7 +97,7 @@ export class ControlChannel {
 
   /** A restarted daemon goes on where the child's pipe stands. */
   resumeStdin({ stdin_bytes, stdin_ended }: Pick<RunState, "stdin_bytes" | "stdin_ended">): void {
-    if (stdin_ended) this.close();
+    if (stdin_ended) this.#stdin.endedBefore();
     else this.#stdin.resumeAt(stdin_bytes);
   }
 

@@ -205,6 +205,21 @@ export class ExecutionTable {
       .map(execution);
   }
 
+  /** When the newest was made of those that are too many, or whose output is too much, counted from the newest on. */
+  excess(max_runs: number, max_bytes: number): number | null {
+    const row = this.#db.get(
+      `SELECT max(created_ts) AS ts FROM (
+         SELECT created_ts, row_number() OVER newest_first AS n,
+           sum(coalesce(end ->> '$.stdout_bytes', 0) + coalesce(end ->> '$.stderr_bytes', 0)) OVER newest_first AS bytes
+         FROM executions WHERE state IN ('ended', 'rejected')
+         WINDOW newest_first AS (ORDER BY created_ts DESC, run_id ROWS UNBOUNDED PRECEDING))
+       WHERE n > ? OR bytes > ?`,
+      max_runs,
+      max_bytes,
+    );
+    return row ? integerOrNull(row, "ts") : null;
+  }
+
   delete(run_id: string): void {
     this.#db.run("DELETE FROM executions WHERE run_id = ?", run_id);
   }

@@ -156,6 +156,16 @@ export class RequestTable {
     return this.#db.all("SELECT * FROM requests ORDER BY created_ts DESC LIMIT ?", limit).map(request);
   }
 
+  /** When the newest was made of those that are more than so many, counted from the newest on. */
+  excess(max: number): number | null {
+    const row = this.#db.get(
+      `SELECT created_ts AS ts FROM requests WHERE state IN ('ended', 'rejected', 'lost')
+       ORDER BY created_ts DESC LIMIT 1 OFFSET ?`,
+      max,
+    );
+    return row ? integerOrNull(row, "ts") : null;
+  }
+
   deleteEndedBefore(ts: number): number {
     return this.#db.run(
       "DELETE FROM requests WHERE state IN ('ended', 'rejected', 'lost') AND created_ts < ?",

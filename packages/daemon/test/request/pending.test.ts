@@ -32,7 +32,12 @@ test("who waited may have gone when the run begins or is held, and nothing fails
   const note = (error: unknown) => unseen.push(error);
   process.on("unhandledRejection", note);
   const gone = () => Promise.reject(new Error("cancelled"));
-  const pending = new Pending(request, { tell: () => {}, emit: gone, now: () => 0 });
+  const pending = new Pending(request, {
+    tell: () => {},
+    emit: gone,
+    now: () => 0,
+    media: { download: () => Promise.reject(new Error("nothing there")) },
+  });
   pending.held("true", "2026-01-01T00:00:00.000Z");
   pending.accepted();
   await pending.begun;

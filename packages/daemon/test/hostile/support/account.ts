@@ -175,6 +175,17 @@ export class RawAccount implements Account {
     );
   }
 
+  /** Uploads bytes; answers their mxc:// URI. */
+  async upload(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<string> {
+    const response = await fetch(`${this.#url}/_matrix/media/v3/upload`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${this.#token}`, "content-type": type },
+      body: bytes,
+    });
+    const { content_uri }: { content_uri: string } = JSON.parse(await response.text());
+    return content_uri;
+  }
+
   /** Content bound to the event that will carry it, and signed with this account's key. */
   sign<T extends object>(room_id: string, type: string, content: T, key = this.key): T {
     return signContent(content, key, { room_id, type, sender: this.user_id, device_id: this.device_id });

@@ -1,0 +1,61 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { nothingRan } from "../../src/run/nothing-ran.ts";
+import { Database } from "../../src/state/database.ts";
+import { ExecutionTable } from "../../src/state/executions.ts";
+import { RequestTable } from "../../src/state/requests.ts";
+import { migrations } from "../../src/state/schema.ts";
+
+let dir: string;
+let db: Database;
+let executions: ExecutionTable;
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "mx-retention-"));
+  db = new Database({ file: join(dir, "state.db"), migrations, version: "1.0.0" });
+  executions = new ExecutionTable(db);
+});
+afterEach(() => {
+  db.close();
+  rmSync(dir, { recursive: true });
+});
+
+function ran(created_ts: number, stdout_bytes: number | null): void {
+  const run_id = `run-${created_ts}`;
+  executions.insert({
+    run_id,
+    invocation_id: `inv-${created_ts}`,
+    request_id: `req-${created_ts}`,
+    kind: "exec",
+    room_id: "!r:x",
+    event_id: `$${created_ts}`,
+    sender: "@you:x",
+    key_id: "key",
+    requesting_agent: "laptop",
+    target_agent: "builder",
+    summary: "true",
+    event: "{}",
+    state: "running",
+    created_ts,
+  });
+  if (stdout_bytes !== null)
+    executions.setEnded(run_id, { ...nothingRan("interrupted", 1), stdout_bytes }, created_ts);
+}
+
+test("runs beyond a number, and runs whose output comes on top of what may be kept, are the oldest ones", () => {
+  for (let n = 1; n <= 10; n++) ran(n, 100);
+  ran(11, null);
+  expect(executions.excess(10, 1_000)).toBeNull();
+  expect(executions.excess(9, 1_000)).toBe(1);
+  expect(executions.excess(4, 1_000)).toBe(6);
+  expect(executions.excess(10, 999)).toBe(1);
+  expect(executions.excess(10, 350)).toBe(7);
+  expect(executions.excess(4, 350)).toBe(7);
+  expect(executions.excess(10, 0)).toBe(10);
+});
+
+test("where nothing is kept there is nothing too much", () => {
+  expect(executions.excess(0, 0)).toBeNull();
+  expect(new RequestTable(db).excess(0)).toBeNull();
+});
