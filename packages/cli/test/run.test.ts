@@ -80,6 +80,11 @@ function execHandler(items: ExecOutput[], result: Partial<InvocationResult> = {}
   };
 }
 
+const resumeHandler: Pick<Handlers["exec.resume"], "parse" | "parseInput"> = {
+  parse: (params) => params as never,
+  parseInput: (item) => item as never,
+};
+
 describe("a command line that means nothing is 64, and says where help is", () => {
   test.each([
     [["frobnicate"]],
@@ -322,20 +327,13 @@ describe("exec", () => {
     await first.close({ grace_ms: 100 });
     servers.delete(first);
     await daemon({
-      "invocation.logs": {
-        parse: (params) => params as never,
+      "exec.resume": {
+        ...resumeHandler,
         handle: async (_, { send }) => {
           await send(chunk("one t"));
           await send(chunk("wo"));
-          return { result: null };
+          return { type: "finished", invocation_id: "inv_1", result: { ...finished, exit_code: 4 } };
         },
-      },
-      "invocation.wait": {
-        parse: (params) => params as never,
-        handle: async () => ({
-          ...{ type: "finished" as const, invocation_id: "inv_1" },
-          result: { ...finished, exit_code: 4 },
-        }),
       },
     });
     expect(await ending).toMatchObject({ code: 4, stdout: "one two" });
@@ -360,20 +358,16 @@ describe("exec", () => {
       servers.delete(running);
       const followed = Promise.withResolvers<void>();
       running = await daemon({
-        "invocation.logs": {
-          parse: (params) => params as never,
+        "exec.resume": {
+          ...resumeHandler,
           handle: async (_, { send, signal }) => {
             await send(chunk("one two three ".split(" ").slice(0, n).join(" ")));
             followed.resolve();
-            if (n === 3) return { result: null };
+            if (n === 3) return { type: "finished", invocation_id: "inv_1", result: finished };
             return new Promise((_resolve, reject) =>
               signal.addEventListener("abort", () => reject(signal.reason), { once: true }),
             );
           },
-        },
-        "invocation.wait": {
-          parse: (params) => params as never,
-          handle: async () => ({ type: "finished", invocation_id: "inv_1", result: finished }),
         },
       });
       await followed.promise;
@@ -401,29 +395,17 @@ describe("exec", () => {
     await first.close({ grace_ms: 100 });
     servers.delete(first);
     const followed = Promise.withResolvers<void>();
-    const cancelled = Promise.withResolvers<void>();
     await daemon({
-      "invocation.logs": {
-        parse: (params) => params as never,
-        handle: async () => {
+      "exec.resume": {
+        ...resumeHandler,
+        handle: async (_, { signal }) => {
           followed.resolve();
-          await cancelled.promise;
-          return { result: null };
+          await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+          return {
+            ...{ type: "finished" as const, invocation_id: "inv_1" },
+            result: { ...finished, outcome: "cancelled" as const },
+          };
         },
-      },
-      "invocation.cancel": {
-        parse: (params) => params as never,
-        handle: async ({ invocation_id }) => {
-          cancelled.resolve();
-          return { invocation_id, state: "running" as const };
-        },
-      },
-      "invocation.wait": {
-        parse: (params) => params as never,
-        handle: async () => ({
-          ...{ type: "finished" as const, invocation_id: "inv_1" },
-          result: { ...finished, outcome: "cancelled" as const },
-        }),
       },
     });
     await followed.promise;

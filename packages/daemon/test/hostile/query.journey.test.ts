@@ -1,6 +1,7 @@
 /** A member who asks for what only a requester may know: what became of an invocation. */
 import { EventTypes, newNonce } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../cli/test/support/two-daemons.ts";
 import { type Stage, setTheStage } from "./support/stage.ts";
 
 const QUERY = EventTypes.invocationQuery;
@@ -30,7 +31,10 @@ test("nobody but its requester hears what became of an invocation, and he once f
   const last = alice.sign(room, QUERY, { invocation_id, nonce: newNonce() });
   await ask(alice, last);
   const answers = () => alice.messages.filter(({ type }) => type === EventTypes.invocationAnswer);
-  await alice.untilMessage(({ content }) => content.nonce === last.nonce);
+  await eventually(async () => {
+    await alice.pump();
+    return answers().some(({ content }) => content.nonce === last.nonce);
+  });
   expect(answers().map(({ content }) => [content.nonce, content.state])).toEqual([
     [own.nonce, "finished"],
     [last.nonce, "finished"],
