@@ -54,6 +54,14 @@ export async function createRegistrationToken(
   return await withStore(dataDir, (store) => createRegistrationTokenIn(store, options));
 }
 
+/** Ends a registration token; one that is not known is fine. */
+export async function revokeRegistrationToken(dataDir: string, token: string): Promise<void> {
+  await withStore(dataDir, async (store) => {
+    store.db.transaction(() => store.accounts.deleteRegistrationToken(hashSecret(token)));
+    await store.db.durable();
+  });
+}
+
 async function withStore<T>(dataDir: string, work: (store: Store) => Promise<T>): Promise<T> {
   const path = join(dataDir, "homeserver.db");
   if (!existsSync(path)) {

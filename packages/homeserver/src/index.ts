@@ -4,6 +4,7 @@ export {
   type HomeserverUser,
   listUsers,
   type RegistrationTokenOptions,
+  revokeRegistrationToken,
 } from "./admin.ts";
 export {
   type HomeserverStatus,

@@ -4,7 +4,13 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { addUser, createRegistrationToken, type Homeserver, listUsers } from "../src/index.ts";
+import {
+  addUser,
+  createRegistrationToken,
+  type Homeserver,
+  listUsers,
+  revokeRegistrationToken,
+} from "../src/index.ts";
 import { testServer } from "./support/server.ts";
 import { newUser, nobody, signIn, type User } from "./support/users.ts";
 
@@ -254,6 +260,8 @@ describe("with a data directory", () => {
     const token = await createRegistrationToken(dataDir);
     const path = `/_matrix/client/v1/register/m.login.registration_token/validity?token=${token}`;
     expect((await nobody(durable).get(path)).body).toEqual({ valid: true });
+    await revokeRegistrationToken(dataDir, token);
+    expect((await nobody(durable).get(path)).body).toEqual({ valid: false });
     expect((await listUsers(dataDir)).map((user) => user.userId)).toEqual(["@offline:localhost"]);
     await expect(addUser(dataDir, "offline", "x", "localhost")).rejects.toThrow("is there already");
     await expect(addUser(join(dataDir, "no"), "x", "x", "localhost")).rejects.toThrow(

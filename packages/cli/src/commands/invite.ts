@@ -8,7 +8,7 @@ import { roomOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { readLines } from "../prompt.ts";
 import { joinLine, renderInvites } from "../render/invite.ts";
-import { createInvitation, isLocal } from "../setup/invitation.ts";
+import { createInvitation, isLocal, revokeInvitation } from "../setup/invitation.ts";
 import { type Define, verb } from "../verb.ts";
 
 interface CreateFlags extends JsonFlag {
@@ -74,7 +74,7 @@ export const define: Define = (noun, cli) => {
     example: "invite revoke 3uVq0gJwAkqkqPzY1pXbZw",
     more: "`mx-agent trust revoke` ends what a machine that has joined may do here.",
   }).action(async (invite_id: string, flags: JsonFlag) => {
-    const revoked = await ask(cli, "invite.revoke", { invite_id });
+    const revoked = await revokeInvitation(cli, invite_id);
     await answer(
       cli,
       flags,

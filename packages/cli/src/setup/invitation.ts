@@ -1,6 +1,7 @@
 /** Making links: where the homeserver is the embedded one of this home, with a registration token inside. */
 import { mxError } from "@mx-agent/base";
 import type { InviteInfo } from "@mx-agent/ipc";
+import { readInviteLink } from "@mx-agent/protocol/core";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
 import { embeddedOf } from "./embedded.ts";
@@ -45,6 +46,20 @@ async function embeddedToken(
   if (data === undefined) return null;
   const { createRegistrationToken } = await import("@mx-agent/homeserver");
   return createRegistrationToken(data, { uses, expiresAt: Date.now() + expires_ms });
+}
+
+/** Ends an invitation, and what its link lets somebody register with. */
+export async function revokeInvitation(cli: Cli, invite_id: string): Promise<InviteInfo> {
+  const { link } = await ask(cli, "invite.show", { invite_id });
+  const revoked = await ask(cli, "invite.revoke", { invite_id });
+  const read = readInviteLink(link);
+  const token = read.ok ? read.link.registration_token : null;
+  const { embedded } = readRecord(cli.env);
+  if (token !== null && embedded !== undefined) {
+    const { revokeRegistrationToken } = await import("@mx-agent/homeserver");
+    await revokeRegistrationToken(embedded.data, token);
+  }
+  return revoked;
 }
 
 /** Whether others than this host can reach what a link names. */

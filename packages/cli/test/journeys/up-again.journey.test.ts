@@ -1,6 +1,7 @@
 /** `up` and `join`, ended by SIGKILL after each step and typed again; and typed again when all is done. */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { readInviteLink } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { chosenKind, startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { bareMachine, closeAll, type Machine } from "../support/machine.ts";
@@ -68,6 +69,19 @@ test("`join` goes on where it was killed, with the same link, which counts once"
     [builder, "laptop"],
   ] as const)
     expect(await machine.ask(["trust", "list"])).toMatchObject([{ agent_id: other, status: "trusted" }]);
+});
+
+test("a link that was revoked makes no account on the embedded homeserver either", async () => {
+  const { link, invite_id } = await invite(laptop, "--uses", "3");
+  const read = readInviteLink(link);
+  const token = read.ok ? read.link.registration_token : null;
+  // On a homeserver of somebody else the inviter has no token to give away.
+  expect(token === null).toBe(homeserver !== undefined);
+  await laptop.ask(["invite", "revoke", invite_id]);
+  const { homeserver: at } = await laptop.ask<Up>(["up"]);
+  const path = "/_matrix/client/v1/register/m.login.registration_token/validity?token=";
+  if (token !== null)
+    expect(await (await fetch(`${at.url}${path}${token}`)).json()).toEqual({ valid: false });
 });
 
 test("after `down`, `up` starts all of it again, and the machines find each other", async () => {

@@ -242,6 +242,10 @@ export class AccountStore {
     );
   }
 
+  deleteRegistrationToken(hash: string): void {
+    this.#db.run("DELETE FROM registration_tokens WHERE hash = ?", hash);
+  }
+
   useRegistrationToken(hash: string): void {
     this.#db.run("UPDATE registration_tokens SET uses = uses + 1 WHERE hash = ?", hash);
   }
