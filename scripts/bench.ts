@@ -6,7 +6,7 @@
  * NAME is a part of a benchmark's name. MX_BENCH_SCALE makes every one smaller (0.1: a tenth of the samples).
  */
 import { globSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Bench, Row } from "./bench/row.ts";
 import { machine, table } from "./bench/table.ts";
@@ -16,16 +16,12 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { list: { type: "boolean" }, markdown: { type: "string" } },
 });
-const files = globSync("packages/*/bench/*.bench.ts", { cwd: root })
-  .sort()
-  .filter((file) => positionals.length === 0 || positionals.some((part) => basename(file).includes(part)));
-if (files.length === 0) {
-  process.stderr.write(`no benchmark is called ${positionals.join(" or ")}\n`);
-  process.exit(64);
-}
+const files = globSync("packages/*/bench/*.bench.ts", { cwd: root }).sort();
+const wanted = (name: string) => positionals.length === 0 || positionals.some((part) => name.includes(part));
 
 const sections: string[] = [];
 let failed = false;
+let found = 0;
 for (const file of files) {
   const bench: Partial<Bench> = await import(join(root, file));
   if (!bench.name || !bench.description || !bench.run) {
@@ -33,6 +29,8 @@ for (const file of files) {
     failed = true;
     continue;
   }
+  if (!wanted(bench.name)) continue;
+  found += 1;
   if (values.list) {
     process.stdout.write(`${bench.name}: ${bench.description}\n`);
     continue;
@@ -49,6 +47,10 @@ for (const file of files) {
     process.stderr.write(`${bench.name}: ${error instanceof Error ? error.stack : String(error)}\n`);
     failed = true;
   }
+}
+if (found === 0 && !failed) {
+  process.stderr.write(`no benchmark is called ${positionals.join(" or ")}\n`);
+  process.exit(64);
 }
 if (values.markdown !== undefined && sections.length > 0)
   writeFileSync(values.markdown, `# Measurements\n\n${machine()}\n\n${sections.join("\n")}`);

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
-import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import type { Aim, BenchContext, Row } from "../../../scripts/bench/row.ts";
 import { compared, median } from "../../../scripts/bench/stats.ts";
-import { type Side, sideOf, timed, type User } from "./side.ts";
+import { type Side, sideOf, timed, type User, untilDecided } from "./side.ts";
 
 export const name = "homeserver-growth";
 export const description =
@@ -17,51 +17,98 @@ export async function run(context: BenchContext): Promise<Row[]> {
 
 /** One server for each size of history, all filled first, then asked in turns. */
 async function grow(rooms: number, { scale, say }: BenchContext): Promise<Row[]> {
-  const rows: Row[] = [];
-  const n = Math.max(50, Math.round(200 * scale));
   const sizes = [1_000, 10_000, 100_000].map((size) => Math.max(100, Math.round(size * scale)));
   const withSynapse = rooms === 10;
   const sides: Side[] = [];
   try {
-    const households: { label: string; size: number; side: Side; household: Household; samples: number[] }[] =
-      [];
+    const households: Filled[] = [];
     const add = async (kind: "embedded" | "synapse", size: number) => {
       const side = await sideOf(kind);
       sides.push(side);
       const label = kind === "synapse" ? "Synapse" : `${size} events`;
-      if (withSynapse && size === sizes[0])
-        rows.push(reported(`memory idle${kind === "synapse" ? ", Synapse" : ""}`, memory(side), "MiB"));
+      const idle = memory(side);
       const household = await Household.of(side, rooms);
       const took = await timed(() => household.fill(size));
       say(`${rooms} rooms, ${label}: filled in ${(took / 1000).toFixed(1)} s`);
-      households.push({ label, size, side, household, samples: [] });
+      households.push({ label, size, side, household, idle, samples: [], memory: [] });
     };
     for (const size of sizes) await add("embedded", size);
     if (withSynapse) await add("synapse", sizes[0] ?? 0);
 
-    for (let i = -10; i < n; i++) {
-      for (const { household, samples } of households) {
-        const took = await household.incremental(i);
-        if (i >= 0) samples.push(took);
-      }
-    }
-    const [smallest, ...others] = households;
-    if (!smallest) return rows;
-    for (const { label, size, side, samples } of others) {
-      const isSynapse = side.homeserver.kind === "synapse";
-      const [ours, theirs] = isSynapse ? [smallest.samples, samples] : [samples, smallest.samples];
-      const what = `incremental sync, ${rooms} rooms, ${isSynapse ? smallest.size : size} events`;
-      const against = `${isSynapse ? label : smallest.label}, ${median(theirs).toFixed(2)} ms`;
-      rows.push(compared({ what, against, unit: "ms", ...(isSynapse ? { aim: "" } : flat) }, ours, theirs));
-      if (withSynapse)
-        rows.push(
-          reported(`memory after ${size} events${isSynapse ? ", Synapse" : ""}`, memory(side), "MiB"),
-        );
-    }
-    return rows;
+    for (let i = -20; i < 0; i++) for (const { household } of households) await household.incremental(i);
+    return await untilDecided(
+      { atLeast: Math.max(50, 200 * scale), atMost: Math.max(50, 2_000 * scale) },
+      async (i) => {
+        for (const filled of households) {
+          filled.samples.push(await filled.household.incremental(i));
+          filled.memory.push(memory(filled.side));
+        }
+        return () => [...syncRows(rooms, households), ...(withSynapse ? memoryRows(households) : [])];
+      },
+    );
   } finally {
     for (const side of sides) await side.homeserver.close();
   }
+}
+
+/** A server with its history, and what was measured of it. */
+interface Filled {
+  readonly label: string;
+  readonly size: number;
+  readonly side: Side;
+  readonly household: Household;
+  /** Resident memory before anything was done; MiB. */
+  readonly idle: number;
+  readonly samples: number[];
+  readonly memory: number[];
+}
+
+const isSynapse = ({ side }: Filled) => side.homeserver.kind === "synapse";
+
+function syncRows(rooms: number, households: readonly Filled[]): Row[] {
+  const [smallest, ...others] = households;
+  if (!smallest) return [];
+  return others.map((other) => {
+    const [ours, theirs] = isSynapse(other) ? [smallest, other] : [other, smallest];
+    const what = `incremental sync, ${rooms} rooms, ${ours.size} events`;
+    const against = `${theirs.label}, ${median(theirs.samples).toFixed(2)} ms`;
+    const aim = isSynapse(other) ? { aim: "" } : flat;
+    return compared({ what, against, unit: "ms", ...aim }, ours.samples, theirs.samples);
+  });
+}
+
+/** Memory with the longest history against that with the shortest, after the same requests; and idle ones. */
+function memoryRows(households: readonly Filled[]): Row[] {
+  const own = households.filter((filled) => !isSynapse(filled));
+  const [smallest, largest, synapse] = [own[0], own.at(-1), households.find(isSynapse)];
+  if (!smallest || !largest) return [];
+  const row = (what: string, against: string, aim: { aim: string; must?: Aim }) => ({
+    what,
+    against,
+    unit: "MiB",
+    ...aim,
+  });
+  const mib = (list: readonly number[]) => `${median(list).toFixed(0)} MiB`;
+  const after = `memory after ${largest.size} events`;
+  const idle = own.map((filled) => filled.idle);
+  return [
+    compared(
+      row(after, `after ${smallest.size} events, ${mib(smallest.memory)}`, flat),
+      largest.memory,
+      smallest.memory,
+    ),
+    compared(row(after, `idle, ${mib(idle)}`, { aim: "" }), largest.memory, idle),
+    ...(synapse
+      ? [
+          compared(row("memory idle", `Synapse, ${mib([synapse.idle])}`, { aim: "" }), idle, [synapse.idle]),
+          compared(
+            row(`memory after ${smallest.size} events`, `Synapse, ${mib(synapse.memory)}`, { aim: "" }),
+            smallest.memory,
+            synapse.memory,
+          ),
+        ]
+      : []),
+  ];
 }
 
 /** Two people in so many rooms; one writes, the other follows. */
@@ -120,19 +167,4 @@ function memory({ homeserver }: Side): number {
   } catch {
     return Number.NaN;
   }
-}
-
-function reported(what: string, value: number, unit: string): Row {
-  return {
-    what,
-    against: "",
-    n: 1,
-    median: value,
-    p95: undefined,
-    unit,
-    ratio: undefined,
-    interval: undefined,
-    aim: "",
-    verdict: "reported",
-  };
 }

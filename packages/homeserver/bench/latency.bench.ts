@@ -1,31 +1,43 @@
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
 import { compared, quantile } from "../../../scripts/bench/stats.ts";
-import { bothSides, type Side, timed } from "./side.ts";
+import { bothSides, type Side, timed, untilDecided } from "./side.ts";
 
 export const name = "homeserver-latency";
 export const description =
-  "From sending to the end of the other client's waiting /sync, one message at a time, the servers in turns";
+  "From sending to the end of the other client's waiting /sync, one message at a time, the servers in turns, until " +
+  "each aim is decided (at most 4,000 rounds)";
 
 export async function run({ scale, say }: BenchContext): Promise<Row[]> {
   await using sides = await bothSides();
   const [ours, synapse] = [await conversation(sides.ours), await conversation(sides.synapse)];
-  const n = Math.max(20, Math.round(300 * scale));
-  const samples = { oursEvent: [], synapseEvent: [], oursDevice: [], synapseDevice: [] } as Record<
-    string,
-    number[]
-  >;
-  for (let i = -10; i < n; i++) {
-    const round = {
-      oursEvent: await ours.event(i),
-      synapseEvent: await synapse.event(i),
-      oursDevice: await ours.toDevice(i),
-      synapseDevice: await synapse.toDevice(i),
-    };
-    // The first ten warm both up.
-    if (i >= 0) for (const [key, value] of Object.entries(round)) samples[key]?.push(value);
-    if (i > 0 && i % 100 === 0) say(`${i} of ${n}`);
-  }
-  const { oursEvent = [], synapseEvent = [], oursDevice = [], synapseDevice = [] } = samples;
+  const samples: Samples = { oursEvent: [], synapseEvent: [], oursDevice: [], synapseDevice: [] };
+  // The first rounds warm both up.
+  for (let i = -20; i < 0; i++) await round(ours, synapse, i);
+  return untilDecided(
+    { atLeast: Math.max(20, 500 * scale), atMost: Math.max(20, 4_000 * scale) },
+    async (i) => {
+      const took = await round(ours, synapse, i);
+      for (const key of keys) samples[key].push(took[key]);
+      if (i > 0 && i % 250 === 0) say(`${i} rounds`);
+      return () => rowsOf(samples);
+    },
+  );
+}
+
+const keys = ["oursEvent", "synapseEvent", "oursDevice", "synapseDevice"] as const;
+type Samples = Record<(typeof keys)[number], number[]>;
+type Conversation = Awaited<ReturnType<typeof conversation>>;
+
+async function round(ours: Conversation, synapse: Conversation, i: number) {
+  return {
+    oursEvent: await ours.event(i),
+    synapseEvent: await synapse.event(i),
+    oursDevice: await ours.toDevice(i),
+    synapseDevice: await synapse.toDevice(i),
+  };
+}
+
+function rowsOf({ oursEvent, synapseEvent, oursDevice, synapseDevice }: Samples): Row[] {
   const against = (list: readonly number[], q: number) => `Synapse, ${quantile(list, q).toFixed(1)} ms`;
   const fifth = { unit: "ms", aim: "at most 1/5", must: { atMost: 0.2 } };
   const p95 = (list: readonly number[]) => quantile(list, 0.95);
