@@ -150,7 +150,7 @@ class Household {
   /** The time of a sync that brings one new event. */
   async incremental(i: number): Promise<number> {
     const [writer] = this.#writers;
-    await writer?.send(this.#room(i + 10), `new ${i}`);
+    await writer?.send(this.#room(i + 20), `new ${i}`);
     return timed(() => this.#reader.sync(0));
   }
 

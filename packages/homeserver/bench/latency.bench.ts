@@ -13,7 +13,7 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
   const samples: Samples = { oursEvent: [], synapseEvent: [], oursDevice: [], synapseDevice: [] };
   // The first rounds warm both up.
   for (let i = -20; i < 0; i++) await round(ours, synapse, i);
-  return untilDecided(
+  return await untilDecided(
     { atLeast: Math.max(20, 500 * scale), atMost: Math.max(20, 4_000 * scale) },
     async (i) => {
       const took = await round(ours, synapse, i);

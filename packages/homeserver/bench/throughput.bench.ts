@@ -19,7 +19,7 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
   await ours(roundMs / 2);
   await synapse(roundMs / 2);
   const [own, theirs]: [number[], number[]] = [[], []];
-  return untilDecided({ ...rounds, checkEvery: 5 }, async (i) => {
+  return await untilDecided({ ...rounds, checkEvery: 5 }, async (i) => {
     own.push(await ours(roundMs));
     theirs.push(await synapse(roundMs));
     say(`round ${i + 1}: ${own.at(-1)?.toFixed(0)} and ${theirs.at(-1)?.toFixed(0)} events/s`);

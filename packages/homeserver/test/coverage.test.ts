@@ -1,32 +1,16 @@
-import { readFileSync } from "node:fs";
 import { ClientEvent, createClient, MsgType, SyncState } from "matrix-js-sdk";
 import { expect, it } from "vitest";
 import type { App } from "../src/app.ts";
 import { Router } from "../src/http/router.ts";
 import { allRoutes } from "../src/routes.ts";
+import { listed, recorder, refused } from "./support/coverage.ts";
 import { quiet } from "./support/quiet.ts";
 import { testServer } from "./support/server.ts";
 
-/**
- * coverage.txt is the list of what this homeserver is there to answer. `daemon` and `sdk` are recorded, from
- * the daemon's journeys and from the session below; `element` is what an ordinary client needs besides, from
- * the library's sources and the specification; `operator` is ours. `refused` is asked for, and answered
- * M_UNRECOGNIZED on purpose.
- */
-const list = readFileSync(new URL("coverage.txt", import.meta.url), "utf8")
-  .split("\n")
-  .filter((line) => line !== "")
-  .map((line) => {
-    const [clients = "", method = "", pattern = ""] = line.split(/ +/);
-    return { clients: clients.split(","), call: `${method} ${pattern}` };
-  });
-const calls = (client?: string) =>
-  list.filter(({ clients }) => client === undefined || clients.includes(client)).map(({ call }) => call);
-const refused = new Set(calls("refused"));
 const routes = () => Router.list(allRoutes({} as App));
 
 it("everything on the coverage list is answered, and nothing else is", () => {
-  const answered = calls().filter((call) => !refused.has(call));
+  const answered = listed().filter((call) => !refused.has(call));
   expect(routes().sort()).toEqual([...new Set(answered)].sort());
   expect(routes().filter((call) => refused.has(call))).toEqual([]);
 });
@@ -34,12 +18,7 @@ it("everything on the coverage list is answered, and nothing else is", () => {
 it("a session of the client library calls nothing that is not on the coverage list", async () => {
   const seen = new Set<string>();
   const server = await testServer({
-    logger: {
-      debug: (fields) => seen.add(Object.values(fields).join(" ")),
-      info() {},
-      warn() {},
-      error() {},
-    },
+    logger: recorder(seen),
   });
   await Promise.all([server.addUser("alice", "secret"), server.addUser("bob", "secret")]);
   const login = async (name: string) => {
@@ -104,6 +83,6 @@ it("a session of the client library calls nothing that is not on the coverage li
     bob.stopClient();
     await server.close();
   }
-  expect([...seen].filter((call) => !calls("sdk").includes(call) && !refused.has(call)).sort()).toEqual([]);
+  expect([...seen].filter((call) => !listed("sdk").includes(call) && !refused.has(call)).sort()).toEqual([]);
   expect(seen.size).toBeGreaterThan(30);
 });
