@@ -66,6 +66,7 @@ StateDirectoryMode=0700
 WorkingDirectory=/var/lib/$user
 KillMode=process
 Delegate=yes
+DelegateSubgroup=mx-agent
 UMask=0077
 Restart=on-failure
 RestartSec=5

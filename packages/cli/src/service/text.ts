@@ -13,7 +13,8 @@ export const MARK = "Written by `mx-agent service install`.";
  * A unit of systemd. `user`: of a user manager; else machine-wide, under a uid of its own.
  *
  * KillMode=process: a stop ends the daemon alone; the runner and what it runs go on, and the next daemon finds them.
- * What no restart helps against (usage, refused, configuration) is not tried again.
+ * Delegate: limits of runs are then the kernel's to hold; DelegateSubgroup needs systemd 254, and an older one says that
+ * it does not know it, and goes on. What no restart helps against (usage, refused, configuration) is not tried again.
  */
 export function systemdUnit({ command, env }: ServiceText, user: string | null): string {
   const machine = user !== null;
@@ -31,6 +32,7 @@ ${Object.entries(env)
     "",
   )}${machine ? `User=${user}\nStateDirectory=${user}\nStateDirectoryMode=0700\nWorkingDirectory=/var/lib/${user}\n` : ""}KillMode=process
 Delegate=yes
+DelegateSubgroup=mx-agent
 UMask=0077
 Restart=on-failure
 RestartSec=5

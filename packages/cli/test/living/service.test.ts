@@ -64,7 +64,11 @@ describe("the text", () => {
       const { stderr, status } = spawnSync("systemd-analyze", ["verify", "--recursive-errors=no", file], {
         encoding: "utf8",
       });
-      expect([status, stderr.split("\n").filter((line) => line.includes(name))]).toEqual([0, []]);
+      // systemd before 254 does not know it, and says that it goes on without.
+      const complaints = stderr
+        .split("\n")
+        .filter((line) => line.includes(name) && !line.includes("DelegateSubgroup"));
+      expect([status, complaints]).toEqual([0, []]);
     }
   });
 
