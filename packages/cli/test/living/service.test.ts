@@ -60,14 +60,12 @@ describe("the text", () => {
       ["b.service", systemdUnit(env, "root")],
     ] as const) {
       const file = join(here.dir, name);
-      await writeFile(file, text.replace(/^Documentation=.*\n/m, ""));
+      // A manual page that is not installed here, and what systemd before 254 does not know.
+      await writeFile(file, text.replace(/^(Documentation|DelegateSubgroup)=.*\n/gm, ""));
       const { stderr, status } = spawnSync("systemd-analyze", ["verify", "--recursive-errors=no", file], {
         encoding: "utf8",
       });
-      // systemd before 254 does not know it, and says that it goes on without.
-      const complaints = stderr
-        .split("\n")
-        .filter((line) => line.includes(name) && !line.includes("DelegateSubgroup"));
+      const complaints = stderr.split("\n").filter((line) => line.includes(name));
       expect([status, complaints]).toEqual([0, []]);
     }
   });
