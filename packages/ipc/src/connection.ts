@@ -112,11 +112,7 @@ export class Connection {
   }
 
   #receive(payload: unknown, bytes: number): void {
-    if (isNote(payload, ITEM)) {
-      this.#item(payload.params, bytes);
-      return;
-    }
-    const answer = Array.isArray(payload) ? this.#batch(payload) : this.#single(payload);
+    const answer = Array.isArray(payload) ? this.#batch(payload) : this.#single(payload, bytes);
     answer.then(
       (response) => {
         if (response) this.#post(response);
@@ -125,14 +121,19 @@ export class Connection {
     );
   }
 
-  async #single(payload: unknown): Promise<JSONRPCResponse | null> {
+  /** `bytes`: of its JSON. */
+  async #single(payload: unknown, bytes: number): Promise<JSONRPCResponse | null> {
+    if (isNote(payload, ITEM)) {
+      this.#item(payload.params, bytes);
+      return null;
+    }
     return isRequest(payload) ? this.#rpc.receive(payload) : invalidRequest(payload);
   }
 
   /** JSON-RPC 2.0, section 6. */
   async #batch(payloads: unknown[]): Promise<JSONRPCResponse | JSONRPCResponse[] | null> {
     if (payloads.length === 0) return invalidRequest(payloads);
-    const answers = await Promise.all(payloads.map((payload) => this.#single(payload)));
+    const answers = await Promise.all(payloads.map((payload) => this.#single(payload, jsonBytes(payload))));
     const responses = answers.filter((answer) => answer !== null);
     return responses.length > 0 ? responses : null;
   }
@@ -233,6 +234,11 @@ export class Connection {
       this.#link.post(errorResponse(id, error));
     }
   }
+}
+
+/** Of a message that came in one frame with others. */
+function jsonBytes(payload: unknown): number {
+  return Buffer.byteLength(JSON.stringify(payload));
 }
 
 function isNote(payload: unknown, name: string): payload is JSONRPCRequest {

@@ -1,7 +1,7 @@
 import type { ExecInput, ExecOutput, ExecParams, ExecResult } from "@mx-agent/ipc";
 import { afterEach, describe, expect, test } from "vitest";
 import { fieldsOf } from "../src/wire.ts";
-import { type TestServer, testServer } from "./support/lapitest.ts";
+import { type RawClient, type TestServer, testServer } from "./support/lapitest.ts";
 
 let running: TestServer | undefined;
 afterEach(async () => {
@@ -230,6 +230,32 @@ describe("input", () => {
     await writing;
   });
 
+  test("arrives also in one batch with its call", async () => {
+    const { raw } = await start({
+      "exec.run": {
+        ...parsers,
+        handle: async (_, { input, send }) => {
+          for await (const item of input) if (item.type === "stdin") await send(chunk(item.data));
+          return done;
+        },
+      },
+    });
+    const client = await raw();
+    await client.greet();
+    const item = (data: string) => ({
+      jsonrpc: "2.0",
+      method: "stream.item",
+      params: { id: 1, item: { type: "stdin", data } },
+    });
+    const call = { jsonrpc: "2.0", id: 1, method: "exec.run", params };
+    const end = { jsonrpc: "2.0", method: "stream.end", params: { id: 1 } };
+    client.send([call, item("one"), item("two"), end]);
+    const echoed = (data: string) => ({ method: "stream.item", params: { id: 1, item: chunk(data) } });
+    expect(await client.next()).toMatchObject(echoed("one"));
+    expect(await client.next()).toMatchObject(echoed("two"));
+    expect(await client.next()).toEqual([{ jsonrpc: "2.0", id: 1, result: done }]);
+  });
+
   test("that is not an item of the method ends the call with an error", async () => {
     const { raw } = await start({
       "exec.run": {
@@ -245,25 +271,30 @@ describe("input", () => {
     expect(await client.next()).toMatchObject({ id: 1, error: { data: { code: "MX_USAGE" } } });
   });
 
-  test("beyond the window is a breach of protocol that ends the call, not memory", async () => {
-    const { raw } = await start({
-      "exec.run": {
-        ...parsers,
-        handle: (_, { signal }) =>
-          new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
-      },
-    });
-    const client = await raw();
-    await client.greet();
-    client.send({ jsonrpc: "2.0", id: 1, method: "exec.run", params });
-    for (let n = 0; n < 40; n++)
-      client.send({
-        jsonrpc: "2.0",
-        method: "stream.item",
-        params: { id: 1, item: { type: "stdin", data: block } },
+  test.each([
+    [
+      "in frames of their own",
+      (items: object[], client: RawClient) => items.map((item) => client.send(item)),
+    ],
+    ["in one batch", (items: object[], client: RawClient) => client.send(items)],
+  ])(
+    "items beyond the window, %s, are a breach of protocol that ends the call, not memory",
+    async (_, send) => {
+      const { raw } = await start({
+        "exec.run": {
+          ...parsers,
+          handle: (_, { signal }) =>
+            new Promise((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+        },
       });
-    expect(await client.next()).toMatchObject({ id: 1, error: { data: { code: "MX_PROTOCOL" } } });
-  });
+      const client = await raw();
+      await client.greet();
+      client.send({ jsonrpc: "2.0", id: 1, method: "exec.run", params });
+      const item = { type: "stdin", data: block };
+      send(Array(40).fill({ jsonrpc: "2.0", method: "stream.item", params: { id: 1, item } }), client);
+      expect(await client.next()).toMatchObject({ id: 1, error: { data: { code: "MX_PROTOCOL" } } });
+    },
+  );
 });
 
 /** Resolves when a number that moves has stopped moving. */
