@@ -3,6 +3,7 @@
  * everything that leaves goes through the durable outbox, so that this file is the whole surface.
  */
 
+import type { MxError } from "@mx-agent/base";
 import type { Keys } from "./keys/keys.ts";
 import type { Media } from "./media.ts";
 
@@ -60,11 +61,18 @@ export type Outgoing =
 export interface Outbox {
   /** Stores it durably (joins the caller's transaction) and sends it when that is committed. */
   enqueue(outgoing: Outgoing, options?: OutboxOptions): void;
+  /**
+   * Tells of each stored message that is refused for good, also of one that an earlier session left. The listener joins
+   * the transaction that drops it.
+   */
+  onRefused(listener: RefusedListener): void;
   /** Messages that are not confirmed yet. */
   depth(): number;
   /** Resolves when everything of that kind for this lane, up to now, is confirmed. */
   drained(): Promise<void>;
 }
+
+export type RefusedListener = (outgoing: Outgoing, error: MxError) => void;
 
 export interface OutboxOptions {
   /** Replaces an unsent message of the same key instead of queueing behind it (agent states). */

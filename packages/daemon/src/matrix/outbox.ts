@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { failpoint, MxError, mxError } from "@mx-agent/base";
 import type { Database } from "../state/database.ts";
 import type { OutboxRow, OutboxTable } from "../state/outbox.ts";
-import type { Outbox, OutboxOptions, Outgoing } from "./api.ts";
+import type { Outbox, OutboxOptions, Outgoing, RefusedListener } from "./api.ts";
 import { refusalOf, toHomeserverError } from "./homeserver-error.ts";
 import { type Clock, describe, type Logger, OUR_TYPES } from "./types.ts";
 
@@ -62,6 +62,7 @@ export class DurableOutbox implements Outbox {
   readonly #closed = new AbortController();
   readonly #lanes = new Map<string, Item[]>();
   readonly #running = new Map<string, Promise<void>>();
+  readonly #refused: RefusedListener[] = [];
   #volatileBytes = 0;
 
   constructor(options: DurableOutboxOptions) {
@@ -97,6 +98,10 @@ export class DurableOutbox implements Outbox {
       .get(lane)
       ?.find((item) => item.txn_id === replaced)
       ?.onSent.push(onSent);
+  }
+
+  onRefused(listener: RefusedListener): void {
+    this.#refused.push(listener);
   }
 
   depth(): number {
@@ -220,7 +225,7 @@ export class DurableOutbox implements Outbox {
         const details = { type: outgoing.type, lane: laneOf(outgoing), error: mx.message };
         if (isFinal(error)) {
           logger.error(details, "a message was refused for good and is dropped");
-          if (!item.volatile) this.#options.table.remove(item.txn_id);
+          if (!item.volatile) this.#drop(item, outgoing, mx);
           return report(item, { ok: false, error: mx });
         }
         logger.warn({ ...details, attempt }, "a message could not be sent; trying again");
@@ -229,6 +234,13 @@ export class DurableOutbox implements Outbox {
         });
       }
     }
+  }
+
+  #drop({ txn_id }: Item, outgoing: Outgoing, error: MxError): void {
+    this.#options.db.transaction(() => {
+      this.#options.table.remove(txn_id);
+      for (const listener of this.#refused) listener(outgoing, error);
+    });
   }
 
   async #attempt(item: Item, first: Outgoing): Promise<string | null> {

@@ -1,11 +1,11 @@
 /** Our side as the one who asks: requests go out durably, and whoever waits hears what became of them. */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { errorFromJson, failpoint, type MxError, maskArgv, mxError, toMxError } from "@mx-agent/base";
+import { errorFromJson, failpoint, type MxError, maskArgv, mxError } from "@mx-agent/base";
 import type { CallParams, ExecOutput, ExecParams } from "@mx-agent/ipc";
 import { EventTypes, parseContent, requestDigest } from "@mx-agent/protocol";
 import type { Identity } from "../identity.ts";
-import type { Outbox, Rooms } from "../matrix/api.ts";
+import type { Outbox, Outgoing, Rooms } from "../matrix/api.ts";
 import type { Media } from "../matrix/media.ts";
 import { ChunkIndex } from "../publish/chunk-index.ts";
 import type { Database } from "../state/database.ts";
@@ -52,6 +52,7 @@ export class Caller {
       inquiry: this.#inquiry,
       waiting: (invocation_id) => this.#waiting(invocation_id),
     });
+    parts.outbox.onRefused((outgoing, error) => this.#notSent(outgoing, error));
   }
 
   exec(params: ExecParams, target: ResolvedTarget, emit: (item: ExecOutput) => Promise<void>): Pending {
@@ -209,14 +210,12 @@ export class Caller {
     failpoint("request.before_record");
     db.transaction(() => {
       requests.insert(row);
-      outbox.enqueue(
-        { kind: "event", room_id: target.room_id, type: built.type, content: built.content },
-        {
-          onSent: (outcome) => {
-            if (!outcome.ok) this.#notSent(invocation_id, toMxError(outcome.error));
-          },
-        },
-      );
+      outbox.enqueue({
+        kind: "event",
+        room_id: target.room_id,
+        type: built.type,
+        content: built.content,
+      });
     });
     failpoint("request.after_record");
     const request = requests.get(invocation_id);
@@ -224,9 +223,12 @@ export class Caller {
     return this.#wait(request, emit);
   }
 
-  /** The homeserver refused the request for good: nobody will ever answer it. */
-  #notSent(invocation_id: string, error: MxError): void {
+  /** A request that the homeserver refused for good will never be answered; one that was has got there before. */
+  #notSent({ type, content }: Outgoing, error: MxError): void {
+    if (type !== EventTypes.execRequest && type !== EventTypes.callRequest) return;
     const { requests, now } = this.#parts;
+    const { invocation_id }: { invocation_id?: unknown } = content;
+    if (typeof invocation_id !== "string" || requests.get(invocation_id)?.state !== "requested") return;
     requests.setLost(invocation_id, error.code, error.message, now());
     for (const pending of this.#waiting(invocation_id)) pending.fail(error);
   }

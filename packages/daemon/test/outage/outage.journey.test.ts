@@ -128,6 +128,22 @@ describe("what a journey over a bad line comes to", () => {
   });
 });
 
+test("a request that the homeserver refuses after the daemon was started again is said in the homeserver's words", async () => {
+  const send = "/send/com.mxagent.exec.request";
+  const held = proxy.next(send, { kind: "hang" });
+  const live = they.execLive(["echo", "never"], NO_STDIN);
+  await held;
+  const forbidden = JSON.stringify({ errcode: "M_FORBIDDEN", error: "not in this room" });
+  const refused = proxy.next(send, { kind: "answer", status: 403, body: forbidden });
+  await they.laptop.ask(["daemon", "restart"]);
+  await refused;
+  const ended = await live.ended;
+  expect(ended).toMatchObject({ code: 69, stdout: "" });
+  expect(ended.stderr).toContain("the homeserver refused: M_FORBIDDEN not in this room");
+  const [asked] = await they.laptop.ask<object[]>(["invocation", "list", "--side", "caller", "--limit", "1"]);
+  expect(asked).toMatchObject({ state: "lost", reason: "MX_HOMESERVER_ERROR" });
+});
+
 describe("a caller who left", () => {
   test("reads and awaits, from a new daemon, what he left running", async () => {
     const go = join(they.project, "detached-go");
