@@ -69,7 +69,7 @@ interface Span {
 
 /** What stands for itself: tokens that show what they are by their form, and private keys. */
 const whole = [
-  /(?<![\w-])(?:gh[opsru]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|sk-[\w-]{20,}|xox[abprs]-[\w-]{10,}|npm_\w{30,}|syt_[\w=]{10,}|mct_\w{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)/g,
+  /(?<![\w-])(?:gh[opsru]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|sk-[\w-]{20,}|xox[abprs]-[\w-]{10,}|npm_\w{30,}|syt_[\w=]{10,}|mct_\w{10,}|mxagent:\d+\.\d+\.[\w-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)/g,
   /-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?/g,
 ];
 /** A head, then the secret up to the end of the match: headers and the scheme that comes with them. */

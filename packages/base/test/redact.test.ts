@@ -164,6 +164,7 @@ describe("text", () => {
     ["key AKIAIOSFODNN7EXAMPLE used", "key *** used"],
     ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc-def", "***"],
     ["syt_YWxpY2U_abcdefghijk_0aBcDe", "***"],
+    ["join mxagent:1.976.eyJhZ2VudF9pZCI6ImxhcHRvcCJ9 --yes", "join *** --yes"],
     ["-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----", "***"],
   ])("%j becomes %j", (text, masked) => {
     expect(maskText(text)).toBe(masked);

@@ -25,7 +25,7 @@ export function renderUp(result: UpResult): string {
 
 function invitationLines(
   invitation: UpResult["invitation"],
-  { url, public_url }: UpResult["homeserver"],
+  { url, public_url, embedded }: UpResult["homeserver"],
 ): string[] {
   if (invitation === null)
     return ["", "No invitation is open. A link for one more machine:", "  mx-agent invite create"];
@@ -38,6 +38,9 @@ function invitationLines(
     `On the other machine, once, until ${invitation.expires_at}:`,
     joinLine(invitation.link),
     "It holds a secret: send it by a way that you trust.",
+    ...(embedded
+      ? []
+      : [`Its user needs an account at ${reach}: join takes --user NAME, --register or --sso.`]),
     ...local,
   ];
 }

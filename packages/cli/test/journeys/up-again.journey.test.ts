@@ -93,6 +93,14 @@ test("after `down`, `up` starts all of it again, and the machines find each othe
   expect(await laptop.ask(ping)).toMatchObject({ agent_id: "builder" });
 });
 
+test("guests are given the address that `up --url` names", async () => {
+  const given = await laptop.ask<Up>(["up", "--url", "https://matrix.example.org/"]);
+  expect(given.homeserver.public_url).toBe("https://matrix.example.org");
+  const read = readInviteLink((await invite(laptop)).link);
+  expect(read).toMatchObject({ link: { homeserver: "https://matrix.example.org" } });
+  expect((await laptop.run(["up", "--url", "nonsense"])).code).toBe(64);
+});
+
 test("a policy that is there stays as it is, and `policy allow` adds to it", async () => {
   const file = join(builder.home, "config", "policy.toml");
   const before = await readFile(file, "utf8");
