@@ -31,7 +31,7 @@ const builder = { agent_id: "builder", user_id: "@b:example.org", liveness: "act
 
 describe("complete", () => {
   test("knows commands, verbs and options, and nothing that mx-agent starts itself", async () => {
-    expect(await complete("d")).toEqual(["doctor", "daemon"]);
+    expect(await complete("do")).toEqual(["down", "doctor"]);
     expect(await complete("daemon", "st")).toEqual(["start", "stop", "status"]);
     expect(await complete("homeserver", "user", "")).toEqual(["add", "list"]);
     expect(await complete("exec", "--ro")).toEqual(["--room"]);
