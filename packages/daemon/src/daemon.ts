@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Dirs, mxError, toMxError, version } from "@mx-agent/base";
 import type { DaemonStatus, Params, Result } from "@mx-agent/ipc";
@@ -15,6 +15,7 @@ import { keyWarnings } from "./matrix/keys/warnings.ts";
 import type { Credentials } from "./matrix/types.ts";
 import { Online } from "./online.ts";
 import { PolicyFile } from "./policy-file.ts";
+import { removeStdinFiles } from "./request/stdin-files.ts";
 import { OutboxTable } from "./state/outbox.ts";
 import type { Tables } from "./state/tables.ts";
 import { rotate } from "./trust/rotation.ts";
@@ -166,6 +167,7 @@ export class Daemon {
     const excess = executions.excess(KEEP_RUNS, KEEP_BYTES) ?? 0;
     await this.#pruneRuns(Math.max(tooOld, excess + 1));
     requests.deleteEndedBefore(Math.max(tooOld, (requests.excess(KEEP_RUNS) ?? 0) + 1));
+    if (existsSync(this.indexDir)) removeStdinFiles(this.indexDir, requests);
   }
 
   /** Removes what ended before: records, spools, chunk boundaries. */

@@ -1,6 +1,5 @@
 /** Our side as the one who asks: requests go out durably, and whoever waits hears what became of them. */
 import { rmSync } from "node:fs";
-import { join } from "node:path";
 import { errorFromJson, failpoint, type MxError, maskArgv, mxError } from "@mx-agent/base";
 import type { CallParams, ExecOutput, ExecParams } from "@mx-agent/ipc";
 import { EventTypes, parseContent, requestDigest } from "@mx-agent/protocol";
@@ -15,6 +14,7 @@ import { type Built, buildCall, buildExec } from "./build.ts";
 import { Inquiry } from "./inquiry.ts";
 import { Pending, type PendingLine, type Settled } from "./pending.ts";
 import { refuseTooLarge } from "./size.ts";
+import { isUnderWay, stdinFile } from "./stdin-files.ts";
 import type { ResolvedTarget } from "./target.ts";
 import { waitUntil } from "./wait-until.ts";
 
@@ -22,7 +22,6 @@ import { waitUntil } from "./wait-until.ts";
 const GRACE_MS = 5_000;
 /** How long the executing side may take to say what became of a request. */
 const ANSWER_MS = 5_000;
-const UNDER_WAY = new Set(["requested", "held", "running"]);
 
 export interface CallerParts {
   db: Database;
@@ -75,7 +74,7 @@ export class Caller {
 
   /** The wait for a request of ours that somebody else began, or that this daemon took up after a restart. */
   attach(request: Request, emit: PendingLine["emit"]): Pending {
-    if (UNDER_WAY.has(request.state)) this.#inquiry.ask(request);
+    if (isUnderWay(request)) this.#inquiry.ask(request);
     return this.#wait(request, emit);
   }
 
@@ -122,14 +121,14 @@ export class Caller {
 
   /** Where the boundaries of a request's input are kept while it is under way. */
   stdinIndex(request: Request): ChunkIndex {
-    return new ChunkIndex(this.#stdinFile(request));
+    return new ChunkIndex(stdinFile(this.#parts.indexDir, request.invocation_id));
   }
 
   release(pending: Pending): void {
     pending.close();
     const { invocation_id } = pending.request;
-    const state = this.#parts.requests.get(invocation_id)?.state ?? "lost";
-    if (!UNDER_WAY.has(state)) rmSync(this.#stdinFile(pending.request), { force: true });
+    const known = this.#parts.requests.get(invocation_id);
+    if (!known || !isUnderWay(known)) rmSync(stdinFile(this.#parts.indexDir, invocation_id), { force: true });
     const waiting = this.#pending.get(invocation_id);
     waiting?.delete(pending);
     if (waiting?.size === 0) this.#pending.delete(invocation_id);
@@ -154,10 +153,6 @@ export class Caller {
     for (const waiting of this.#pending.values())
       for (const pending of waiting)
         pending.fail(mxError("MX_NOT_RUNNING", { what: "the Matrix session", hint }));
-  }
-
-  #stdinFile({ invocation_id }: Request): string {
-    return join(this.#parts.indexDir, `${invocation_id}.input`);
   }
 
   #waiting(invocation_id: string): Pending[] {
