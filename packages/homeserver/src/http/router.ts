@@ -91,7 +91,10 @@ export class Router {
     if (found === undefined) throw unrecognized(405, `${method} is not known on that path`);
     const params = new Map<string, string>();
     for (const [index, name] of found.names.entries()) {
-      params.set(name, decodeSegment(match.values[index] ?? ""));
+      const value = decodeSegment(match.values[index] ?? "");
+      // Only the key of a state event may be empty.
+      if (value === "" && name !== "stateKey") throw absence(path);
+      params.set(name, value);
     }
     return { route: found.route, params };
   }

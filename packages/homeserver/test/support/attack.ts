@@ -2,7 +2,8 @@ import { connect } from "node:net";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Homeserver, startHomeserver } from "../../src/index.ts";
-import { newUser, type User } from "./users.ts";
+import { unexpected } from "../conformance/deviations.ts";
+import { conformance, newUser, type User } from "./users.ts";
 
 /** Each known path, with what a stranger might put where a parameter stands. */
 const paths = [
@@ -182,7 +183,8 @@ export function attack(scale: number): void {
         const encode = (part: string) => encodeURIComponent((part === "ROOM" ? room : part).toWellFormed());
         const target = path.replaceAll("{}", () => encode(values.shift() ?? ""));
         const search = new URLSearchParams(query.filter(([name]) => name !== "timeout"));
-        const response = await fetch(`${server.url}${target}?${search}`, {
+        const url = new URL(`${server.url}${target}?${search}`);
+        const response = await fetch(url, {
           method,
           headers: known ? { authorization: `Bearer ${alice.token}` } : {},
           ...(method === "GET" || body === undefined ? {} : { body: JSON.stringify(body) ?? "" }),
@@ -190,6 +192,10 @@ export function attack(scale: number): void {
         const answer = await response.text();
         expect(response.status, `${method} ${target} ${answer}`).toBeLessThan(500);
         if (response.status >= 400) expect(() => JSON.parse(answer)).not.toThrow();
+        const isJson = response.headers.get("content-type")?.startsWith("application/json") ?? false;
+        const parsed: unknown = isJson ? JSON.parse(answer) : undefined;
+        const problems = conformance?.problems(method, url.pathname, response.status, parsed) ?? [];
+        expect(unexpected(problems, "embedded"), `${method} ${url} ${answer}`).toEqual([]);
       }),
       { numRuns: Math.round(30_000 * scale) },
     );

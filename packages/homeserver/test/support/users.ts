@@ -3,7 +3,8 @@ import { Conformance, outsideData, ValidatedClient } from "./validated-client.ts
 
 type Body = Record<string, unknown>;
 
-const conformance = outsideData ? new Conformance() : undefined;
+/** Undefined where the outside data are missing. */
+export const conformance: Conformance | undefined = outsideData ? new Conformance() : undefined;
 
 /** What came back: the body is JSON, or empty where it was not. */
 export interface Answer {
