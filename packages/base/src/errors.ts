@@ -163,6 +163,12 @@ const catalogue = {
     exit: 77,
     rpc: -32059,
   },
+  MX_UNREADABLE: {
+    message: "{user} could not read what is sent into {room}: {detail}",
+    hint: "`mx-agent workspace keys --room {room}` shows who can; `mx-agent auth cross-signing bootstrap` on its machine signs its device",
+    exit: 77,
+    rpc: -32029,
+  },
   MX_UNSIGNED_DEVICE: {
     message: "only signed devices take part in {room}, and this one is not signed",
     hint: "sign it with `mx-agent recovery recover` or `mx-agent auth cross-signing bootstrap`, or let all take part with `mx-agent workspace keys --to all --room {room}`",

@@ -206,11 +206,14 @@ export class Online {
     return online;
   }
 
-  /** Whom a request goes to, and that this machine may write there. MX_UNSIGNED_DEVICE, and as `resolveTarget`. */
+  /** Whom a request goes to, and that this machine may write there. MX_UNSIGNED_DEVICE, MX_UNREADABLE, and as `resolveTarget`. */
   async target(target: Target): Promise<ResolvedTarget> {
     const parts = { ...this.#tables, rooms: this.session.rooms, identity: this.identity };
     const resolved = await resolveTarget(target, parts);
-    await this.session.keys.recipients.requireOwnSignature(resolved.room_id);
+    const { rooms, keys } = this.session;
+    if (!rooms.get(resolved.room_id)?.encrypted) return resolved;
+    await keys.recipients.requireOwnSignature(resolved.room_id);
+    await keys.recipients.requireReader(resolved.room_id, resolved.user_id);
     return resolved;
   }
 

@@ -33,7 +33,7 @@ export function renderWorkspaces(workspaces: readonly WorkspaceInfo[], columns?:
 
 function encryptionOf({ encrypted, keys_to }: WorkspaceInfo): string {
   if (!encrypted) return "no: the homeserver can read it";
-  return keys_to === "signed" ? "yes, for signed devices only" : "yes, for every device of its members";
+  return keys_to === "signed" ? "yes, for signed devices only" : "yes";
 }
 
 const BECAUSE: Readonly<Record<WithoutKeys["why"], string>> = {

@@ -126,6 +126,7 @@ describe("blocks of code", () => {
       expect.stringMatching(/^README\.md: in this form; they make, unpack and start it in their own way/),
       "README.md: these need a public name, or cloudflared.",
       "wiki/Getting-Started.md: it needs root.",
+      "wiki/Security-and-Sandboxing.md: it takes two people.",
       expect.stringMatching(/^wiki\/Operating\.md: there is no user manager around them/),
     ]);
   });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type TwoDaemons, twoDaemons } from "../support/two-daemons.ts";
+import { approve, type TwoDaemons, twoDaemons } from "../support/two-daemons.ts";
 
 let they: TwoDaemons;
 beforeAll(async () => {
@@ -53,5 +53,15 @@ describe("in a workspace that is encrypted, as one is unless told otherwise,", (
   test("it is not joined as a plain one is made: nobody has to say --no-e2ee", async () => {
     const shown = await they.laptop.ask<{ room_id: string; encrypted: boolean }[]>(["workspace", "list"]);
     expect(shown.find(({ room_id }) => room_id === they.room)?.encrypted).toBe(true);
+  });
+
+  test("whose key was revoked is told so, though he reads nothing any more", async () => {
+    const { builder, laptop, room } = they;
+    await builder.ask(["trust", "revoke", "laptop", "--room", room]);
+    const refused = await they.exec(["echo", "gladiolus"]);
+    expect(refused.code).toBe(77);
+    expect(refused.stderr).toContain("revoked_key");
+    await approve(builder, laptop, room);
+    expect(await they.exec(["echo", "again"])).toMatchObject({ code: 0 });
   });
 });

@@ -34,7 +34,12 @@ export function answerRefused(event: IncomingEvent, refused: RefusedRequest, lin
       ...(hint === null ? {} : { detail: hint }),
       request_sha256: requestDigest(request.content),
     };
-    sendEvent(event.room_id ?? "", EventTypes.execRejected, content, line);
+    const room_id = event.room_id ?? "";
+    sendEvent(room_id, EventTypes.execRejected, content, line);
+    // Whose key was revoked reads nothing in an encrypted room any more; that he is refused he is told all the same.
+    const { reply } = request.content;
+    const to = { room_id, user_id: event.sender };
+    if (reply) sendToDevice({ ...to, ...reply }, EventTypes.execRejected, content, line);
     return;
   }
   const content = {

@@ -55,6 +55,8 @@ test("once every device in a room is signed, one that is not gets no keys any mo
   await sendTo(laptop, builder, room_id, 2);
   await eventually(() => added.session.undecryptable() > 0);
   expect(read(added, 2)).toBe(false);
+  const { user_id } = builder.credentials;
+  await expect(recipientsOf(laptop).requireReader(room_id, user_id)).resolves.toBeUndefined();
 
   await laptop.restart();
   expect(recipientsOf(laptop).keysTo(room_id)).toBe("signed");
@@ -66,12 +68,15 @@ test("once every device in a room is signed, one that is not gets no keys any mo
 });
 
 test("a machine that is not signed itself cannot make a room one for signed devices", async () => {
-  const { laptop, room_id } = await site.twoInARoom({ encrypted: true });
+  const { laptop, builder, room_id } = await site.twoInARoom({ encrypted: true });
   await expect(recipientsOf(laptop).set(room_id, "signed")).rejects.toMatchObject({
     code: "MX_UNSIGNED_DEVICE",
   });
   await bootstrap(laptop);
+  const readable = () => recipientsOf(laptop).requireReader(room_id, builder.credentials.user_id);
+  await expect(readable()).resolves.toBeUndefined();
   expect(await recipientsOf(laptop).set(room_id, "signed")).toBe("signed");
+  await expect(readable()).rejects.toMatchObject({ code: "MX_UNREADABLE" });
   expect(await recipientsOf(laptop).set(room_id, "auto")).toBe("all");
 });
 

@@ -58,6 +58,7 @@ export const timelineTypes = [
 export const toDeviceTypes = [
   EventTypes.streamChunk,
   EventTypes.execAccepted,
+  EventTypes.execRejected,
   EventTypes.execFinished,
   EventTypes.execStdin,
   EventTypes.ptyResize,

@@ -25,6 +25,12 @@ export interface RecipientsOptions {
   logger: Logger;
 }
 
+const REASONS: Readonly<Record<WithoutKeys["why"], string>> = {
+  revoked: "the key that was approved for it is revoked",
+  unsigned: "no device of its is signed, and only signed ones get keys",
+  identity_changed: "it has another identity than the one that was verified",
+};
+
 const settingOf = (room_id: string) => `keys.to.${room_id}`;
 /** News of devices come in bursts. */
 const LOOK_AFTER_MS = 500;
@@ -78,6 +84,16 @@ export class Recipients {
     if (signed) this.#waiting.delete(room_id);
     else this.#waiting.add(room_id);
     if (!signed) throw mxError("MX_UNSIGNED_DEVICE", { room: room_id });
+  }
+
+  /** MX_UNREADABLE when no device of that user can read what is sent into this encrypted room. */
+  async requireReader(room_id: string, user_id: string): Promise<void> {
+    if (this.keysTo(room_id) === "all" && !this.#options.revokedIn(room_id).has(user_id)) return;
+    const without = (await this.without(room_id)).filter((device) => device.user_id === user_id);
+    const all = await this.#options.devices.list([user_id]);
+    const [first] = without;
+    if (!first || without.length < all.length || user_id === this.#options.account.user_id) return;
+    throw mxError("MX_UNREADABLE", { room: room_id, user: user_id, detail: REASONS[first.why] });
   }
 
   /** Rooms into which nothing can be sent before this device is signed. */
