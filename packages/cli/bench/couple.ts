@@ -10,6 +10,7 @@ import {
   type TwoDaemonsOptions,
   twoDaemons,
 } from "../test/support/two-daemons.ts";
+import { timeOf } from "./timed.ts";
 
 export type Couple = TwoDaemons & AsyncDisposable;
 
@@ -33,6 +34,12 @@ export async function couple({ kind, defaultRateLimits = false, ...rest }: Coupl
     await homeserver.close();
     throw error;
   }
+}
+
+/** `mx-agent exec -- true` from the start of the program to its end, milliseconds. */
+export function wholeProgram({ laptop, room, project }: TwoDaemons): Promise<number> {
+  const target = ["--room", room, "--agent", "builder", "--cwd", project];
+  return timeOf([...laptop.command, "exec", ...target, "--", "true"], laptop.env);
 }
 
 /** Everyday commands, and as many of them at once as one likes. */

@@ -37,6 +37,9 @@ export function publishOutcome(
     return;
   }
   const content = finishedContent(execution, end, chunks, requestDigest(request.content));
+  // The quicker copy first: it is the one that is waited for.
+  const reply = replyOf(execution);
+  if (reply) sendToDevice({ room_id: execution.room_id, ...reply }, EventTypes.execFinished, content, world);
   sendEvent(execution.room_id, EventTypes.execFinished, content, world);
   if (end.outcome === "cancelled")
     sendEvent(
@@ -50,8 +53,6 @@ export function publishOutcome(
       },
       world,
     );
-  const reply = replyOf(execution);
-  if (reply) sendToDevice({ room_id: execution.room_id, ...reply }, EventTypes.execFinished, content, world);
 }
 
 /** The content of `exec.finished`, to be bound and signed. */

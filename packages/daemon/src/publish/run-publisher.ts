@@ -39,12 +39,24 @@ export class RunPublisher {
     this.#streams[stream].available(bytes);
   }
 
-  /** Answers the numbers of chunks, for `finished`. */
-  end(end: Pick<RunEnd, "stdout_bytes" | "stderr_bytes">): { stdout_chunks: number; stderr_chunks: number } {
+  /**
+   * Answers the numbers of chunks, for `finished`. With `markersLater` the markers of the ends wait for `releaseMarkers`:
+   * a receiver who is told the numbers needs none, and is told sooner.
+   */
+  end(
+    end: Pick<RunEnd, "stdout_bytes" | "stderr_bytes">,
+    markersLater = false,
+  ): { stdout_chunks: number; stderr_chunks: number } {
+    const { stdout, stderr } = this.#streams;
     return {
-      stdout_chunks: this.#streams.stdout.end(end.stdout_bytes),
-      stderr_chunks: this.#streams.stderr.end(end.stderr_bytes),
+      stdout_chunks: stdout.end(end.stdout_bytes, markersLater),
+      stderr_chunks: stderr.end(end.stderr_bytes, markersLater),
     };
+  }
+
+  releaseMarkers(): void {
+    this.#streams.stdout.releaseMarker();
+    this.#streams.stderr.releaseMarker();
   }
 
   ack(stream: RunStream, next_seq: number, window_bytes: number): void {

@@ -35,6 +35,7 @@ export class StreamPublisher {
   readonly #line: StreamLine;
   #available = 0;
   #ended = false;
+  #markerHeld = false;
   #next = 0;
   #acked = 0;
   #window = INITIAL_WINDOW;
@@ -63,9 +64,10 @@ export class StreamPublisher {
 
   /**
    * No more bytes come: everything is cut into chunks at once. Answers how many chunks the stream has, the EOF
-   * marker included.
+   * marker included. A marker that is held waits for `releaseMarker`.
    */
-  end(bytes: number): number {
+  end(bytes: number, holdMarker = false): number {
+    this.#markerHeld = holdMarker;
     this.#available = Math.max(this.#available, bytes);
     const { index } = this.#line;
     while (index.end < this.#available)
@@ -75,6 +77,11 @@ export class StreamPublisher {
     this.#ended = true;
     this.#pump();
     return index.count + 1;
+  }
+
+  releaseMarker(): void {
+    this.#markerHeld = false;
+    this.#schedule();
   }
 
   /** The receiver has everything below `next_seq` and takes `window_bytes` more. */
@@ -201,6 +208,7 @@ export class StreamPublisher {
     const { index } = this.#line;
     const there = this.#next < this.#last || index.end < this.#available;
     if (!there) return false;
+    if (this.#markerHeld && this.#ended && this.#next === index.count) return false;
     if (this.#acked < this.#next && this.#isStalled()) return false;
     return startOf(index, this.#next) - startOf(index, this.#acked) < this.#window;
   }

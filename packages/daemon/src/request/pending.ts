@@ -110,6 +110,8 @@ export class Pending {
   async finished(content: ExecFinished): Promise<InvocationResult> {
     this.stdin.close();
     const expected = content.stdout_chunks !== undefined && content.stderr_chunks !== undefined;
+    if (content.stdout_chunks !== undefined) this.#streams.stdout.expect(content.stdout_chunks);
+    if (content.stderr_chunks !== undefined) this.#streams.stderr.expect(content.stderr_chunks);
     if (expected) await Promise.all([this.#complete("stdout"), this.#complete("stderr")]);
     const fetched = await this.#artifacts.settled();
     const result = this.#result(content, expected, fetched);

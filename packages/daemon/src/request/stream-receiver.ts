@@ -24,6 +24,8 @@ export class StreamReceiver {
   #bytes = 0;
   #sinceAck = 0;
   #ended = false;
+  /** The number of the end marker, once `finished` has told it. */
+  #marker: number | undefined;
   #delivering = false;
   #closed = false;
   #progress = 0;
@@ -50,7 +52,13 @@ export class StreamReceiver {
     this.#drain();
   }
 
-  /** Whether the end marker was reached and everything before it delivered. */
+  /** There are so many numbers, the end marker's included: who knows that does not wait for the marker. */
+  expect(count: number): void {
+    this.#marker = count - 1;
+    if (!this.#closed && !this.#ended && this.#next === this.#marker) this.#end();
+  }
+
+  /** Whether everything was delivered, up to the end marker or to where `finished` says that it is. */
   get ended(): boolean {
     return this.#ended;
   }
@@ -115,10 +123,17 @@ export class StreamReceiver {
       this.#bytes += chunk.bytes.length;
       this.#held -= chunk.bytes.length;
       this.#sinceAck += chunk.bytes.length;
-      if (chunk.eof) this.#ended = true;
-      if (this.#sinceAck >= STREAM_ACK_BYTES || chunk.eof) this.#ack();
+      if (chunk.eof || this.#next === this.#marker) this.#end();
+      else if (this.#sinceAck >= STREAM_ACK_BYTES) this.#ack();
       this.#wake();
     }
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#next = Math.max(this.#next, (this.#marker ?? 0) + 1);
+    this.#ack();
+    this.#wake();
   }
 
   #askIfMissing(): void {

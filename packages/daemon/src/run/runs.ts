@@ -18,6 +18,12 @@ import { nothingRan } from "./nothing-ran.ts";
 import { replyOf } from "./reply.ts";
 import { type SpecContext, specOf } from "./spec.ts";
 
+/** Who sends no input hears of the beginning this much later: of a shorter run the end says as much. */
+const ACCEPT_AFTER_MS = 25;
+
+/** `finished` tells where the streams end; who has not acknowledged that by then is sent the markers as well. */
+const MARKERS_AFTER_MS = 500;
+
 /** A run of more than this is shown in the room's state. */
 const SHOW_AFTER_MS = 10_000;
 
@@ -169,12 +175,18 @@ export class Runs {
   #accept(execution: Execution): void {
     const request = shape(eventOf(execution));
     if (request.kind !== "exec") return;
-    const { invocation_id, room_id } = execution;
+    const { invocation_id, room_id, run_id } = execution;
     const { device_id } = this.#world.identity.account;
     const content = { invocation_id, device_id, request_sha256: requestDigest(request.content) };
     const reply = replyOf(execution);
-    if (reply) sendToDevice({ room_id, ...reply }, EventTypes.execAccepted, content, this.#world);
-    else sendEvent(room_id, EventTypes.execAccepted, content, this.#world);
+    const type = EventTypes.execAccepted;
+    if (!reply) sendEvent(room_id, type, content, this.#world);
+    else if (request.content.stdin) sendToDevice({ room_id, ...reply }, type, content, this.#world);
+    else
+      setTimeout(() => {
+        if (this.#closed || this.#world.executions.byRun(run_id)?.state !== "running") return;
+        sendToDevice({ room_id, ...reply }, type, content, this.#world);
+      }, ACCEPT_AFTER_MS).unref();
   }
 
   /** The outcome is durable, with everything that is to be sent of it, before anything else happens. */
@@ -211,7 +223,7 @@ export class Runs {
         ? { ...end, outcome: "cancelled" }
         : end;
     live?.control?.close();
-    const chunks = live?.publisher?.end(outcome) ?? null;
+    const chunks = live?.publisher?.end(outcome, live.reply !== null) ?? null;
     const result =
       execution.kind === "call" ? await callOutput(this.#runner, execution.run_id, outcome) : null;
     // Chunks that the window has room for are before it in the outbox, so that `finished` seldom overtakes them.
@@ -225,6 +237,7 @@ export class Runs {
       else publishOutcome(execution, outcome, chunks, result, this.#world);
     });
     failpoint("run.after_ended");
+    setTimeout(() => live?.publisher?.releaseMarkers(), MARKERS_AFTER_MS).unref();
     if (live?.show) clearTimeout(live.show);
     if (outcome.duration_ms > SHOW_AFTER_MS) showEnded(execution, outcome, this.#world);
     if (live) this.#live.letGo(execution.run_id, live);

@@ -1,0 +1,27 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { couple, wholeProgram } from "./couple.ts";
+
+export const name = "rate-limits";
+export const description = "Ten commands in a row on a Synapse with the rate limits that it comes with";
+
+/** What such a server needs to give a user all of his burst back: 10 messages at 0.2 a second. */
+const CALM_MS = 60_000;
+
+export async function run({ say }: BenchContext): Promise<Row[]> {
+  say("two daemons on a Synapse with its default rate limits: this takes minutes");
+  await using they = await couple({ kind: "synapse", defaultRateLimits: true });
+  await pause(CALM_MS);
+  const start = performance.now();
+  for (let i = 1; i <= 10; i++) {
+    await wholeProgram(they);
+    say(`${i} of 10 after ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  }
+  return [
+    {
+      ...{ what: "ten × exec -- true, Synapse with its default rate limits", against: "", n: 1 },
+      ...{ median: (performance.now() - start) / 1000, p95: undefined, unit: "s" },
+      ...{ ratio: undefined, interval: undefined, aim: "reported", verdict: "reported" },
+    },
+  ];
+}
