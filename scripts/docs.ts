@@ -52,7 +52,7 @@ const exitMeanings: Readonly<Record<number, string>> = {
   78: "configuration or platform",
   124: "it took too long",
   126: "the command could not be started",
-  127: "the command was not found",
+  127: "the command was not found, or the interpreter that a script names",
   130: "cancelled with Ctrl-C",
 };
 

@@ -186,7 +186,9 @@ describe("a refusal", () => {
   });
 
   test("for a program that is not there is 127", () => {
-    expect(refused("spawn_failed", "remote", "ENOENT: /usr/bin/make").exitCode).toBe(127);
+    const missing = refused("spawn_failed", "remote", "ENOENT: /usr/bin/make");
+    expect(missing.exitCode).toBe(127);
+    expect(missing.hint).toMatch(/on builder's machine: .* interpreter/);
     for (const detail of [
       'EACCES: "make" may not be executed',
       'EACCES: "/ENOENT: not there" is a directory',

@@ -58,6 +58,8 @@ function next({ reason, detail, origin, request_id }: Refusal, { room, agent }: 
     case "tool_input_invalid":
       return `on this machine: ${words("tools", "show", "--room", room, "--agent", agent)} with the tool's name`;
     case "spawn_failed":
+      if (codeOf(reason, detail) === "MX_COMMAND_NOT_FOUND")
+        return `${theirs}: look for it, and for the interpreter that a script names in its first line`;
       return `${theirs}: ${words("doctor")}${detail === null ? "" : ` (${detail})`}`;
     default:
       return `${theirs}: ${words("policy", "explain", request_id)}`;

@@ -138,6 +138,20 @@ describe("a command on the other machine", () => {
     expect((await live.ended).code).toBe(141);
   });
 
+  test("has its own status where nothing takes its output, and 74 where that cannot be written", async () => {
+    const { command, home } = they.laptop;
+    const target = ["--room", they.room, "--agent", "builder", "--cwd", they.project, "--stdin", "none"];
+    const words = [...command, "exec", ...target, "--", "sh", "-c", "echo lost; exit 4"];
+    const env = { ...process.env, MX_AGENT_HOME: home };
+    const status = (redirection: string) =>
+      run("sh", ["-c", `"$@" ${redirection}`, "sh", ...words], { env }).then(
+        () => 0,
+        ({ code }: { code: number }) => code,
+      );
+    expect(await status(">&-")).toBe(4);
+    expect(await status(">/dev/full")).toBe(74);
+  });
+
   test("can be left running, listed, followed and waited for", async () => {
     const started = await they.exec(["sh", "-c", "echo begun; sleep 0.3; echo ended; exit 3"], {
       flags: ["--detach"],

@@ -13,13 +13,15 @@ import { shape } from "../admit/checks/shape.ts";
 import type { Assumed } from "../admit/trace.ts";
 import type { IncomingEvent } from "../matrix/api.ts";
 import { answerHeld, answerRefused, type RefusedRequest } from "../publish/answers.ts";
-import type { Execution } from "../state/executions.ts";
+import type { Execution, ExecutionState } from "../state/executions.ts";
 import { eventOf } from "./event-of.ts";
 import type { ExecutorWorld } from "./executor-world.ts";
 import { explanationOf } from "./explanation.ts";
 import { type ImaginedRequest, imaginedEvent } from "./imagined.ts";
 import { recordOf } from "./record.ts";
 import type { Runs } from "./runs.ts";
+
+const CANCELLABLE = new Set<ExecutionState>(["admitted", "starting", "running"]);
 
 export class Executor {
   readonly #world: ExecutorWorld;
@@ -66,8 +68,7 @@ export class Executor {
         this.#endHold(execution, "approval_denied", "withdrawn by its requester");
       return true;
     });
-    if (fresh && (execution.state === "starting" || execution.state === "running"))
-      await this.#runs.cancel(execution.run_id);
+    if (fresh && CANCELLABLE.has(execution.state)) await this.#runs.cancel(execution.run_id);
   }
 
   /** The operator here does not wait for an approval of what is held. */

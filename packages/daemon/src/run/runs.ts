@@ -67,6 +67,8 @@ export class Runs {
     const execution = executions.byInvocation(admitted.request.content.invocation_id);
     if (execution?.state !== "admitted") return;
     const { run_id } = execution;
+    if (this.#cancelled.has(run_id) || this.#finishing.has(run_id))
+      return this.#ended(run_id, nothingRan("cancelled", this.#world.now()));
     const spec = specOf(run_id, admitted, this.#context);
     failpoint("run.before_starting");
     executions.setState(run_id, "starting");
@@ -146,8 +148,12 @@ export class Runs {
 
   /** Ends a run: the outcome will say `cancelled`. `grace_ms`: from SIGTERM to SIGKILL, the runner's own unless given. */
   async cancel(run_id: string, grace_ms?: number): Promise<void> {
-    if (this.#world.executions.byRun(run_id)?.state === "ended") return;
+    const { executions, now } = this.#world;
+    const state = executions.byRun(run_id)?.state;
+    if (state === "ended") return;
     this.#cancelled.add(run_id);
+    // The runner has not heard of it.
+    if (state === "admitted") return this.#ended(run_id, nothingRan("cancelled", now()));
     await this.#runner.cancel(run_id, grace_ms);
   }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { mxError } from "@mx-agent/base";
 import { createLogger } from "@mx-agent/base/log";
 import { EventTypes } from "@mx-agent/protocol";
+import type { RunnerClient } from "@mx-agent/runner";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Admitted } from "../../src/admit/admitted.ts";
 import { Auditor } from "../../src/audit-entries.ts";
@@ -13,6 +14,7 @@ import type { Outgoing } from "../../src/matrix/api.ts";
 import { EarlyRefusals } from "../../src/receive/refusals.ts";
 import { Executor } from "../../src/run/executor.ts";
 import { executorWorld } from "../../src/run/executor-world.ts";
+import { Runs } from "../../src/run/runs.ts";
 import { monotonicClock } from "../../src/state/clock.ts";
 import { Database } from "../../src/state/database.ts";
 import { NonceTable } from "../../src/state/nonces.ts";
@@ -56,7 +58,7 @@ afterEach(() => {
 });
 
 /** A daemon on that home: everything that decides and remembers is real; rooms, runner and network are not. */
-function start({ nonces = 20_000 } = {}) {
+function start({ nonces = 20_000, runner }: { nonces?: number; runner?: RunnerClient } = {}) {
   const db = new Database({ file: join(dir, "state.db"), migrations, version: "test" });
   const now = monotonicClock(new Settings(db), () => system);
   const tables = { ...openTables(db, now), nonces: new NonceTable(db, nonces) };
@@ -82,19 +84,22 @@ function start({ nonces = 20_000 } = {}) {
     outbox: { enqueue: (outgoing: Outgoing) => said.push(outgoing) },
     now,
   } as unknown as Parameters<typeof executorWorld>[0]);
-  const runs = {
+  const logger = createLogger({ name: "test", env: {} });
+  const run = { env: {}, home: dir, hidden_paths: [], indexDir: join(dir, "chunks") };
+  const handedOn = {
     start: async ({ request: { content } }: Admitted) => {
       started.push(content.invocation_id);
     },
     cancel: async (run_id: string) => {
       cancelled.push(run_id);
     },
-  } as unknown as ConstructorParameters<typeof Executor>[1];
-  const executor = new Executor(world, runs, createLogger({ name: "test", env: {} }));
-  return { db, tables, executor, said, audit, started, cancelled, early };
+  } as unknown as Runs;
+  const runs = runner ? new Runs(world, runner, run, logger) : handedOn;
+  const executor = new Executor(world, runs, logger);
+  return { db, tables, executor, runs, said, audit, started, cancelled, early };
 }
 
-function restart(options = {}): void {
+function restart(options: Parameters<typeof start>[0] = {}): void {
   daemon.db.close();
   daemon = start(options);
 }
@@ -244,6 +249,26 @@ test("a cancel ends a run once; served again it does nothing", async () => {
     if (execution) await daemon.executor.cancel(execution, event);
   }
   expect(daemon.cancelled).toEqual([run_id]);
+});
+
+test("what was let through and has not been started yet can be cancelled, and is not started later", async () => {
+  const content = fresh();
+  await send(content);
+  const asked: string[] = [];
+  const absent = () => Promise.reject(mxError("MX_NOT_FOUND", { what: "run", name: "", hint: "" }));
+  const runner = { on: () => {}, cancel: absent, start: async () => void asked.push("start") };
+  restart({ runner: runner as unknown as RunnerClient });
+  const { executions } = daemon.tables;
+  const known = () => executions.byInvocation(String(content.invocation_id));
+  expect(known()?.state).toBe("admitted");
+  await daemon.runs.cancel(known()?.run_id ?? "");
+  await daemon.executor.resumeAdmitted();
+  await expect.poll(() => known()?.state).toBe("ended");
+  expect(known()?.end).toMatchObject({ outcome: "cancelled", exit_code: null });
+  expect(asked).toEqual([]);
+  const finished = daemon.said.filter(({ type }) => type === EventTypes.execFinished);
+  expect(finished[0]).toMatchObject({ content: { outcome: "cancelled" } });
+  daemon.runs.close();
 });
 
 test("what cannot be put on record does not run and burns nothing; who may ask is told, strangers are not", async () => {

@@ -1,22 +1,36 @@
+import { type LoadedPolicy, loadPolicy } from "@mx-agent/policy";
 import { EventTypes } from "@mx-agent/protocol";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { AgentRegistry } from "../../src/agents/registry.ts";
 import { Identity } from "../../src/identity.ts";
 import type { StateEvent } from "../../src/matrix/api.ts";
 import type { OwnAgent } from "../../src/state/own-agents.ts";
-import { BUILDER, builderKey, eventOf, NOW, policy, ROOM, strangerKey } from "../admit/support.ts";
+import {
+  BUILDER,
+  builderKey,
+  eventOf,
+  machine,
+  NOW,
+  policy,
+  policyText,
+  ROOM,
+  strangerKey,
+} from "../admit/support.ts";
 
 let agent: OwnAgent;
 let written: string[];
 let registry: AgentRegistry;
 let shown: StateEvent | undefined;
 let takenOver: string[];
+let inForce: LoadedPolicy;
+let load: unknown;
 beforeEach(() => {
   vi.useFakeTimers({ now: NOW });
   agent = { room_id: ROOM, agent_id: "builder", kind: "", cwd: "", capabilities: [], state_rev: 1 };
   written = [];
   shown = undefined;
   takenOver = [];
+  inForce = policy;
   registry = new AgentRegistry({
     ownAgents: {
       find: (_: string, agent_id: string) => (agent_id === agent.agent_id ? agent : undefined),
@@ -30,9 +44,14 @@ beforeEach(() => {
     },
     identity: new Identity(builderKey, { user_id: BUILDER, device_id: "DEVICE", homeserver: "" }),
     rooms: { stateEvent: (_: string, type: string) => (type === EventTypes.agent ? shown : undefined) },
-    outbox: { enqueue: ({ type }: { type: string }) => written.push(type) },
-    policy: { current: () => policy },
-    running: () => 0,
+    outbox: {
+      enqueue: ({ type, content }: { type: string; content: { load?: unknown } }) => {
+        written.push(type);
+        load = content.load;
+      },
+    },
+    policy: { current: () => inForce },
+    running: () => 3,
     auditHead: () => undefined,
     rotation: () => undefined,
     onTakenOver: (_: OwnAgent, device_id: string) => takenOver.push(device_id),
@@ -62,6 +81,20 @@ test("whoever goes on overwriting it makes us write once a minute, and the last 
   expect(written).toHaveLength(2);
   vi.advanceTimersByTime(60_000);
   expect(written).toHaveLength(2);
+});
+
+test("the state says how many run, and how many the policy lets a user of the room have at once", () => {
+  const shownWith = (text: string) => {
+    inForce = loadPolicy(text, "policy.toml", machine);
+    registry.publishAll();
+    return load;
+  };
+  const another = `[rooms."${ROOM}".agents."@bob:example.org"]\nallow_exec = true\nmax_concurrent = 7\n`;
+  expect(shownWith(policyText)).toEqual({ running_invocations: 3, max_invocations: 4 });
+  expect(shownWith(`${policyText}max_concurrent = 2\n`)).toMatchObject({ max_invocations: 2 });
+  expect(shownWith(`${policyText}max_concurrent = 2\n${another}`)).toMatchObject({ max_invocations: 7 });
+  expect(shownWith("version = 1\n")).toMatchObject({ max_invocations: 0 });
+  expect(shownWith("this is no policy")).toMatchObject({ max_invocations: 0 });
 });
 
 test("the states of others are left alone", () => {

@@ -144,6 +144,18 @@ test("a request that the homeserver refuses after the daemon was started again i
   expect(asked).toMatchObject({ state: "lost", reason: "MX_HOMESERVER_ERROR" });
 });
 
+test("what waits to be sent is counted while nobody is logged in, and is sent after the next login", async () => {
+  const held = proxy.next("/send/com.mxagent.exec.request", { kind: "hang" });
+  const live = they.execLive(["echo", "kept"], NO_STDIN);
+  await held;
+  await logOutEverywhere(they.laptop);
+  await until(async () => (await laptop.ask("daemon.status", {})).sync.state === "logged_out");
+  expect((await laptop.ask("daemon.status", {})).outbox_depth).toBeGreaterThan(0);
+  await they.laptop.login();
+  expect(await live.ended).toMatchObject({ code: 0, stdout: "kept\n" });
+  await until(async () => (await laptop.ask("daemon.status", {})).outbox_depth === 0);
+});
+
 describe("a caller who left", () => {
   test("reads and awaits, from a new daemon, what he left running", async () => {
     const go = join(they.project, "detached-go");
