@@ -170,7 +170,15 @@ export class Caller {
       pending.settle({ type: "rejected", reason, detail, origin: "remote" });
     else if (finished !== null && kind === "exec" && output) {
       const parsed = parseContent(EventTypes.execFinished, JSON.parse(finished));
-      if (parsed.ok) pending.finished(parsed.value).catch(() => {});
+      if (!parsed.ok) return;
+      // Nobody may have waited when it came: whether the output is whole is known only now.
+      pending
+        .finished(parsed.value)
+        .then(
+          (whole) =>
+            result?.complete === true || this.#parts.requests.setResult(request.invocation_id, whole),
+        )
+        .catch(() => {});
     } else if (result !== null) pending.settle({ type: "finished", result });
   }
 
