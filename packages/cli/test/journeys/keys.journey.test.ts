@@ -81,6 +81,8 @@ describe("a device", () => {
   test("is verified on both sides when both say yes, and stays so over a restart", async () => {
     const ends = await compareDevices({ starting: "yes\n", accepting: "y\n" });
     for (const end of ends) expect(end).toMatchObject({ code: 0 });
+    const { stdout: record } = await they.laptop.run(["audit", "tail"]);
+    expect(record).toMatch(new RegExp(`device action=verified by=comparison user_id=${they.builder.user}`));
     await they.laptop.ask(["daemon", "restart"]);
     expect(await verified(they.laptop, they.builder)).toBe(true);
     expect(await verified(they.builder, they.laptop)).toBe(true);

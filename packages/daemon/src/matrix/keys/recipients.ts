@@ -34,6 +34,8 @@ const REASONS: Readonly<Record<WithoutKeys["why"], string>> = {
 const settingOf = (room_id: string) => `keys.to.${room_id}`;
 /** News of devices come in bursts. */
 const LOOK_AFTER_MS = 500;
+/** A room of more people is no workspace, and looking at all of their devices takes long. */
+const MAX_LOOKED_AT = 200;
 const allDevices = new AllDevicesIsolationMode(false);
 const signedDevices = new OnlySignedDevicesIsolationMode();
 
@@ -161,7 +163,9 @@ export class Recipients {
   /** Once every device of several people is signed, none that is not gets keys any more. */
   async #adopt(room_id: string): Promise<void> {
     const { devices, account, settings, logger } = this.#options;
-    const known = await devices.list((await this.#members(room_id)).map(({ userId }) => userId));
+    const members = await this.#members(room_id);
+    if (members.length > MAX_LOOKED_AT) return;
+    const known = await devices.list(members.map(({ userId }) => userId));
     if (!known.some(({ user_id }) => user_id !== account.user_id)) return;
     if (!known.every((device) => device.signed_by_owner) || this.#chosen(room_id) !== undefined) return;
     settings.set(settingOf(room_id), "signed");
