@@ -27,9 +27,10 @@ export async function question(cli: Cli, text: string): Promise<string> {
 
 /** A line that is not shown while it is typed. MX_CANCELLED on Ctrl-C. */
 export async function askSecret(cli: Cli, question: string): Promise<string> {
-  await write(cli.stderr, question);
+  // Before it is asked: who answers at once is not shown, either.
   cli.stdin.setRawMode?.(true);
   try {
+    await write(cli.stderr, question);
     return await readHidden(cli);
   } finally {
     cli.stdin.setRawMode?.(false);

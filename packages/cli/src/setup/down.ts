@@ -7,6 +7,7 @@ import { ask } from "../daemon.ts";
 import { directories } from "../places.ts";
 import { confirm } from "../prompt.ts";
 import { pairs } from "../render/table.ts";
+import { agentsHere } from "./machine.ts";
 import { doing } from "./progress.ts";
 import { readRecord, remember, type SetupRecord } from "./record.ts";
 
@@ -99,9 +100,7 @@ async function cancel(cli: Cli, ids: string[]): Promise<void> {
 
 /** Others see the agents gone, and the server forgets the device; where it cannot be told, the rest goes on. */
 async function logOut(cli: Cli): Promise<void> {
-  const mine = (await whereItRuns(ask(cli, "agent.list", { room: null, ping: false })))?.filter(
-    (one) => one.mine,
-  );
+  const mine = await whereItRuns(agentsHere(cli, null));
   for (const { room_id, agent_id } of mine ?? [])
     await whereItRuns(ask(cli, "agent.unregister", { room: room_id, agent: agent_id }));
   await whereItRuns(ask(cli, "auth.logout", {}));

@@ -10,7 +10,7 @@ import { ask } from "../daemon.ts";
 import { directories, policyFile } from "../places.ts";
 import { type AccountFlags, ensureAccount } from "./account.ts";
 import { ensureDefaultRoom } from "./defaults.ts";
-import { ensureAgent, ensureDaemon } from "./machine.ts";
+import { agentsHere, ensureAgent, ensureDaemon } from "./machine.ts";
 import { doing } from "./progress.ts";
 
 export interface JoinFlags extends AccountFlags {
@@ -123,8 +123,7 @@ async function accountFor(cli: Cli, flags: JoinFlags, link: InviteLink) {
 /** A name that nobody chose gives way to that of the account, which is the only one of its kind. */
 async function redeem(cli: Cli, flags: JoinFlags, link: string, user_id: string): Promise<InvitedInfo> {
   const { room_id } = linkOf(link);
-  const all = await ask(cli, "agent.list", { room: null, ping: false });
-  const mine = all.find((one) => one.mine && one.room_id === room_id);
+  const mine = (await agentsHere(cli, null)).find((one) => one.room_id === room_id);
   const as = (agent: string) =>
     ask(cli, "invite.redeem", { link, agent, encrypted: flags.e2ee, wait_ms: flags.wait });
   try {

@@ -26,6 +26,11 @@ export async function ensureDaemon(cli: Cli): Promise<RunningDaemon> {
   return { pid, account, started: true };
 }
 
+/** The agents of this machine in that workspace, or with null in all of them. */
+export async function agentsHere(cli: Cli, room: string | null): Promise<AgentInfo[]> {
+  return (await ask(cli, "agent.list", { room, ping: false })).filter((one) => one.mine);
+}
+
 /** This machine's agent in the room: the one that is there, or a new one of that name. */
 export async function ensureAgent(
   cli: Cli,
@@ -33,7 +38,7 @@ export async function ensureAgent(
   agent: string | null,
   cwd: string | undefined,
 ): Promise<{ info: AgentInfo; registered: boolean }> {
-  const mine = (await ask(cli, "agent.list", { room: room_id, ping: false })).filter((one) => one.mine);
+  const mine = await agentsHere(cli, room_id);
   const there = mine.find((one) => agent === null || one.agent_id === agent);
   const directory = cwd === undefined ? null : resolve(cwd);
   if (there && (directory === null || there.workspace.cwd === directory))

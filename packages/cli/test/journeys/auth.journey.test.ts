@@ -46,6 +46,41 @@ describe("logging in", () => {
     expect(await machine.run(["auth", "status"])).toMatchObject({ code: 3 });
   });
 
+  test("asks a person for the password, twice for a new account, and shows nothing of what is typed", async () => {
+    const machine = await box();
+    const atTerminal = async (
+      user: string,
+      flags: string[],
+      answers: [question: string, typed: string][],
+    ) => {
+      const login = ["auth", "login", "--homeserver", homeserver.url, "--user", user];
+      const running = machine.spawnAtTerminal([...login, ...flags]);
+      for (const [question, typed] of answers) {
+        await running.until(question);
+        running.child.stdin.write(typed);
+      }
+      return running.ended;
+    };
+    const asked = `Password of ${machine.user}: `;
+    const known = await atTerminal(machine.user, [], [[asked, `x\u007f${machine.password}\r`]]);
+    expect(known.code, known.stdout).toBe(0);
+    expect(known.stdout).toContain(asked);
+    expect(known.stdout).not.toContain(machine.password);
+    await machine.ask(["auth", "logout"]);
+    const user = `${machine.account}-new`;
+    const twice = (again: string): [string, string][] => [
+      [`Password of ${user}: `, "a new long password\r"],
+      ["Once more: ", `${again}\r`],
+    ];
+    const differing = await atTerminal(user, ["--register"], twice("another password"));
+    expect(differing).toMatchObject({
+      code: 64,
+      stdout: expect.stringContaining("the two passwords differ"),
+    });
+    expect(await atTerminal(user, ["--register"], twice("a new long password"))).toMatchObject({ code: 0 });
+    expect((await atTerminal(user, [], [["Password", "\u0003"]])).code).toBe(130);
+  });
+
   test("with a password from the environment", async () => {
     const machine = await box();
     const args = ["auth", "login", "--homeserver", homeserver.url, "--user", machine.user];

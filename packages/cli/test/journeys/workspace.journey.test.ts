@@ -231,6 +231,24 @@ describe("trust", () => {
     expect(ended.stderr).toContain(fingerprint);
   });
 
+  test("is given by the person who was shown the fingerprint and says yes, and by nobody who does not", async () => {
+    const made = await create(alice, "asked");
+    await alice.ask(["agent", "register", "--room", made.room_id, "--agent", "alice"]);
+    const { fingerprint } = await alice.ask<{ fingerprint: string }>(["trust", "fingerprint"]);
+    const answering = async (typed: string) => {
+      const running = alice.spawnAtTerminal(["trust", "approve", "alice", "--room", made.room_id]);
+      await running.until("[y/N] ");
+      expect(running.stdout).toContain(fingerprint);
+      running.child.stdin.write(typed);
+      return running.ended;
+    };
+    const listed = () => alice.ask<object[]>(["trust", "list", "--room", made.room_id]);
+    for (const no of ["n\r", "\r", "yo\r"]) expect((await answering(no)).code).toBe(77);
+    expect(await listed()).toEqual([]);
+    expect((await answering("y\r")).code).toBe(0);
+    expect(await listed()).toMatchObject([{ agent_id: "alice", status: "trusted" }]);
+  });
+
   test("is listed, and ends when it is revoked: then nothing of that key runs here", async () => {
     const listed = async () =>
       (await bob.ask<{ agent_id: string; status: string; room_id: string }[]>(["trust", "list"])).filter(

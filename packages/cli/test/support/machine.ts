@@ -6,6 +6,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { shellWord } from "@mx-agent/base";
 import type { TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { isAlive } from "../../src/background/alive.ts";
 
@@ -41,6 +42,8 @@ export interface Machine {
   ask<T = Record<string, unknown>>(args: string[], options?: RunOptions): Promise<T>;
   /** Starts one command and leaves it running. */
   spawn(args: string[], options?: { env?: Record<string, string> }): RunningCommand;
+  /** As `spawn`, on a terminal of its own: what is written to its stdin is typed there, and stdout is the screen. */
+  spawnAtTerminal(args: string[]): RunningCommand;
   startDaemon(): Promise<void>;
   /** Of the daemon that runs now. */
   daemonPid(): Promise<number>;
@@ -57,8 +60,8 @@ export class RunningCommand {
   #stderr = "";
   #news = Promise.withResolvers<void>();
 
-  constructor(args: string[], env: NodeJS.ProcessEnv) {
-    this.child = spawn(process.execPath, [mxAgent, ...args], { env });
+  constructor([program = "", ...args]: readonly string[], env: NodeJS.ProcessEnv) {
+    this.child = spawn(program, args, { env });
     this.child.stdin.on("error", () => {});
     this.child.stdout.on("data", (chunk) => {
       this.#stdout += chunk;
@@ -132,8 +135,9 @@ export async function bareMachine(name: string, homeserver?: TestHomeserver): Pr
     ...(process.env.NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE } : {}),
   };
   const spawned = new Set<RunningCommand>();
-  const start = (args: string[], extra: Record<string, string> = {}) => {
-    const running = new RunningCommand(args, { ...env, ...extra });
+  const command = [process.execPath, mxAgent];
+  const start = (words: string[], extra: Record<string, string> = {}) => {
+    const running = new RunningCommand(words, { ...env, ...extra });
     spawned.add(running);
     void running.ended.then(() => spawned.delete(running));
     return running;
@@ -144,10 +148,10 @@ export async function bareMachine(name: string, homeserver?: TestHomeserver): Pr
     account,
     user: `@${account}:${homeserver?.name ?? "localhost"}`,
     password,
-    command: [process.execPath, mxAgent],
+    command,
     env,
     async run(args, options = {}) {
-      const running = start(args, options.env);
+      const running = start([...command, ...args], options.env);
       running.child.stdin.end(options.stdin ?? "");
       return running.ended;
     },
@@ -158,7 +162,11 @@ export async function bareMachine(name: string, homeserver?: TestHomeserver): Pr
       if (code !== 0) throw new Error(`${name}: mx-agent ${args.join(" ")}: ${code}\n${stdout}${stderr}`);
       return JSON.parse(stdout);
     },
-    spawn: (args, options = {}) => start(args, options.env),
+    spawn: (args, options = {}) => start([...command, ...args], options.env),
+    spawnAtTerminal(args) {
+      const line = `exec ${[...command, ...args].map(shellWord).join(" ")}`;
+      return start(["script", "-qec", line, "/dev/null"], { TERM: "xterm", SHELL: "/bin/sh" });
+    },
     async startDaemon() {
       await machine.ask(["daemon", "start"]);
     },
