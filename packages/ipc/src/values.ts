@@ -36,7 +36,7 @@ export interface HomeserverFacts {
   reachable: boolean;
   /** Why it is not reachable. */
   detail: string | null;
-  /** As `Synapse 1.163.2`. */
+  /** As `Synapse/1.163.2`. */
   software: string | null;
   /** Of the Client-Server API. */
   newest_version: string | null;

@@ -34,7 +34,7 @@ test("doctor says what the homeserver is and allows, and finds that it has gone"
   expect(well.findings.filter(({ level }) => level === "error")).toEqual([]);
   expect(well.code).toBe(0);
   const found = (check: string) => well.findings.find((one) => one.check === check);
-  expect(found("homeserver")?.detail).toMatch(/(Synapse \d|the embedded homeserver).*uploads up to \d/);
+  expect(found("homeserver")?.detail).toMatch(/(Synapse[ /]\d|the embedded homeserver).*uploads up to \d/);
   expect(found("clock")).toMatchObject({ level: "ok" });
   expect(found("login")?.detail).toContain(here.user);
 
