@@ -17,7 +17,7 @@ import { sizeOf, textFrom } from "./log-file.ts";
 
 /**
  * The daemon lives for weeks beside other work. As it is, V8 lets garbage of a hundred megabytes lie while output
- * streams through; with these it is collected early, at the same speed (packages/daemon/bench/streams.bench.ts).
+ * streams through; with these it is collected early, at the same speed (packages/daemon/bench/streams-plain.bench.ts).
  */
 const HEAP = ["--max-semi-space-size=4", "--max-old-space-size=1024"];
 const START_MS = 30_000;

@@ -3,7 +3,7 @@ import { compared, median } from "../../../scripts/bench/stats.ts";
 import { couple, WarmClient, widePolicy } from "../../cli/bench/couple.ts";
 import { alternately, BareLoop, grownRows, makePiece, outputRate, usageOfBoth } from "./streaming.ts";
 
-export const name = "streams";
+export const name = "streams-plain";
 export const description =
   "100 MB of output, complete by digest, against a bare to-device PUT loop of the same chunks, on the embedded homeserver; memory of the daemons meanwhile";
 
