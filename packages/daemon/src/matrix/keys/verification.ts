@@ -54,6 +54,8 @@ export class Verifications {
     this.#options = options;
     options.crypto.setSupportedVerificationMethods([SAS]);
     options.client.on(CryptoEvent.VerificationRequestReceived, (request) => {
+      // In a room our answers would have to be plain events, which are never sent into an encrypted one.
+      if (request.roomId !== undefined) return;
       this.#incoming = [...this.#waiting(), request].slice(-MAX_PENDING);
       this.#changes.announce();
     });
