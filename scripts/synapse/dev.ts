@@ -5,7 +5,7 @@
  *
  * MX_DEV_HOMESERVER is `embedded` (the default), `synapse`, `federation` (two Synapses that federate) or `docker`;
  * with the last one MX_DEV_IMAGE is `tuwunel` (the default) or `synapse`. MX_DEV_PORT is the port on 127.0.0.1, 8008 by
- * default; the second of two has the next one.
+ * default; the second of two has the next one. MX_DEV_DIR is where it keeps its data and its log, .cache/matrix-dev here.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -25,7 +25,7 @@ const kind = process.env.MX_DEV_HOMESERVER ?? "embedded";
 const image = process.env.MX_DEV_IMAGE ?? "tuwunel";
 const port = Number(process.env.MX_DEV_PORT ?? 8008);
 const url = `http://127.0.0.1:${port}`;
-const home = join(root, ".cache", "matrix-dev", kind);
+const home = join(process.env.MX_DEV_DIR ?? join(root, ".cache", "matrix-dev"), kind);
 const runningFile = join(home, "running.json");
 const logFile = join(home, "log");
 const registrationToken = "matrix-dev";

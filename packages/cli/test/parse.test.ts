@@ -90,6 +90,10 @@ describe("--env", () => {
     expect(codeOf(() => parseEnv([pair]))).toBe("MX_USAGE");
   });
 
+  test("a name without a value is named whole", () => {
+    expect(() => parseEnv(["LANG"])).toThrow("--env LANG: write NAME=VALUE");
+  });
+
   test.each(["MY_TOKEN", "DB_PASSWORD", "AWS_REGION", "api_key", "SSH_AUTH_SOCK"])(
     "%s is not sent, and its value not shown",
     (name) => {

@@ -5,7 +5,7 @@ export function parseEnv(pairs: readonly string[]): Record<string, string> {
   const env: Record<string, string> = {};
   for (const pair of pairs) {
     const at = pair.indexOf("=");
-    const name = pair.slice(0, at);
+    const name = at < 0 ? pair : pair.slice(0, at);
     if (at < 1 || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
       throw mxError("MX_USAGE", { detail: `--env ${name || pair}: write NAME=VALUE`, command: "exec" });
     env[name] = pair.slice(at + 1);

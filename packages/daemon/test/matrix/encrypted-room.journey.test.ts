@@ -1,25 +1,11 @@
 import { rm } from "node:fs/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { expect, test } from "vitest";
 import type { IncomingEvent } from "../../src/matrix/api.ts";
-import { type FaultProxy, type ProxiedAnswer, startFaultProxy } from "../support/fault-proxy.ts";
-import { CHUNK, eventually, REQUEST, request, type Site, send, siteOn, type TestMachine } from "./helpers.ts";
+import type { ProxiedAnswer } from "../support/fault-proxy.ts";
+import { CHUNK, eventually, REQUEST, request, send, type TestMachine } from "./helpers.ts";
+import { ownSite } from "./own-site.ts";
 
-let server: TestHomeserver;
-let site: Site;
-let proxy: FaultProxy;
-beforeAll(async () => {
-  server = await startHomeserverForTests();
-  site = siteOn(server);
-});
-beforeEach(async () => {
-  proxy = await startFaultProxy(server.url);
-});
-afterEach(async () => {
-  await site.closeMachines();
-  await proxy.close();
-});
-afterAll(() => server?.close());
+const { site, proxy } = ownSite();
 
 /** An encrypted room, in which the builder reaches the homeserver through the proxy. */
 const encryptedRoom = () => site.twoInARoom({ encrypted: true }, { url: proxy.url });

@@ -1,34 +1,20 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { expect, test } from "vitest";
+import { startHomeserverForTests } from "../../../../scripts/homeservers.ts";
 import { login } from "../../src/matrix/login.ts";
-import { type FaultProxy, garbage, startFaultProxy, tooManyRequests } from "../support/fault-proxy.ts";
+import { garbage, tooManyRequests } from "../support/fault-proxy.ts";
 import {
   eventually,
   newUser,
   plainRoom,
   REQUEST,
   request,
-  type Site,
   send,
   siteOn,
   type TestMachine,
 } from "./helpers.ts";
+import { ownSite } from "./own-site.ts";
 
-let server: TestHomeserver;
-let site: Site;
-let proxy: FaultProxy;
-beforeAll(async () => {
-  server = await startHomeserverForTests();
-  site = siteOn(server);
-});
-beforeEach(async () => {
-  proxy = await startFaultProxy(server.url);
-});
-afterEach(async () => {
-  await site.closeMachines();
-  await proxy.close();
-});
-afterAll(() => server?.close());
+const { server, site, proxy } = ownSite();
 
 test("a message that must wait for the rate limit waits as long as the server says, and says so", async () => {
   const { laptop, room_id } = await site.twoInARoom();

@@ -1,17 +1,10 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { expect, test } from "vitest";
 import { MAX_PAGES } from "../../src/matrix/backfill.ts";
 import { startFaultProxy } from "../support/fault-proxy.ts";
-import { eventually, REQUEST, request, type Site, shareRoom, siteOn, type TestMachine } from "./helpers.ts";
+import { eventually, REQUEST, request, shareRoom, type TestMachine } from "./helpers.ts";
+import { ownSite } from "./own-site.ts";
 
-let server: TestHomeserver;
-let site: Site;
-beforeAll(async () => {
-  server = await startHomeserverForTests();
-  site = siteOn(server);
-});
-afterEach(() => site.closeMachines());
-afterAll(() => server?.close());
+const { server, site } = ownSite();
 
 const numbers = (machine: TestMachine) =>
   machine.events.filter((one) => one.type === REQUEST).map(({ content }) => Object(content).n);

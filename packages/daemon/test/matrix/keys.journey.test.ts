@@ -1,25 +1,9 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { expect, test } from "vitest";
 import type { Comparison } from "../../src/matrix/keys/verification.ts";
-import {
-  eventually,
-  newUser,
-  REQUEST,
-  request,
-  type Site,
-  send,
-  siteOn,
-  type TestMachine,
-} from "./helpers.ts";
+import { eventually, newUser, REQUEST, request, send, type TestMachine } from "./helpers.ts";
+import { ownSite } from "./own-site.ts";
 
-let server: TestHomeserver;
-let site: Site;
-beforeAll(async () => {
-  server = await startHomeserverForTests();
-  site = siteOn(server);
-});
-afterEach(() => site.closeMachines());
-afterAll(() => server?.close());
+const { server, site } = ownSite();
 
 const keysOf = ({ session }: TestMachine) => session.keys;
 

@@ -1,32 +1,9 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
-import { type FaultProxy, garbage, startFaultProxy } from "../support/fault-proxy.ts";
-import {
-  eventually,
-  newUser,
-  REQUEST,
-  request,
-  type Site,
-  send,
-  siteOn,
-  type TestMachine,
-} from "./helpers.ts";
+import { expect, test } from "vitest";
+import { garbage } from "../support/fault-proxy.ts";
+import { eventually, newUser, REQUEST, request, send, type TestMachine } from "./helpers.ts";
+import { ownSite } from "./own-site.ts";
 
-let server: TestHomeserver;
-let site: Site;
-let proxy: FaultProxy;
-beforeAll(async () => {
-  server = await startHomeserverForTests();
-  site = siteOn(server);
-});
-beforeEach(async () => {
-  proxy = await startFaultProxy(server.url);
-});
-afterEach(async () => {
-  await site.closeMachines();
-  await proxy.close();
-});
-afterAll(() => server?.close());
+const { server, site, proxy } = ownSite();
 
 /** A room of two, of whom `sender` reaches the homeserver through the proxy. */
 async function room(): Promise<{ receiver: TestMachine; sender: TestMachine; room_id: string }> {

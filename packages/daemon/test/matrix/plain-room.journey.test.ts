@@ -1,15 +1,8 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
-import { AGENT, CHUNK, eventually, plainRoom, REQUEST, request, type Site, send, siteOn } from "./helpers.ts";
+import { expect, test } from "vitest";
+import { AGENT, CHUNK, eventually, plainRoom, REQUEST, request, send } from "./helpers.ts";
+import { ownSite } from "./own-site.ts";
 
-let server: TestHomeserver;
-let site: Site;
-beforeAll(async () => {
-  server = await startHomeserverForTests();
-  site = siteOn(server);
-});
-afterEach(() => site.closeMachines());
-afterAll(() => server?.close());
+const { site } = ownSite();
 
 test("what one machine sends into a room, the other receives as it was sent, once", async () => {
   const { laptop, builder, room_id } = await site.twoInARoom();

@@ -1,17 +1,10 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { expect, test } from "vitest";
 import type { IncomingEvent } from "../../src/matrix/api.ts";
 import { login } from "../../src/matrix/login.ts";
-import { eventually, newUser, request, type Site, send, siteOn, type TestMachine } from "./helpers.ts";
+import { eventually, newUser, request, send, type TestMachine } from "./helpers.ts";
+import { ownSite } from "./own-site.ts";
 
-let server: TestHomeserver;
-let site: Site;
-beforeAll(async () => {
-  server = await startHomeserverForTests();
-  site = siteOn(server);
-});
-afterEach(() => site.closeMachines());
-afterAll(() => server?.close());
+const { server, site } = ownSite();
 
 const recipientsOf = ({ session }: TestMachine) => session.keys.recipients;
 const says = (n: number) => (event: IncomingEvent) => JSON.stringify(event.content) === JSON.stringify({ n });
