@@ -15,6 +15,8 @@ export interface EncryptorOptions {
   rooms: RoomTable;
   /** Encrypts it for those who are to read the room. */
   recipients: Pick<Recipients, "encrypt">;
+  /** Resolves when what the encryption remembers is on disk: the outbox keeps what comes out of it. */
+  durable: () => Promise<void>;
   clock: Clock;
 }
 
@@ -27,9 +29,14 @@ export function encryptor(options: EncryptorOptions): OutboxLink["encrypt"] {
   return async (outgoing) => {
     if (outgoing.kind === "state" || outgoing.type === "m.reaction") return null;
     const encrypted = options.rooms.isEncrypted(outgoing.room_id);
-    if (outgoing.kind === "event") return encrypted ? encryptEvent(outgoing, options) : null;
-    await deviceThere(outgoing, options, seen);
-    return encrypted ? encryptToDevice(outgoing, options.crypto) : null;
+    if (outgoing.kind === "to_device") await deviceThere(outgoing, options, seen);
+    if (!encrypted) return null;
+    const prepared =
+      outgoing.kind === "event"
+        ? await encryptEvent(outgoing, options)
+        : await encryptToDevice(outgoing, options.crypto);
+    await options.durable();
+    return prepared;
   };
 }
 

@@ -11,6 +11,8 @@ export interface GuardedFetchOptions {
   isEncrypted: (room_id: string) => boolean;
   /** Sees the body of every answer to /sync before the SDK does; a string says why it is none. */
   onSync: (body: string) => string | undefined;
+  /** Resolves when nothing is in use that the disk has not: what was encrypted leaves no earlier (DESIGN.md, rules 1 and 2). */
+  durable: () => Promise<void>;
   /** The server's clock minus ours, milliseconds, as its Date header shows. */
   onClockSkew: (ms: number) => void;
 }
@@ -28,6 +30,7 @@ export function guardedFetch(options: GuardedFetchOptions): Fetch {
     const kind = requestClass(method, url.pathname);
     for (;;) {
       await gate.pass(kind, init?.signal);
+      if (method !== "GET") await options.durable();
       const response = await fetch(input, init);
       noteDate(response, clock, options.onClockSkew);
       if (kind === "media" && response.ok) return response;

@@ -65,6 +65,8 @@ const TIMELINE_CAP = 50;
 const INITIAL_SYNC_LIMIT = 20;
 const REQUEST_TIMEOUT_MS = 60_000;
 const CRYPTO_RETRY_MS = 5_000;
+/** How long closing waits for a /sync that is being worked on, milliseconds. */
+const SYNC_ENDS_WITHIN_MS = 2_000;
 
 /**
  * Opens a session on stored credentials; it syncs until it is closed, and goes on where the last one was.
@@ -98,13 +100,21 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   let publishing: Promise<void> | undefined;
   let ended: Promise<unknown> | undefined;
   let skew: number | null = null;
+  let durable = () => Promise.resolve();
+  /** While a /sync that has come is worked on. */
+  let syncing: PromiseWithResolvers<void> | undefined;
 
   const guarded = guardedFetch({
     fetch: options.fetch,
     gate,
     clock,
     isEncrypted: (room_id) => tables.rooms.isEncrypted(room_id),
-    onSync: (body) => intake.read(body),
+    onSync: (body) => {
+      const wrong = intake.read(body);
+      if (wrong === undefined) syncing = Promise.withResolvers();
+      return wrong;
+    },
+    durable: () => durable(),
     onClockSkew: (ms) => {
       skew = ms;
     },
@@ -122,7 +132,10 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     logger: sdkLogger(logger),
     fetchFn: guarded,
     cryptoCallbacks: holder.callbacks,
-    store: new DurableSyncStore({ ...tables, commit: (next_batch) => commit(next_batch) }),
+    store: new DurableSyncStore({
+      ...tables,
+      commit: (next_batch) => commit(next_batch).finally(() => syncing?.resolve()),
+    }),
   });
 
   // Calls are none of our business, and it would keep an object for each room.
@@ -136,7 +149,8 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     version: options.version,
   });
   onlyNews(crypto);
-  const guard = new CryptoGuard(crypto, logger);
+  durable = () => store.durable();
+  const guard = new CryptoGuard(crypto, (work) => store.together(work), logger);
   const delivery = new Delivery({
     inbox: tables.inbox,
     onEvent: options.onEvent,
@@ -190,6 +204,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
         user_id,
         rooms: tables.rooms,
         recipients: keys.recipients,
+        durable,
         clock,
       }),
     }),
@@ -293,6 +308,9 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     changed: (timeout_ms) => changes.next(closed.signal, timeout_ms),
     clockSkew: () => skew,
     async close() {
+      // What is decrypted by half would be lost.
+      await Promise.race([syncing?.promise, sleep(SYNC_ENDS_WITHIN_MS, undefined, { ref: false })]);
+      await store.durable();
       stop("stopped", "closed");
       await Promise.all([started, publishing, ended]);
       await store.close();

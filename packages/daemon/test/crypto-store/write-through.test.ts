@@ -15,6 +15,10 @@ function failingStore() {
       if (broken) throw new Error("the disk is full");
       committed.push(change);
     },
+    begin: () => undefined,
+    end: () => {
+      if (broken) throw new Error("the disk is full");
+    },
   };
   const onFailure = (error: unknown) => failures.push(error);
   const through = new WriteThrough({ indexedDB, stored: [], journal, onFailure });
@@ -135,4 +139,42 @@ test("a write through an index's cursor belongs to the record behind it", async 
   expect(await answered(database.transaction("sessions").objectStore("sessions").get("s1"))).toEqual({
     room: "!b",
   });
+});
+
+test("what is written together is durable together, and until then nobody may pass it on", async () => {
+  const { indexedDB, committed, through } = failingStore();
+  const database = await withDatabase(indexedDB);
+  const order: string[] = [];
+  const started = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  const work = through.together(async () => {
+    await write(database, "core", (tx) => tx.objectStore("core").put(1, "a"));
+    started.resolve();
+    await goOn.promise;
+    await write(database, "core", (tx) => tx.objectStore("core").put(2, "b"));
+    order.push("worked");
+  });
+  await started.promise;
+  const durable = through.durable().then(() => order.push("durable"));
+  await manyTurns();
+  expect(order).toEqual([]);
+  goOn.resolve();
+  await Promise.all([work, durable]);
+  expect(order).toEqual(["worked", "durable"]);
+  expect(committed.flatMap(({ writes }) => writes)).toHaveLength(2);
+});
+
+test("where what was written together can't be made durable, the store takes nothing any more", async () => {
+  const { indexedDB, failures, through, breakDisk } = failingStore();
+  const database = await withDatabase(indexedDB);
+  const passedOn: unknown[] = [];
+  await through.together(async () => {
+    await write(database, "core", (tx) => tx.objectStore("core").put(1, "a"));
+    breakDisk();
+  });
+  void through.durable().then(() => passedOn.push("passed on"));
+  await manyTurns();
+  expect(failures).toHaveLength(1);
+  expect(passedOn).toEqual([]);
+  expect(() => database.transaction(["core"], "readwrite")).toThrow(/could not write/);
 });

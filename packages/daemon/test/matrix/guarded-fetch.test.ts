@@ -17,6 +17,7 @@ function guarded(answer: Fetch = async () => Response.json({ event_id: "$1" })) 
     clock: Date.now,
     isEncrypted: (room_id) => room_id === SECRET,
     onSync: (body) => (body.startsWith("{") ? undefined : "it is not JSON"),
+    durable: async () => undefined,
     onClockSkew: () => undefined,
   });
   return { fetch, sent };

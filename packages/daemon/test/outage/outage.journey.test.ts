@@ -7,13 +7,8 @@ import { startHomeserverForTests, type TestHomeserver } from "../../../../script
 import type { Machine } from "../../../cli/test/support/machine.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
 import { Box, until } from "../crash/support/box.ts";
-import {
-  type FaultProxy,
-  garbage,
-  type ProxiedAnswer,
-  startFaultProxy,
-  tooManyRequests,
-} from "../support/fault-proxy.ts";
+import { type FaultProxy, garbage, startFaultProxy, tooManyRequests } from "../support/fault-proxy.ts";
+import { throughProxy } from "../support/through-proxy.ts";
 
 let homeserver: TestHomeserver;
 let proxy: FaultProxy;
@@ -24,13 +19,7 @@ let names = 0;
 beforeAll(async () => {
   homeserver = await startHomeserverForTests();
   proxy = await startFaultProxy(homeserver.url);
-  // Where it says who it is, it is the proxy.
-  const change = (answer: ProxiedAnswer) => ({
-    ...answer,
-    body: answer.body.replaceAll(homeserver.url, proxy.url),
-  });
-  proxy.on(({ path }) => (/\/login|\.well-known/.test(path) ? { kind: "rewrite", change } : undefined));
-  they = await twoDaemons({ homeserver: { ...homeserver, url: proxy.url } });
+  they = await twoDaemons({ homeserver: throughProxy(homeserver, proxy) });
   [laptop, builder] = await Promise.all([Box.of(they.laptop), Box.of(they.builder)]);
 });
 afterAll(async () => {

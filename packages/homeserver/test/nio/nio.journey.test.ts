@@ -2,17 +2,17 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
 import { startHomeserverForTests } from "../../../../scripts/homeservers.ts";
+import { nioPython } from "../../../../scripts/nio.ts";
 import { spawnServer } from "../../../../scripts/synapse/process.ts";
-import { pythonVenv, VenvUnavailable } from "../../../../scripts/synapse/venv.ts";
+import { VenvUnavailable } from "../../../../scripts/synapse/venv.ts";
 import { Story } from "../differential/story.ts";
 
 const program = fileURLToPath(new URL("client.py", import.meta.url));
-const packages = ["matrix-nio==0.26.0"];
 
 test("a client of another stack (matrix-nio) logs in, joins, sends and reads", { timeout: 600_000 }, async ({
   skip,
 }) => {
-  const python = await pythonVenv("nio-venv", packages).catch((error: unknown) => {
+  const python = await nioPython().catch((error: unknown) => {
     if (error instanceof VenvUnavailable) return skip(error.message);
     throw error;
   });

@@ -21,8 +21,12 @@ export interface Change {
 
 /** Where changes become durable. */
 export interface Journal {
-  /** Returns when the change is on disk as a whole; throws when it may not be. Synchronous. */
+  /** Returns when the change is on disk as a whole; throws when it may not be. Synchronous. Between `begin` and `end` it waits for `end`. */
   commit(change: Change): void;
+  /** The changes from here on are on disk together, or none of them. */
+  begin(): void;
+  /** Returns when those since `begin` are on disk; throws when they may not be. */
+  end(): void;
 }
 
 /** A database as it is on disk; `rows` are read lazily, in the order of their keys. */

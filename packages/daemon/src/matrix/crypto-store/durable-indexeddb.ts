@@ -23,6 +23,13 @@ export interface DurableIndexedDB {
   /** What the SDK's wasm looks for: `Object.assign(globalThis, store.globals)` before it is started. */
   readonly globals: typeof idbConstructors & { readonly indexedDB: IDBFactory };
   stats(): StoreStats;
+  /**
+   * What is written while `work` runs is on disk as a whole when it has ended; of what is killed meanwhile nothing
+   * is there. Its transactions complete before, so that whoever sends something on waits for `durable`.
+   */
+  together<T>(work: () => Promise<T>): Promise<T>;
+  /** Resolves when everything that completed is on disk. */
+  durable(): Promise<void>;
   /** Takes no new transaction, waits for those that run, and gives the file free. */
   close(): Promise<void>;
 }
@@ -80,6 +87,14 @@ class Opened implements DurableIndexedDB {
 
   stats(): StoreStats {
     return this.#through.stats();
+  }
+
+  together<T>(work: () => Promise<T>): Promise<T> {
+    return this.#through.together(work);
+  }
+
+  durable(): Promise<void> {
+    return this.#through.durable();
   }
 
   close(): Promise<void> {

@@ -12,22 +12,43 @@ export class SqliteJournal implements Journal {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
+  /** Whether a change waits for others. */
+  #together = false;
+
   constructor(file: string, db: DatabaseSync) {
     this.#file = file;
     this.#db = db;
   }
 
   commit(change: Change): void {
+    if (this.#together) {
+      this.#apply(change);
+      return;
+    }
     this.#run("BEGIN IMMEDIATE");
     try {
       this.#apply(change);
-      failpoint("crypto-store.before-commit");
-      this.#run("COMMIT");
-      failpoint("crypto-store.after-commit");
+      this.#commit();
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
       throw error;
     }
+  }
+
+  begin(): void {
+    this.#run("BEGIN IMMEDIATE");
+    this.#together = true;
+  }
+
+  end(): void {
+    this.#together = false;
+    this.#commit();
+  }
+
+  #commit(): void {
+    failpoint("crypto-store.before-commit");
+    this.#run("COMMIT");
+    failpoint("crypto-store.after-commit");
   }
 
   /** Everything that is in the file, its sums checked; MX_STORE_DAMAGED. */

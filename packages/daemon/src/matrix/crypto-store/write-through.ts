@@ -29,6 +29,9 @@ export class WriteThrough {
   #condition: "open" | "closing" | "closed" | "dead" = "open";
   #idle: (() => void)[] = [];
   #nextStoreId = 1;
+  /** Pieces of work whose changes become durable together. */
+  #together = 0;
+  #durable = Promise.withResolvers<void>();
   #commits = 0;
   #writes = 0;
 
@@ -45,6 +48,30 @@ export class WriteThrough {
   /** Durable commits and single writes since the start, and what has not ended. */
   stats(): { commits: number; writes: number; running: number } {
     return { commits: this.#commits, writes: this.#writes, running: this.#running.size };
+  }
+
+  /**
+   * All that is committed while `work` runs, whoever does it, becomes durable when `work` has ended: what is killed
+   * meanwhile finds nothing of it. Others hear of it before, so who passes it on waits for `durable`.
+   */
+  async together<T>(work: () => Promise<T>): Promise<T> {
+    this.#assertOpen();
+    if (this.#together++ === 0) this.#attempt(() => this.#options.journal.begin());
+    try {
+      return await work();
+    } finally {
+      if (--this.#together === 0) {
+        if (!this.#halted) this.#attempt(() => this.#options.journal.end());
+        this.#durable.resolve();
+        this.#durable = Promise.withResolvers();
+      }
+    }
+  }
+
+  /** Resolves when all that was committed is durable; never once the store could not write. */
+  async durable(): Promise<void> {
+    while (this.#together > 0) await this.#durable.promise;
+    if (this.#condition === "dead") await new Promise(() => {});
   }
 
   /** Refuses whatever is new, and resolves when what runs has ended; nothing is written after that. */
@@ -152,17 +179,25 @@ export class WriteThrough {
       return;
     }
     if (!state || !change) return;
-    try {
-      this.#options.journal.commit(change);
-    } catch (error) {
+    if (!this.#attempt(() => this.#options.journal.commit(change))) {
       event.stopImmediatePropagation();
-      this.#condition = "dead";
-      this.#options.onFailure(error);
       return;
     }
     state.committed(change);
     this.#commits++;
     this.#writes += change.writes.length;
+  }
+
+  /** Where it fails the store is dead. */
+  #attempt(step: () => void): boolean {
+    try {
+      step();
+      return true;
+    } catch (error) {
+      this.#condition = "dead";
+      this.#options.onFailure(error);
+      return false;
+    }
   }
 
   #settle(): void {

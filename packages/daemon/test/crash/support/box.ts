@@ -1,8 +1,9 @@
 /** A machine whose daemon and runner a test kills, arms with a kill point, and starts again. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { MethodName, Params, Result } from "@mx-agent/ipc";
 import { connect, type IpcClient } from "@mx-agent/ipc/client";
@@ -41,12 +42,14 @@ export class Box {
   /** Starts a daemon; with a kill point it ends itself there, and so does a runner that it starts. */
   start(failpoint?: string): void {
     const [program = "", ...words] = this.machine.command;
+    const log = openSync(join(this.machine.home, "data", "daemon.log"), "a", 0o600);
     const child: ChildProcess = spawn(program, [...words, "daemon-process"], {
       env: { ...this.machine.env, ...(failpoint !== undefined && { MX_AGENT_FAILPOINT: failpoint }) },
       detached: true,
-      stdio: "ignore",
+      stdio: ["ignore", log, log],
       cwd: "/",
     });
+    closeSync(log);
     child.unref();
     this.#pid = child.pid ?? 0;
     this.#died = once(child, "exit");
@@ -54,6 +57,12 @@ export class Box {
 
   async kill(): Promise<void> {
     if (this.alive) process.kill(this.#pid, "SIGKILL");
+    await this.#died;
+  }
+
+  /** Ends it as a service manager does. */
+  async stop(): Promise<void> {
+    if (this.alive) process.kill(this.#pid, "SIGTERM");
     await this.#died;
   }
 

@@ -1,0 +1,98 @@
+/** What encryption must survive in daily life: machines that are away in turn, many messages at once, one that is lost. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
+import { Box, linesOf, until } from "../crash/support/box.ts";
+import { type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
+import { throughProxy } from "../support/through-proxy.ts";
+
+let homeserver: TestHomeserver;
+/** Each one's way to the homeserver. */
+let laptopsWay: FaultProxy;
+let buildersWay: FaultProxy;
+let they: TwoDaemons;
+let laptop: Box;
+let builder: Box;
+beforeAll(async () => {
+  homeserver = await startHomeserverForTests();
+  [laptopsWay, buildersWay] = await Promise.all([
+    startFaultProxy(homeserver.url),
+    startFaultProxy(homeserver.url),
+  ]);
+  they = await twoDaemons({
+    homeserver: throughProxy(homeserver, laptopsWay),
+    builderHomeserver: throughProxy(homeserver, buildersWay),
+    encrypted: true,
+  });
+  [laptop, builder] = await Promise.all([Box.of(they.laptop), Box.of(they.builder)]);
+});
+afterAll(async () => {
+  await they?.close();
+  await Promise.all([laptopsWay?.close(), buildersWay?.close()]);
+  await homeserver?.close();
+});
+
+test("two machines that are never there at the same time ask, run and answer", async () => {
+  await builder.kill();
+  const file = join(they.project, "apart");
+  const ids: string[] = [];
+  for (const status of [3, 4]) {
+    const { stdout } = await they.exec(["sh", "-c", `echo once >> ${file}; exit ${status}`], {
+      flags: ["--detach"],
+    });
+    ids.push(stdout.trim());
+  }
+  await until(
+    async () => (await laptop.ask("daemon.status", {})).outbox_depth === 0,
+    "the laptop has sent it",
+  );
+  await laptop.kill();
+  builder.start();
+  await until(async () => (await linesOf(file)) === 2, "both have begun");
+  await until(async () => {
+    const { running_invocations, outbox_depth } = await builder.ask("daemon.status", {});
+    return running_invocations === 0 && outbox_depth === 0;
+  }, "the builder has answered");
+  await builder.kill();
+  laptop.start();
+  await laptop.answers();
+  const codes = await Promise.all(
+    ids.map(async (id) => {
+      const ended = await they.laptop.ask<{ result: { exit_code: number } }>(["invocation", "wait", id]);
+      return ended.result.exit_code;
+    }),
+  );
+  expect(codes).toEqual([3, 4]);
+  builder.start();
+  await builder.answers();
+  expect(await they.exec(["echo", "together"])).toMatchObject({ code: 0, stdout: "together\n" });
+  expect(await linesOf(file)).toBe(2);
+});
+
+const LINES = 250;
+const counted = Array.from({ length: LINES }, (_, n) => `line ${n + 1}\n`).join("");
+
+test(`the outcome of a command waits until all its ${LINES} messages are there, one that was lost included`, async () => {
+  const path = "sendToDevice/m.room.encrypted";
+  const [go, done] = [join(they.project, "go"), join(they.project, "done")];
+  const wait = `n=0; while [ ! -e ${go} ] && [ $n -lt 1200 ]; do n=$((n+1)); sleep 0.1; done`;
+  // Each line waits longer than output is collected, so that it is a message of its own.
+  const count = `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo line $i; sleep 0.03; done`;
+  const live = they.execLive(["sh", "-c", `${wait}; ${count}; echo done > ${done}`], ["--stdin", "none"]);
+  await until(async () => (await builder.ask("daemon.status", {})).running_invocations === 1);
+  // From here on the laptop hears nothing, and one message on its way to it gets lost for good.
+  const deaf = laptopsWay.on((request) => (request.path.includes("/sync") ? { kind: "drop" } : undefined));
+  let messages = 0;
+  const sent = buildersWay.on((request) => {
+    if (!request.path.includes(path)) return undefined;
+    return ++messages === 100 ? { kind: "answer", status: 200, body: "{}" } : undefined;
+  });
+  await writeFile(go, "");
+  await until(async () => (await linesOf(done)) === 1, "the command has ended");
+  deaf();
+  expect(await live.ended).toMatchObject({ code: 0, stdout: counted });
+  sent();
+  expect(messages).toBeGreaterThan(LINES / 2);
+});
