@@ -7,25 +7,41 @@ const { server, site } = ownSite();
 
 const keysOf = ({ session }: TestMachine) => session.keys;
 
-/** A person at one side of a comparison, who writes down what is shown and says what he was told to. */
-function person(says: boolean | Promise<boolean>, signal = new AbortController().signal) {
+/** A person at one side of a comparison, who writes down what is shown and says what he was told to, or leaves. */
+function person(does: "yes" | "no" | "wait" | "leave") {
   const shown: string[] = [];
+  const left = new AbortController();
   const comparison: Comparison = {
-    signal,
+    signal: left.signal,
     onStage: async (stage) => {
-      if (stage.type === "compare") shown.push(JSON.stringify([stage.emoji, stage.decimal]));
+      if (stage.type !== "compare") return;
+      shown.push(JSON.stringify([stage.emoji, stage.decimal]));
+      if (does === "leave") left.abort(new Error("the person has left"));
     },
-    answer: async () => says,
+    answer: () => (does === "wait" ? new Promise<boolean>(() => {}) : Promise.resolve(does === "yes")),
   };
   return { shown, comparison };
+}
+
+/** Two in a room who have read each other, and so know each other's devices: the SDK hears no stranger's request. */
+async function acquainted() {
+  const they = await site.twoInARoom({ encrypted: true });
+  for (const [from, to] of [
+    [they.laptop, they.builder],
+    [they.builder, they.laptop],
+  ] as const) {
+    await send(from, request(they.room_id, { from: from.credentials.user_id }));
+    await to.event(({ type, sender }) => type === REQUEST && sender === from.credentials.user_id);
+  }
+  return they;
 }
 
 const verified = async (who: TestMachine, whose: TestMachine) =>
   (await keysOf(who).devices.find(whose.credentials.user_id, whose.credentials.device_id)).verified;
 
 test("two people who compare what both screens show have verified each other's device", async () => {
-  const { laptop, builder } = await site.twoInARoom({ encrypted: true });
-  const [starting, accepting] = [person(true), person(true)];
+  const { laptop, builder } = await acquainted();
+  const [starting, accepting] = [person("yes"), person("yes")];
   expect(await verified(laptop, builder)).toBe(false);
   const accepted = keysOf(builder).verifications.accept(
     laptop.credentials.user_id,
@@ -44,12 +60,12 @@ test("two people who compare what both screens show have verified each other's d
 });
 
 test("a no on either side, or somebody who leaves, verifies nothing, and both are told", async () => {
-  const { laptop, builder } = await site.twoInARoom({ encrypted: true });
+  const { laptop, builder } = await acquainted();
   const { user_id, device_id } = builder.credentials;
   for (const [one, other] of [
-    [person(false), person(new Promise<boolean>(() => {}))],
-    [person(new Promise<boolean>(() => {})), person(false)],
-    [person(true), person(new Promise<boolean>(() => {}), AbortSignal.timeout(1_500))],
+    [person("no"), person("wait")],
+    [person("wait"), person("no")],
+    [person("yes"), person("leave")],
   ] as const) {
     const ends = await Promise.allSettled([
       keysOf(builder).verifications.accept(null, null, other.comparison),

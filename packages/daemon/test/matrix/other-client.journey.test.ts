@@ -2,7 +2,16 @@ import { VerificationPhase } from "matrix-js-sdk/lib/crypto-api/verification.js"
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import type { Comparison } from "../../src/matrix/keys/verification.ts";
-import { eventually, newUser, plainRoom, type Site, siteOn, type TestMachine } from "./helpers.ts";
+import {
+  eventually,
+  newUser,
+  plainRoom,
+  request,
+  type Site,
+  send,
+  siteOn,
+  type TestMachine,
+} from "./helpers.ts";
 import { agree, type OtherClient, otherClient, reaches } from "./other-client.ts";
 
 let server: TestHomeserver;
@@ -45,6 +54,8 @@ async function personAndMachine(): Promise<{ person: OtherClient; machine: TestM
   await eventually(() => person.client.getRoom(room_id));
   await person.client.joinRoom(room_id);
   await eventually(() => machine.session.rooms.isJoined(room_id, person.user_id));
+  // Who encrypts for somebody has looked at his devices; of a stranger's the SDK hears no request.
+  await send(machine, request(room_id, {}));
   const knows = async () =>
     (await person.client.getCrypto()?.getUserDeviceInfo([machine.credentials.user_id]))
       ?.get(machine.credentials.user_id)
