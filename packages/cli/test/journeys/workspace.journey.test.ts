@@ -193,6 +193,7 @@ describe("agents", () => {
     const ended = await alice.run(["agent", "ping", "--room", room, "--agent", "bob", "--timeout", "1s"]);
     expect(ended.code).toBe(69);
     expect(ended.stderr).toContain("MX_NO_ANSWER");
+    expect(ended.stderr).toMatch(/next: on bob's machine: `mx-agent daemon status`/);
     await bob.startDaemon();
   });
 

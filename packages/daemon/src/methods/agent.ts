@@ -90,11 +90,13 @@ export function agentMethods(daemon: Daemon): Pick<Handlers, Names> {
         const info = online.directory.find(room_id, params.agent);
         const round_trip_ms = await ping(info, params.timeout_ms, online);
         if (round_trip_ms === null)
-          throw mxError("MX_NO_ANSWER", {
-            agent: params.agent,
-            room: params.room,
-            seconds: params.timeout_ms / 1000,
-          });
+          throw mxError(
+            "MX_NO_ANSWER",
+            { agent: params.agent, room: params.room, seconds: params.timeout_ms / 1000 },
+            {
+              hint: `on ${params.agent}'s machine: \`mx-agent daemon status\`, and \`mx-agent trust list\`: only approved keys are answered`,
+            },
+          );
         return { agent_id: info.agent_id, round_trip_ms };
       },
     },

@@ -85,7 +85,16 @@ export class Caller {
 
   /** Asks what became of everything that is not known to be over: after a restart, and from a new device. */
   askForAll(): void {
-    for (const request of this.#parts.requests.open()) this.#inquiry.ask(request);
+    const { requests, now } = this.#parts;
+    for (const request of requests.open()) {
+      const { invocation_id, expires_ts } = request;
+      if (request.state !== "requested") this.#inquiry.ask(request);
+      else
+        this.#inquiry.askWhile(
+          request,
+          () => requests.get(invocation_id)?.state === "requested" && now() < expires_ts,
+        );
+    }
   }
 
   /** The outcome, or what the silence means once the request has expired. */
@@ -149,6 +158,7 @@ export class Caller {
 
   /** Whoever waits comes back and asks the next session. */
   close(): void {
+    this.#inquiry.close();
     const hint = "log in again: `mx-agent auth login`";
     for (const waiting of this.#pending.values())
       for (const pending of waiting)
@@ -248,6 +258,7 @@ export class Caller {
     const { outbox, identity, requests, now } = this.#parts;
     return {
       emit,
+      inquire: () => this.#inquiry.ask(request),
       now,
       media: this.#parts.media,
       tell: (type: string, content: object) => {

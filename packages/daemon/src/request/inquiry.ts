@@ -6,6 +6,9 @@ import type { Request } from "../state/requests.ts";
 
 /** How many questions may be unanswered: the oldest are given up. */
 const MAX_OPEN = 1_000;
+/** The first pause before the same is asked once more; it doubles up to a minute. */
+const ASK_AGAIN_MS = 2_000;
+const MAX_PAUSE_MS = 60_000;
 
 export interface InquiryParts {
   identity: Identity;
@@ -18,6 +21,8 @@ export class Inquiry {
   /** The invocation that was asked about, by the question's nonce. */
   readonly #open = new Map<string, string>();
 
+  readonly #again = new Set<NodeJS.Timeout>();
+
   constructor(parts: InquiryParts) {
     this.#parts = parts;
   }
@@ -27,6 +32,23 @@ export class Inquiry {
     // A daemon of the first protocol has no such question.
     if (request.legacy) return;
     for (const device_id of this.#devicesOf(request)) this.#send(request, device_id);
+  }
+
+  /** Asks until `unheard` is over: the request itself may still be on its way, and a question about it comes too early. */
+  askWhile(request: Request, unheard: () => boolean, pause_ms = ASK_AGAIN_MS): void {
+    if (!unheard()) return;
+    this.ask(request);
+    const timer = setTimeout(() => {
+      this.#again.delete(timer);
+      this.askWhile(request, unheard, Math.min(2 * pause_ms, MAX_PAUSE_MS));
+    }, pause_ms);
+    timer.unref();
+    this.#again.add(timer);
+  }
+
+  close(): void {
+    for (const timer of this.#again) clearTimeout(timer);
+    this.#again.clear();
   }
 
   /** Whether that is the answer to a question of ours; each counts once. */

@@ -19,6 +19,8 @@ export type Settled =
 export interface PendingLine {
   /** Sends a signed message to the executing side: to its device where it is known, else into the room. */
   tell(type: string, content: object): void;
+  /** Asks the executing side what became of it; from then on what it sends comes to this device. */
+  inquire(): void;
   /** One output item for whoever waits, for output with its time on the other side; resolves when he can take more. */
   emit(item: ExecOutput, timestamp?: string): Promise<void>;
   now(): number;
@@ -184,6 +186,8 @@ export class Pending {
         quiet = 0;
         continue;
       }
+      // It may have gone to the device from which it was asked, before a new login.
+      if (quiet === 0) this.#line.inquire();
       quiet += ASK_EVERY_MS;
       stream.askAgain();
     }

@@ -133,15 +133,20 @@ test("a request that the homeserver refuses after the daemon was started again i
   expect(asked).toMatchObject({ state: "lost", reason: "MX_HOMESERVER_ERROR" });
 });
 
-test("what waits to be sent is counted while nobody is logged in, and is sent after the next login", async () => {
+test("what waits to be sent is counted while nobody is logged in, sent after the next login, and answered to the new device", async () => {
   const held = proxy.next("/send/com.mxagent.exec.request", { kind: "hang" });
-  const live = they.execLive(["echo", "kept"], NO_STDIN);
+  const short = they.execLive(["echo", "kept"], NO_STDIN);
   await held;
+  const { live, goOn } = patient();
+  await until(async () => (await laptop.ask("daemon.status", {})).outbox_depth >= 2);
   await logOutEverywhere(they.laptop);
   await until(async () => (await laptop.ask("daemon.status", {})).sync.state === "logged_out");
-  expect((await laptop.ask("daemon.status", {})).outbox_depth).toBeGreaterThan(0);
+  expect((await laptop.ask("daemon.status", {})).outbox_depth).toBeGreaterThanOrEqual(2);
   await they.laptop.login();
-  expect(await live.ended).toMatchObject({ code: 0, stdout: "kept\n" });
+  expect(await short.ended).toMatchObject({ code: 0, stdout: "kept\n" });
+  await live.until("before");
+  await goOn();
+  expect(await live.ended).toMatchObject(complete);
   await until(async () => (await laptop.ask("daemon.status", {})).outbox_depth === 0);
 });
 

@@ -34,6 +34,7 @@ test("who waited may have gone when the run begins or is held, and nothing fails
   const gone = () => Promise.reject(new Error("cancelled"));
   const pending = new Pending(request, {
     tell: () => {},
+    inquire: () => {},
     emit: gone,
     now: () => 0,
     media: { download: () => Promise.reject(new Error("nothing there")) },
