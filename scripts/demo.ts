@@ -141,43 +141,49 @@ async function demo(): Promise<void> {
   await builder.run(["policy", "explain", request_id]);
 
   chapter("Ctrl-C ends the remote command, and everything that it started");
-  await interrupt(exec("sleep", "600"));
+  await interrupt(exec(process.execPath, "patience.mjs"));
 
   chapter("The builder's audit log: each decision and each outcome, chained and verified");
   await builder.run(["audit", "tail", "--lines", "4"]);
   await builder.run(["audit", "verify"]);
 }
 
-/** Runs a long command, sends SIGINT to the CLI once it runs, and looks whether the remote process is gone. */
+/** Runs a long command, sends SIGINT to the CLI once it runs, and looks whether what it started there is gone. */
 async function interrupt(args: string[]): Promise<void> {
   say(`\n  laptop$ mx-agent ${args.join(" ")}`);
   const child = laptop.spawn(args);
-  const pid = await until("the remote sleep runs", () => remoteSleep());
-  say(`  (the remote sleep is process ${pid})`);
+  const all = await until("the remote sleeps run", () =>
+    remoteSleeps().length === 2 ? remoteSleeps() : undefined,
+  );
+  say(`  (it has started two sleeps there, process ${all.join(" and process ")})`);
   child.kill("SIGINT");
   say("  ^C");
   const code = await new Promise((resolve) => child.on("close", resolve));
-  await until("the remote sleep is gone", () => (remoteSleep() === undefined ? true : undefined));
-  say(`  exit code ${code}; the remote process is gone`);
+  await until("the remote sleeps are gone", () => (remoteSleeps().length === 0 ? true : undefined));
+  say(`  exit code ${code}; the remote sleeps are gone`);
   if (code !== 130) throw new Error(`Ctrl-C ended with ${code}, not 130`);
 }
 
-/** The `sleep 600` of this demo. */
-function remoteSleep(): number | undefined {
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const argv = readFileSync(join("/proc", entry, "cmdline"), "utf8").split("\0");
-      if (!argv[0]?.endsWith("sleep") || argv[1] !== "600") continue;
-      // In a sandbox the variables name the directory, without one the working directory is it.
-      const environment = readFileSync(join("/proc", entry, "environ"), "utf8");
-      const cwd = readlinkSync(join("/proc", entry, "cwd"));
-      if (environment.includes(dir) || cwd.startsWith(dir)) return Number(entry);
-    } catch {
-      // It ended while we looked.
-    }
+/** Each `sleep 600` of this demo. */
+function remoteSleeps(): number[] {
+  return readdirSync("/proc")
+    .filter((entry) => /^\d+$/.test(entry) && isRemoteSleep(join("/proc", entry)))
+    .map(Number);
+}
+
+function isRemoteSleep(entry: string): boolean {
+  try {
+    const argv = readFileSync(join(entry, "cmdline"), "utf8").split("\0");
+    if (!argv[0]?.endsWith("sleep") || argv[1] !== "600") return false;
+    // In a sandbox the variables name the directory, without one the working directory is it.
+    return (
+      readFileSync(join(entry, "environ"), "utf8").includes(dir) ||
+      readlinkSync(join(entry, "cwd")).startsWith(dir)
+    );
+  } catch {
+    // It ended while we looked.
+    return false;
   }
-  return undefined;
 }
 
 async function until<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {

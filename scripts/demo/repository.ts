@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** A small project with a test suite that takes its time, so that its output can be seen to arrive live. */
+/** A small project with a test suite that takes its time, so that its output can be seen to arrive live, and a command that starts others. */
 export function makeRepository(dir: string): void {
   mkdirSync(dir);
   writeFileSync(
@@ -27,6 +27,13 @@ for (const [n, expected] of [[1, "I"], [4, "IV"], [14, "XIV"], [1994, "MCMXCIV"]
     await pause(300);
     assert.equal(roman(n), expected);
   });
+`,
+  );
+  writeFileSync(
+    join(dir, "patience.mjs"),
+    `import { spawn } from "node:child_process";
+
+for (let n = 0; n < 2; n++) spawn("sleep", ["600"], { detached: true, stdio: "ignore" });
 `,
   );
 }
