@@ -80,7 +80,8 @@ export class Invites {
       });
     await this.#requirePower(room_id, wanted.role);
     const box = newBoxKey();
-    const invite_id = newNonce();
+    // On a command line one that began with "-" would be an option.
+    const invite_id = newNonce().replace(/^-/, "_");
     const expires_ts = now() + wanted.expires_ms;
     const link = writeInviteLink(
       {

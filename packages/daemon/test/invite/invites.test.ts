@@ -34,6 +34,11 @@ test("who has the link is let in, with the power to register, and both have the 
   ]);
 });
 
+test("no invitation's id is taken for an option where somebody types it", async () => {
+  const links = await Promise.all(Array.from({ length: 300 }, () => linkFrom(host)));
+  expect(links.filter(({ invite_id }) => invite_id.startsWith("-"))).toEqual([]);
+});
+
 test("a member is let in, and gets neither power nor trust", async () => {
   const guest = house.daemon("guest");
   expect(await use(guest, await linkFrom(host, { role: "member" }))).toBe("let in");
