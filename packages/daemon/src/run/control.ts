@@ -66,7 +66,10 @@ export class ControlChannel {
         const parsed = parseContent(EventTypes.execStdin, event.content);
         if (!parsed.ok) return;
         // Numbers protect from replay; input without one is the timeline's, and its nonce does.
-        if (parsed.value.seq !== undefined || (event.kind === "timeline" && this.#fresh(parsed.value)))
+        if (
+          parsed.value.seq !== undefined ||
+          (event.kind === "timeline" && this.#admit(parsed.value) === "fresh")
+        )
           this.#stdin.push(parsed.value);
         return;
       }
@@ -84,7 +87,7 @@ export class ControlChannel {
       }
       case EventTypes.execCancel: {
         const parsed = parseContent(EventTypes.execCancel, event.content);
-        if (!parsed.ok || !this.#fresh(parsed.value)) return;
+        if (!parsed.ok || this.#admit(parsed.value) === "replayed") return;
         await this.#cancel();
       }
     }
@@ -107,7 +110,7 @@ export class ControlChannel {
   }
 
   /** Control messages carry nonces of their own, so that none works twice. */
-  #fresh(content: { nonce: string }): boolean {
+  #admit(content: { nonce: string }): "fresh" | "replayed" | "full" {
     const { nonces, now } = this.#world;
     return nonces.admitControl(this.execution.key_id, content.nonce, now());
   }

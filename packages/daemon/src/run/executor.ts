@@ -63,7 +63,7 @@ export class Executor {
     const parsed = parseContent(EventTypes.execCancel, event.content);
     if (!parsed.ok) return;
     const fresh = db.transaction(() => {
-      if (!nonces.admitControl(execution.key_id, parsed.value.nonce, now())) return false;
+      if (nonces.admitControl(execution.key_id, parsed.value.nonce, now()) === "replayed") return false;
       if (execution.state === "held")
         this.#endHold(execution, "approval_denied", "withdrawn by its requester");
       return true;

@@ -38,8 +38,11 @@ export class NonceTable {
     });
   }
 
-  /** As `admit`, for a message to a run that was admitted; whether it is the first with that nonce. */
-  admitControl(key_id: string, nonce: string, now: number): boolean {
-    return this.admit(key_id, nonce, now + CONTROL_LIFETIME_MS, now) === "fresh";
+  /**
+   * As `admit`, for a message to a run that was admitted. A cancel names one run and can't end it twice: only a
+   * replayed one is ignored, so that who has filled his memory can still end what he began.
+   */
+  admitControl(key_id: string, nonce: string, now: number): "fresh" | "replayed" | "full" {
+    return this.admit(key_id, nonce, now + CONTROL_LIFETIME_MS, now);
   }
 }

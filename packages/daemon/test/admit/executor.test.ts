@@ -251,6 +251,27 @@ test("a cancel ends a run once; served again it does nothing", async () => {
   expect(daemon.cancelled).toEqual([run_id]);
 });
 
+test("who has filled the memory for his nonces can still end what he began", async () => {
+  const content = fresh();
+  await send(content);
+  const { executions } = daemon.tables;
+  const known = () => executions.byInvocation(String(content.invocation_id));
+  executions.setState(known()?.run_id ?? "", "starting");
+  daemon.db.run(
+    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO nonces SELECT ?, 'n' || i, ? FROM n",
+    known()?.key_id ?? "",
+    Date.parse(at(3_600_000)),
+  );
+  const next = fresh();
+  await send(next);
+  expect(daemon.started).not.toContain(next.invocation_id);
+  const cancel = { invocation_id: content.invocation_id, reason: "enough", created_at: at(0), nonce: "last" };
+  const event = eventOf(signed(cancel, { type: EventTypes.execCancel }), { type: EventTypes.execCancel });
+  const execution = known();
+  if (execution) await daemon.executor.cancel(execution, event);
+  expect(daemon.cancelled).toEqual([execution?.run_id]);
+});
+
 test("what was let through and has not been started yet can be cancelled, and is not started later", async () => {
   const content = fresh();
   await send(content);
