@@ -4,6 +4,19 @@ import { defineConfig } from "vitest/config";
 const root = fileURLToPath(new URL("..", import.meta.url));
 const shared = { root, pool: "forks" as const, testTimeout: 30_000, hookTimeout: 120_000 };
 
+/** Journeys of what brings its own homeserver, or none: on another one they would be the same. */
+const withoutChoice = [
+  "packages/cli/test/pack.journey.test.ts",
+  "packages/cli/test/tarball.journey.test.ts",
+  "packages/cli/test/docs/docs-commands.journey.test.ts",
+  "packages/cli/test/upgrade/upgrade.journey.test.ts",
+  "packages/cli/test/journeys/odd-machines.journey.test.ts",
+  "packages/cli/test/journeys/up-places.journey.test.ts",
+  "packages/cli/test/journeys/up-tunnel.journey.test.ts",
+  "packages/homeserver/test/coverage.journey.test.ts",
+];
+const embedded = (process.env.MX_TEST_HOMESERVER ?? "embedded") === "embedded";
+
 /**
  * `*.test.ts`: unit and package tests. `*.journey.test.ts`: whole journeys through the built CLI and
  * real homeservers, on the homeserver that MX_TEST_HOMESERVER names. `*.long.test.ts`: crash, soak and
@@ -25,6 +38,7 @@ export default defineConfig({
           ...shared,
           name: "journey",
           include: ["packages/*/test/**/*.journey.test.ts"],
+          exclude: ["**/node_modules/**", ...(embedded ? [] : withoutChoice)],
           testTimeout: 120_000,
           maxWorkers: 2,
         },
