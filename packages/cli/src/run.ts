@@ -47,11 +47,13 @@ async function assemble(words: readonly string[], cli: Cli, failures: string[]):
       getErrHasColors: () => false,
     });
   program.hook("preAction", (_, action) => setVerbosity(cli, Number(action.opts().verbose ?? 0)));
-  for (const noun of nouns) {
+  const called = nouns.filter(({ name }) => name === words[0]);
+  // The others are for help and for what is no command: making them takes longer than all that a command does.
+  for (const noun of called.length > 0 ? called : nouns) {
     const command = new Command(noun.name).copyInheritedSettings(program).description(noun.summary);
     command.helpCommand(false);
     program.addCommand(command, { hidden: noun.hidden === true });
-    if (noun.name !== words[0]) continue;
+    if (called.length === 0) continue;
     (await noun.load())(command, cli);
     addNounExample(command);
   }

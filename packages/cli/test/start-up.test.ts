@@ -76,6 +76,7 @@ test("the built command loads no part of Node that it does not use", () => {
       "dgram",
       "http",
       "crypto",
+      "perf_hooks",
     ];
     expect(slow.filter((name) => loaded.includes(`NativeModule ${name}`))).toEqual([]);
   } finally {
