@@ -1,6 +1,6 @@
 /** One call in progress on the caller's side. */
 import { type MxError, toMxError } from "@mx-agent/base";
-import { createJSONRPCNotification } from "json-rpc-2.0";
+import { createJSONRPCNotification } from "json-rpc-2.0/dist/models.js";
 import type { ActiveCall } from "./contract.ts";
 import type { Input, MethodName, Output, Result } from "./methods.ts";
 import { ItemReader, ItemSender } from "./stream.ts";

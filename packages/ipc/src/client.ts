@@ -2,7 +2,8 @@
 import type { Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { type MxError, mxError, toMxError } from "@mx-agent/base";
-import { JSONRPCClient, type JSONRPCResponse } from "json-rpc-2.0";
+import { JSONRPCClient } from "json-rpc-2.0/dist/client.js";
+import type { JSONRPCResponse } from "json-rpc-2.0/dist/models.js";
 import { ClientCall } from "./client-call.ts";
 import type { ActiveCall } from "./contract.ts";
 import { dial } from "./dial.ts";

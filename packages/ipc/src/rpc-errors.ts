@@ -1,6 +1,10 @@
 /** Errors of the catalogue as JSON-RPC errors and back; `data` carries the whole of it. */
 import { errorFromJson, MxError, mxError, toMxError } from "@mx-agent/base";
-import { createJSONRPCErrorResponse, JSONRPCErrorCode, type JSONRPCErrorResponse } from "json-rpc-2.0";
+import {
+  createJSONRPCErrorResponse,
+  JSONRPCErrorCode,
+  type JSONRPCErrorResponse,
+} from "json-rpc-2.0/dist/models.js";
 import type { CallId } from "./wire.ts";
 
 export function errorResponse(id: CallId | null, thrown: unknown): JSONRPCErrorResponse {

@@ -8,7 +8,7 @@ import {
   type JSONRPCErrorResponse,
   type JSONRPCRequest,
   type JSONRPCResponse,
-} from "json-rpc-2.0";
+} from "json-rpc-2.0/dist/models.js";
 import { ACK, CANCEL, END, fieldsOf, ITEM, isCallId } from "./wire.ts";
 
 /** JSON-RPC 2.0, section 4. An id of null would be answered as if it had none, so it is none. */
