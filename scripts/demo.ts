@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Machine } from "./demo/machine.ts";
+import { Machine, shown } from "./demo/machine.ts";
 import { makeRepository, policyText } from "./demo/repository.ts";
 import { root } from "./tasks.ts";
 
@@ -150,7 +150,7 @@ async function demo(): Promise<void> {
 
 /** Runs a long command, sends SIGINT to the CLI once it runs, and looks whether what it started there is gone. */
 async function interrupt(args: string[]): Promise<void> {
-  say(`\n  laptop$ mx-agent ${args.join(" ")}`);
+  say(`\n  laptop$ mx-agent ${shown(args)}`);
   const child = laptop.spawn(args);
   const all = await until("the remote sleeps run", () =>
     remoteSleeps().length === 2 ? remoteSleeps() : undefined,

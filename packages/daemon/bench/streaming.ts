@@ -2,14 +2,50 @@
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Row } from "../../../scripts/bench/row.ts";
-import { type Couple, pidsOf, type Usage, usageOf, type WarmClient } from "../../cli/bench/couple.ts";
+import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { compared, median } from "../../../scripts/bench/stats.ts";
+import type { HomeserverKind } from "../../../scripts/homeservers.ts";
+import {
+  type Couple,
+  couple,
+  pidsOf,
+  type Usage,
+  usageOf,
+  WarmClient,
+  widePolicy,
+} from "../../cli/bench/couple.ts";
 import { timed, type User, userOf } from "../../homeserver/bench/side.ts";
 
 /** As many as one of our chunks carries. */
 const CHUNK = 24 * 1024;
 /** What a daemon's memory may grow by while any amount goes through it. */
 const GROWTH_MB = 64;
+
+/** 25 pieces of output, against a bare PUT loop of the same chunks, and what the daemons' memory grew by. */
+export async function outputAgainstLoop(
+  kind: HomeserverKind,
+  piece: number,
+  { scale, say }: BenchContext,
+): Promise<Row[]> {
+  await using they = await couple({ kind, policy: widePolicy });
+  using client = await WarmClient.of(they);
+  const bare = await BareLoop.on(they);
+  makePiece(they, piece);
+  const before = await usageOfBoth(they);
+  const n = Math.max(3, Math.round(25 * scale));
+  const [ours, theirs] = await alternately(
+    n,
+    () => outputRate(client, piece),
+    () => bare.rate(piece),
+    say,
+  );
+  const what = `${((n * piece) / 1e6).toFixed(0)} MB of output, ${kind}`;
+  const against = `bare to-device PUT loop, ${median(theirs).toFixed(2)} MB/s`;
+  return [
+    compared({ what, against, unit: "MB/s", aim: "at least 0.6", must: { atLeast: 0.6 } }, ours, theirs),
+    ...(await grownRows(what, they, before)),
+  ];
+}
 
 /** A command that prints so many bytes, read to its end; its digest has to match. Megabytes a second. */
 export async function outputRate(client: WarmClient, bytes: number): Promise<number> {
