@@ -21,7 +21,7 @@ export const STREAM_ACK_BYTES = 256 * 1024;
 export const STREAM_ACK_INTERVAL_MS = 5_000;
 /** Without an acknowledgement for so long a sender stops sending and goes on spooling. */
 export const STREAM_STALL_MS = 60_000;
-/** How long missing output is asked for before it is an error. */
+/** How long missing output is asked for before it is an error, of a side that is there. */
 export const STREAM_RESUME_MS = 30_000;
 
 /** A refusal before the signature was verified is answered once per sender in this time … */

@@ -43,7 +43,7 @@ export function endingOf(
   switch (result.outcome) {
     case "exited":
     case "signaled":
-      if (result.complete === false) return incomplete("count or digest differ from what was sent");
+      if (result.complete === false) return incomplete("part of it did not come, or not as it was sent");
       return {
         exit: result.signal === null ? (result.exit_code ?? 0) : signalExit(result.signal),
         error: null,

@@ -4,6 +4,7 @@ import type { ExecResult, Handlers, InvocationInfo, InvocationResult, MethodName
 import type { RunEnd } from "@mx-agent/runner";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
+import type { PendingLine } from "../request/pending.ts";
 import { sendOwnOutput } from "../run/own-output.ts";
 import type { Execution, ExecutionTable } from "../state/executions.ts";
 import type { Request } from "../state/requests.ts";
@@ -91,9 +92,10 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
         }
         const online = daemon.requireOnline();
         const request = requireRequest(invocation_id);
-        const pending = online.caller.attach(request, async (item, timestamp) => {
+        const pass: PendingLine["emit"] = async (item, timestamp) => {
           if (!isBefore(timestamp, since_ts)) await send(item);
-        });
+        };
+        const pending = online.caller.attach(request, pass, { waits: follow });
         try {
           online.caller.replayOutcome(pending, true);
           const left = new Promise<null>((resolve) => signal.addEventListener("abort", () => resolve(null)));

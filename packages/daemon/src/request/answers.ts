@@ -73,6 +73,7 @@ export class Answers {
       case EventTypes.invocationAnswer: {
         const parsed = parseContent(EventTypes.invocationAnswer, event.content);
         if (!parsed.ok || !this.#parts.inquiry.isAnswer(invocation_id, parsed.value.nonce)) return;
+        for (const pending of waiting) pending.heard();
         // What is over is followed by the event that says how.
         const { state } = parsed.value;
         if (state === "accepted" || state === "running") this.#begun(request, waiting);

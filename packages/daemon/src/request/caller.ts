@@ -72,10 +72,13 @@ export class Caller {
     });
   }
 
-  /** The wait for a request of ours that somebody else began, or that this daemon took up after a restart. */
-  attach(request: Request, emit: PendingLine["emit"]): Pending {
+  /**
+   * The wait for a request of ours that somebody else began, or that this daemon took up after a restart. `waits`: whether
+   * output that is missing is waited for until an executing side that is away is back.
+   */
+  attach(request: Request, emit: PendingLine["emit"], { waits } = { waits: true }): Pending {
     if (isUnderWay(request)) this.#inquiry.ask(request);
-    return this.#wait(request, emit);
+    return this.#wait(request, emit, { waits });
   }
 
   /** Asks what became of one; the answer goes to whoever waits. */
@@ -184,10 +187,7 @@ export class Caller {
       // Nobody may have waited when it came: whether the output is whole is known only now.
       pending
         .finished(parsed.value)
-        .then(
-          (whole) =>
-            result?.complete === true || this.#parts.requests.setResult(request.invocation_id, whole),
-        )
+        .then((whole) => this.#parts.requests.setResult(request.invocation_id, whole))
         .catch(() => {});
     } else if (result !== null) pending.settle({ type: "finished", result });
   }
@@ -246,8 +246,8 @@ export class Caller {
     for (const pending of this.#waiting(invocation_id)) pending.fail(error);
   }
 
-  #wait(request: Request, emit: PendingLine["emit"]): Pending {
-    const pending = new Pending(request, this.#line(request, emit));
+  #wait(request: Request, emit: PendingLine["emit"], { waits } = { waits: true }): Pending {
+    const pending = new Pending(request, this.#line(request, emit), { waits });
     const waiting = this.#pending.get(request.invocation_id);
     if (waiting) waiting.add(pending);
     else this.#pending.set(request.invocation_id, new Set([pending]));

@@ -1,15 +1,16 @@
 import type { MxError } from "@mx-agent/base";
 import type { ExecOutput, InvocationResult } from "@mx-agent/ipc";
-import { EventTypes, type ExecFinished, newNonce, parseContent, STREAM_RESUME_MS } from "@mx-agent/protocol";
+import { EventTypes, type ExecFinished, newNonce, parseContent } from "@mx-agent/protocol";
 import type { IncomingEvent } from "../matrix/api.ts";
 import type { Media } from "../matrix/media.ts";
 import type { Request } from "../state/requests.ts";
 import { Artifacts } from "./artifacts.ts";
+import { Patience } from "./patience.ts";
 import { StdinSender } from "./stdin-sender.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
 
-/** How long to wait for more of a stream before asking again, once `finished` is there. */
-const ASK_EVERY_MS = 2_000;
+/** How long no output has come when it is taken to be all that there is so far. */
+const QUIET_MS = 2_000;
 
 export type Settled =
   | { type: "finished"; result: InvocationResult }
@@ -42,10 +43,13 @@ export class Pending {
   readonly begun: Promise<"begun">;
   #begin: (begun: "begun") => void = () => {};
   #started = false;
+  readonly #patience: Patience;
 
-  constructor(request: Request, line: PendingLine) {
+  /** `waits`: whether output that is missing is waited for until a side that is away is back. */
+  constructor(request: Request, line: PendingLine, { waits } = { waits: true }) {
     this.request = request;
     this.#line = line;
+    this.#patience = new Patience({ waits });
     this.settled = new Promise((resolve, reject) => {
       this.#settle = resolve;
       this.#fail = reject;
@@ -84,8 +88,14 @@ export class Pending {
     this.#say({ type: "held", summary, expires_at });
   }
 
+  /** The executing side answered a question about it. */
+  heard(): void {
+    this.#patience.heard();
+  }
+
   /** A verified stream message: a chunk of output, or an acknowledgement of stdin. */
-  stream(event: IncomingEvent): void {
+  stream(event: Pick<IncomingEvent, "type" | "content">): void {
+    this.heard();
     if (event.type === EventTypes.streamChunk) {
       const parsed = parseContent(EventTypes.streamChunk, event.content);
       if (!parsed.ok) return;
@@ -114,7 +124,7 @@ export class Pending {
     const expected = content.stdout_chunks !== undefined && content.stderr_chunks !== undefined;
     if (content.stdout_chunks !== undefined) this.#streams.stdout.expect(content.stdout_chunks);
     if (content.stderr_chunks !== undefined) this.#streams.stderr.expect(content.stderr_chunks);
-    if (expected) await Promise.all([this.#complete("stdout"), this.#complete("stderr")]);
+    if (expected) await this.#complete();
     const fetched = await this.#artifacts.settled();
     const result = this.#result(content, expected, fetched);
     this.#settle({ type: "finished", result });
@@ -141,7 +151,7 @@ export class Pending {
     const { stdout, stderr } = this.#streams;
     for (let seen = -1; seen !== stdout.progress + stderr.progress; ) {
       seen = stdout.progress + stderr.progress;
-      await delay(ASK_EVERY_MS);
+      await delay(QUIET_MS);
     }
     return null;
   }
@@ -173,30 +183,42 @@ export class Pending {
     });
   }
 
-  /** Waits for the end of a stream for as long as it moves, and 30 s more while it is asked for again. */
-  async #complete(name: "stdout" | "stderr"): Promise<void> {
-    const stream = this.#streams[name];
-    let lastProgress = stream.progress;
-    let quiet = 0;
-    while (!stream.ended && quiet < STREAM_RESUME_MS) {
-      await Promise.race([stream.changed(), delay(ASK_EVERY_MS)]);
-      if (stream.ended) return;
-      if (stream.progress !== lastProgress) {
-        lastProgress = stream.progress;
-        quiet = 0;
+  /** Waits for the ends of both streams and asks for what is missing, as long as there is reason to. */
+  async #complete(): Promise<void> {
+    const streams = Object.values(this.#streams);
+    const progress = () => streams.reduce((sum, stream) => sum + stream.progress, 0);
+    const patience = this.#patience;
+    for (let asked = false; !patience.exhausted; ) {
+      const open = streams.filter(({ ended }) => !ended);
+      if (open.length === 0 || this.#left()) return;
+      const before = progress();
+      await Promise.race([...open.map((stream) => stream.changed()), delay(patience.pause)]);
+      if (progress() !== before) {
+        patience.moved();
         continue;
       }
-      // It may have gone to the device from which it was asked, before a new login.
-      if (quiet === 0) this.#line.inquire();
-      quiet += ASK_EVERY_MS;
-      stream.askAgain();
+      // What a slow reader has not taken yet is not missing.
+      const missing = open.filter(({ ended, busy }) => !ended && !busy);
+      if (missing.length === 0 || this.#left()) continue;
+      if (asked) patience.waited();
+      asked = true;
+      // What it sends comes to this device from now on, and its answer tells that it is there.
+      if (this.request.legacy) this.heard();
+      else this.#line.inquire();
+      for (const stream of missing) stream.askAgain();
     }
+  }
+
+  /** Whether nobody takes the output any more. */
+  #left(): boolean {
+    return this.#streams.stdout.closed || this.#streams.stderr.closed;
   }
 
   #result(content: ExecFinished, expected: boolean, fetched: boolean): InvocationResult {
     const { stdout, stderr } = this.#streams;
     const matches = (stream: StreamReceiver, digest: string | undefined) =>
       stream.ended && (digest === undefined || stream.digest() === digest);
+    const whole = matches(stdout, content.stdout_sha256) && matches(stderr, content.stderr_sha256);
     return {
       outcome: content.outcome ?? (content.signal === null ? "exited" : "signaled"),
       exit_code: content.exit_code,
@@ -205,11 +227,8 @@ export class Pending {
       stdout_bytes: content.stdout_bytes,
       stderr_bytes: content.stderr_bytes,
       truncated: content.truncated,
-      complete: expected
-        ? matches(stdout, content.stdout_sha256) && matches(stderr, content.stderr_sha256)
-        : fetched
-          ? null
-          : false,
+      // Who left before all had come does not know.
+      complete: expected ? whole || (this.#left() ? null : false) : fetched ? null : false,
     };
   }
 }

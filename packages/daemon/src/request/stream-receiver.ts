@@ -63,8 +63,14 @@ export class StreamReceiver {
     return this.#ended;
   }
 
-  get nextSeq(): number {
-    return this.#next;
+  /** Whether the reader has not taken yet what there is for him. */
+  get busy(): boolean {
+    return this.#delivering;
+  }
+
+  /** Whether nothing more is handed on: the reader has gone, or nobody waits any more. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   get bytes(): number {

@@ -127,10 +127,11 @@ export class RequestTable {
     );
   }
 
-  /** Whether all output arrived and matched its digests. */
+  /** Whether all output arrived and matched its digests; where it once did, a later reader changes nothing. */
   setResult(invocation_id: string, result: InvocationResult): void {
     this.#db.runPassing(
-      "UPDATE requests SET result = ? WHERE invocation_id = ?",
+      `UPDATE requests SET result = ?
+       WHERE invocation_id = ? AND (result IS NULL OR json_extract(result, '$.complete') IS NOT 1)`,
       JSON.stringify(result),
       invocation_id,
     );

@@ -1,31 +1,7 @@
 import { expect, test } from "vitest";
 import { Pending } from "../../src/request/pending.ts";
 import { refuseTooLarge } from "../../src/request/size.ts";
-import type { Request } from "../../src/state/requests.ts";
-
-const request: Request = {
-  invocation_id: "inv_1",
-  request_id: "req_1",
-  kind: "exec",
-  room_id: "!r:x",
-  agent: "builder",
-  target_user: "@builder:x",
-  target_key_id: "key",
-  public_key: "",
-  legacy: false,
-  requesting_agent: "laptop",
-  summary: "true",
-  request_sha256: "",
-  state: "requested",
-  reason: null,
-  detail: null,
-  target_device: null,
-  created_ts: 0,
-  expires_ts: 1,
-  ended_ts: null,
-  finished: null,
-  result: null,
-};
+import { request } from "./support/request.ts";
 
 test("who waited may have gone when the run begins or is held, and nothing fails unseen", async () => {
   const unseen: unknown[] = [];

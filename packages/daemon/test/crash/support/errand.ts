@@ -7,8 +7,6 @@ import type { IpcClient } from "@mx-agent/ipc/client";
 import type { Box } from "./box.ts";
 
 const LOOK_MS = 50;
-/** How often output that was incomplete is asked for, each time for as long as the protocol says. */
-const ASK_AGAIN = 10;
 
 /** What the caller heard in the end. */
 export type Outcome =
@@ -72,7 +70,7 @@ export class Errand {
 
   /** What `mx-agent exec` does when its daemon went away, as often as it takes. */
   async #takeUp(invocation_id: string): Promise<Outcome> {
-    for (let incomplete = 0; ; ) {
+    for (;;) {
       const client = await this.#connected();
       const heard = new Heard();
       try {
@@ -80,9 +78,6 @@ export class Errand {
         await heard.all(logs.output);
         await logs.result;
         const result = await client.call("invocation.wait", { invocation_id }).result;
-        // The other side was away for longer than is waited for it; what it has can be asked for again.
-        if (result.type === "finished" && result.result.complete === false && ++incomplete < ASK_AGAIN)
-          continue;
         return outcomeOf(result, heard.stdout);
       } catch (error) {
         if (error instanceof MxError && error.code === "MX_NOT_FOUND") return { type: "never recorded" };
