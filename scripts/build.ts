@@ -1,21 +1,13 @@
 /**
  * Bundles the command line (which imports daemon, runner and homeserver lazily) into dist/, as ES
- * modules with shared chunks, writes the entry file that an old Node can parse, and the licences of
- * what is in the bundle.
+ * modules with shared chunks, writes the entry file that an old Node can parse, and the licences of what
+ * is in the bundle.
  */
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { manPages } from "@mx-agent/cli";
 import { type BuildOptions, build, type Metafile } from "esbuild";
+import { writeEntry } from "./entry.ts";
 import { root } from "./tasks.ts";
 
 const manifest: { version: string; dependencies: Record<string, string> } = JSON.parse(
@@ -104,19 +96,7 @@ writeFileSync(
 
 writeFileSync(join(made, "package.json"), '{ "type": "commonjs" }\n');
 writeFileSync(join(made, "THIRD-PARTY-LICENSES.txt"), licencesOf(metafile));
-writeFileSync(
-  join(made, "mx-agent.js"),
-  `#!/usr/bin/env node
-if (Number(process.versions.node.split(".")[0]) < 24) {
-  process.stderr.write("mx-agent needs Node 24 or later; this is " + process.version + " (" + process.execPath + ")\\n");
-  process.exit(78);
-} else {
-  require("node:module").enableCompileCache();
-  require("./cli.cjs");
-}
-`,
-);
-chmodSync(join(made, "mx-agent.js"), 0o755);
+writeEntry(made);
 
 // Where `man` finds them once npm has installed the package for everybody.
 mkdirSync(join(made, "man"));

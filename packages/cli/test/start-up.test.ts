@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -79,6 +79,37 @@ test("the built command loads no part of Node that it does not use", () => {
       "perf_hooks",
     ];
     expect(slow.filter((name) => loaded.includes(`NativeModule ${name}`))).toEqual([]);
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+});
+
+/** Tells on stderr what V8 thought of the code cache. */
+const witness = `
+import vm from "node:vm";
+vm.Script = class extends vm.Script {
+  constructor(...args) {
+    super(...args);
+    process.stderr.write("refused: " + this.cachedDataRejected);
+  }
+};
+`;
+
+test.each([
+  ["the Node that built it", [], "refused: false"],
+  ["another one, which can't use what was compiled", ["--no-lazy"], "refused: true"],
+])("%s starts the program, and leaves nothing behind where others may write", (_, flags, said) => {
+  const home = mkdtempSync(join(tmpdir(), "mx-start-"));
+  try {
+    const hook = `data:text/javascript,${encodeURIComponent(witness)}`;
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      [...flags, "--import", hook, mxAgent, "--version"],
+      { env: { PATH: process.env.PATH, HOME: home, TMPDIR: home }, encoding: "utf8" },
+    );
+    expect(stderr).toBe(said);
+    expect(stdout).toMatch(/^mx-agent \d/);
+    expect(readdirSync(home)).toEqual([]);
   } finally {
     rmSync(home, { recursive: true });
   }
