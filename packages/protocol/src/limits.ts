@@ -21,6 +21,8 @@ export const STREAM_ACK_BYTES = 256 * 1024;
 export const STREAM_ACK_INTERVAL_MS = 5_000;
 /** Without an acknowledgement for so long a sender stops sending and goes on spooling. */
 export const STREAM_STALL_MS = 60_000;
+/** So many bytes a sender has under way at most, whatever window its receiver opens. */
+export const STREAM_MAX_WINDOW_BYTES = 4 * 1024 * 1024;
 /** How long missing output is asked for before it is an error, of a side that is there. */
 export const STREAM_RESUME_MS = 30_000;
 

@@ -21,6 +21,8 @@ export class StdinReceiver {
   readonly #sink: StdinSink;
   readonly #waiting = new Map<number, { data: Uint8Array; eof: boolean }>();
   #next = 0;
+  /** The number after the highest that was taken, which the next one without a number has. */
+  #following = 0;
   #offset = 0;
   #held = 0;
   #sinceAck = 0;
@@ -36,13 +38,14 @@ export class StdinReceiver {
   /** Takes a chunk; one that was taken already, or that the window has no room for, is dropped. */
   push(chunk: ExecStdin): void {
     const data = Buffer.from(chunk.data, "base64");
-    const seq = chunk.seq ?? this.#next + this.#waiting.size;
+    const seq = chunk.seq ?? Math.max(this.#following, this.#next);
     if (this.#closed || seq < this.#next || this.#waiting.has(seq)) {
       this.#ack();
       return;
     }
     if (seq !== this.#next && this.#held + data.length > 2 * WINDOW) return;
     this.#held += data.length;
+    this.#following = Math.max(this.#following, seq + 1);
     this.#waiting.set(seq, { data, eof: chunk.eof });
     this.#drain();
     this.#askIfMissing();

@@ -1,4 +1,4 @@
-import { STREAM_STALL_MS } from "@mx-agent/protocol";
+import { STREAM_MAX_WINDOW_BYTES, STREAM_STALL_MS } from "@mx-agent/protocol";
 import type { RunStream } from "@mx-agent/runner";
 import { chunkContent, eofContent, MAX_CHUNK_BYTES } from "./chunk-content.ts";
 import type { ChunkIndex } from "./chunk-index.ts";
@@ -89,7 +89,7 @@ export class StreamPublisher {
     this.#heard = this.#line.elapsed();
     this.#acked = Math.max(this.#acked, Math.min(next_seq, this.#last));
     this.#next = Math.max(this.#next, this.#acked);
-    this.#window = window_bytes;
+    this.#window = Math.min(window_bytes, STREAM_MAX_WINDOW_BYTES);
     this.#schedule();
   }
 

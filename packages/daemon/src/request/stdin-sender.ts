@@ -1,4 +1,4 @@
-import { newNonce } from "@mx-agent/protocol";
+import { newNonce, STREAM_MAX_WINDOW_BYTES } from "@mx-agent/protocol";
 import type { ChunkIndex } from "../publish/chunk-index.ts";
 
 /** Bytes of stdin in one message: as base64, with its envelope, it stays under 40 KiB. */
@@ -85,8 +85,9 @@ export class StdinSender {
   }
 
   ack(next_seq: number, window_bytes: number): void {
-    for (let seq = this.#acked; seq < next_seq; seq++) {
-      this.#inFlight -= this.#unacked.get(seq)?.data.length ?? 0;
+    for (const [seq, { data }] of this.#unacked) {
+      if (seq >= next_seq) break;
+      this.#inFlight -= data.length;
       this.#unacked.delete(seq);
     }
     if (next_seq > this.#acked) {
@@ -94,7 +95,7 @@ export class StdinSender {
       this.#movedAt = this.#line.elapsed();
     }
     this.#heard = true;
-    this.#window = window_bytes;
+    this.#window = Math.min(window_bytes, STREAM_MAX_WINDOW_BYTES);
     this.#wake();
   }
 

@@ -207,6 +207,18 @@ test("a slow reader bounds what is held for him, and what is sent", async () => 
   publisher.close();
 });
 
+test("a receiver that opens any window is sent no more at once than others need room for", async () => {
+  const spool = bytesOf(12 * WINDOW);
+  const sent = new Set<number>();
+  const publisher = publisherOf({ spool, send: ({ seq }) => void sent.add(seq) });
+  publisher.ack(0, Number.MAX_SAFE_INTEGER);
+  publisher.available(spool.length);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(sent.size * CHUNK).toBeGreaterThan(WINDOW);
+  expect(sent.size * CHUNK).toBeLessThanOrEqual(8 * WINDOW);
+  publisher.close();
+});
+
 test("a chunk that is not what its digest says is not handed on", async () => {
   const got: Uint8Array[] = [];
   const asked: number[] = [];

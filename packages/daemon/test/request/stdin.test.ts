@@ -186,3 +186,39 @@ test("a child's stdin goes on where it stood when its daemon is started again, w
     { numRuns: 40 },
   );
 });
+
+test("input without numbers arrives whole and in order at a child that is slow to read it", async () => {
+  const reads: (() => void)[] = [];
+  const { receiver, seen, bytes } = joined([], () => new Promise((resolve) => reads.push(resolve)));
+  const parts = ["one ", "two ", "three ", "four"];
+  for (const [n, part] of parts.entries()) {
+    const data = Buffer.from(part).toString("base64");
+    receiver.push({ invocation_id: "inv_1", data, eof: n === parts.length - 1 } as ExecStdin);
+    await vi.advanceTimersByTimeAsync(1);
+  }
+  for (let n = 0; n < parts.length; n++) {
+    reads.shift()?.();
+    await vi.advanceTimersByTimeAsync(1);
+  }
+  expect(bytes().toString()).toBe("one two three four");
+  expect(seen.eof).toBe(true);
+});
+
+test("an executing side that acknowledges more than was ever sent, or opens any window, holds up nobody", async () => {
+  const sent: number[] = [];
+  const sender = new StdinSender({
+    send: ({ seq }) => void sent.push(seq),
+    now: Date.now,
+    elapsed: () => performance.now(),
+  });
+  sender.ack(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+  let written = false;
+  const writing = sender.write(bytesOf(64 * WINDOW)).then(() => {
+    written = true;
+  });
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(sent.length * CHUNK).toBeLessThanOrEqual(16 * WINDOW);
+  expect(written).toBe(false);
+  sender.close();
+  await writing;
+});
