@@ -27,6 +27,8 @@ export interface HomeserverOptions {
   registration?: TestRegistration;
   /** A CAS server that logs people in (Synapse alone). */
   cas?: string;
+  /** An OAuth 2.0 server that has the accounts (Synapse alone). */
+  oauth?: { url: string; secret: string };
 }
 
 export type TestRegistration = "open" | "token" | "closed";

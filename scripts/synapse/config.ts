@@ -16,7 +16,15 @@ export interface SynapseSettings {
   defaultRateLimits: boolean;
   registration: "open" | "token" | "closed";
   cas: string | undefined;
+  oauth: OAuthSettings | undefined;
   federation: FederationSettings | undefined;
+}
+
+/** An OAuth 2.0 server in the place of matrix-authentication-service: it has the accounts, and Synapse asks it whose a token is. */
+export interface OAuthSettings {
+  url: string;
+  /** What Synapse and it know each other by. */
+  secret: string;
 }
 
 export interface FederationSettings {
@@ -75,7 +83,7 @@ export function secretsOf(dir: string): Secrets {
  * servers, no statistics.
  */
 export function writeConfig(
-  { dir, name, port, defaultRateLimits, registration, cas, federation }: SynapseSettings,
+  { dir, name, port, defaultRateLimits, registration, cas, oauth, federation }: SynapseSettings,
   secrets: Secrets,
 ): string {
   const log = {
@@ -112,6 +120,12 @@ export function writeConfig(
     ...(cas && {
       cas_config: { enabled: true, server_url: cas, protocol_version: 3 },
       password_config: { enabled: false },
+    }),
+    ...(oauth && {
+      matrix_authentication_service: { enabled: true, endpoint: oauth.url, secret: oauth.secret },
+      password_config: { enabled: false },
+      enable_registration: false,
+      login_via_existing_session: { enabled: false },
     }),
     report_stats: false,
     trusted_key_servers: [],

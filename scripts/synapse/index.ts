@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type FederationSettings, secretsOf, writeConfig } from "./config.ts";
+import { type FederationSettings, type OAuthSettings, secretsOf, writeConfig } from "./config.ts";
 import { answering, freePort, type ServerProcess, spawnServer } from "./process.ts";
 import { pythonVenv } from "./venv.ts";
 
@@ -28,6 +28,8 @@ export interface SynapseOptions {
   registration?: "open" | "token" | "closed";
   /** The base URL of a CAS server: single sign-on, and no passwords. */
   cas?: string;
+  /** An OAuth 2.0 server that has the accounts; no passwords, and nobody is registered here. */
+  oauth?: OAuthSettings;
 }
 
 export interface Synapse {
@@ -73,6 +75,7 @@ export async function startSynapse(options: SynapseOptions = {}): Promise<Synaps
       federation: options.federation,
       registration: options.registration ?? "open",
       cas: options.cas,
+      oauth: options.oauth,
     },
     secrets,
   );

@@ -70,6 +70,8 @@ export class Daemon {
     this.account = new AccountKeeper({
       settings: options.tables.settings,
       fetch: options.fetch,
+      now: options.now,
+      logger: options.logger,
       goOnline: (credentials) => this.#goOnline(credentials),
       goOffline: () => this.#goOffline(),
     });
@@ -225,6 +227,7 @@ export class Daemon {
       logger,
       now,
       fetch,
+      onTokens: (tokens) => this.account.renewed(credentials.device_id, tokens),
       onLoggedOut: (soft, detail) => this.#onLoggedOut(soft, detail),
       onFatal: fatal,
     });

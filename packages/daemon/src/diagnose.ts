@@ -1,16 +1,22 @@
-import type { Diagnosis } from "@mx-agent/ipc";
+import type { Diagnosis, HomeserverFacts } from "@mx-agent/ipc";
 import { probeMachine } from "@mx-agent/sandbox";
 import type { Daemon } from "./daemon.ts";
 import { inspectHomeserver } from "./matrix/inspect.ts";
 
 /** What can be found out now about the homeserver and the machine, as the daemon sees them. */
 export async function diagnose(daemon: Daemon): Promise<Diagnosis> {
-  const credentials = daemon.account.credentials();
-  const [homeserver, machine] = await Promise.all([
-    credentials === undefined ? null : inspectHomeserver(globalThis.fetch, credentials),
-    inspectMachine(),
-  ]);
+  const [homeserver, machine] = await Promise.all([inspectLogin(daemon), inspectMachine()]);
   return { homeserver, ...machine };
+}
+
+async function inspectLogin(daemon: Daemon): Promise<HomeserverFacts | null> {
+  const credentials = daemon.account.credentials();
+  if (credentials === undefined) return null;
+  const facts = await inspectHomeserver(globalThis.fetch, credentials);
+  // A token that runs out is renewed when it is needed, and nothing may have needed it since.
+  if (facts.login_accepted !== false || !credentials.oauth || !(await daemon.online?.session.renew()))
+    return facts;
+  return inspectHomeserver(globalThis.fetch, daemon.account.credentials() ?? credentials);
 }
 
 /** The backends and limits of this process's surroundings, found by trying. */

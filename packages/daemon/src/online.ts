@@ -15,7 +15,7 @@ import { Guest } from "./invite/guest.ts";
 import { Invites } from "./invite/invites.ts";
 import type { IncomingEvent, MatrixSession } from "./matrix/api.ts";
 import { openSession } from "./matrix/session.ts";
-import type { Credentials } from "./matrix/types.ts";
+import type { Credentials, RenewedTokens } from "./matrix/types.ts";
 import type { PolicyFile } from "./policy-file.ts";
 import { EarlyRefusals } from "./receive/refusals.ts";
 import { Router } from "./receive/router.ts";
@@ -50,6 +50,7 @@ export interface OnlineOptions {
   logger: Logger;
   now(): number;
   fetch: typeof globalThis.fetch;
+  onTokens(tokens: RenewedTokens): void;
   onLoggedOut(soft: boolean, detail: string): void;
   onFatal(error: unknown): void;
 }
@@ -182,6 +183,7 @@ export class Online {
       logger,
       revokedIn: (room_id) => tables.trust.revokedUsers(room_id),
       onEvent: async (event) => (await assembled.promise).route(event),
+      onTokens: options.onTokens,
       onLoggedOut: options.onLoggedOut,
       onFatal: options.onFatal,
     });

@@ -12,6 +12,8 @@ export interface AccountMethods {
         | { type: "password"; password: string }
         | { type: "token"; token: string }
         | { type: "login_token"; token: string }
+        /** What the browser brought back from the address of `auth.oauth`. */
+        | { type: "oauth"; state: string; code: string }
         | { type: "register"; password: string; registration_token: string | null };
       device_name: string | null;
     },
@@ -27,6 +29,12 @@ export interface AccountMethods {
       identity_providers: { id: string; name: string }[];
       oauth: boolean;
     }
+  >;
+  /** Begins a login at the homeserver's OAuth 2.0 server: the address for a browser, which comes back to `redirect_uri`. */
+  "auth.oauth": Method<
+    "operator",
+    { homeserver: string; redirect_uri: string },
+    { url: string; state: string }
   >;
   "auth.status": Method<"agent", None, { account: DaemonStatus["account"]; sync: DaemonStatus["sync"] }>;
   "auth.logout": Method<"operator", None, { user_id: string; server_side: boolean }>;
@@ -57,6 +65,7 @@ export interface AccountMethods {
 export const accountRoles: RolesOf<AccountMethods> = {
   "auth.login": "operator",
   "auth.flows": "operator",
+  "auth.oauth": "operator",
   "auth.status": "agent",
   "auth.logout": "operator",
   "invite.create": "operator",

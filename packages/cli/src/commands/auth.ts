@@ -38,7 +38,7 @@ export const define: Define = (noun, cli) => {
       "line is the password and the second the token.\n" +
       "--sso is for servers that log people in with a browser: it shows an address to open, and waits on\n" +
       "loopback for the browser to come back. Where the browser runs on another machine, it ends at an\n" +
-      "address that it cannot open; paste that. Servers that speak OAuth 2.0 alone are not supported.",
+      "address that it cannot open; paste that.",
   })
     .option(
       "--homeserver <url>",
@@ -48,8 +48,8 @@ export const define: Define = (noun, cli) => {
     .option("--password-stdin", "read the password from stdin")
     .option("--token-stdin", "read an access token from stdin, instead of a password")
     .option("--login-token-stdin", "read a token for m.login.token from stdin; it works once, for minutes")
-    .option("--sso", "log in with a browser (m.login.sso)")
-    .option("--idp <id>", "the identity provider of --sso, where the server has several")
+    .option("--sso", "log in with a browser (OAuth 2.0 where the server has it, else m.login.sso)")
+    .option("--idp <id>", "the identity provider of m.login.sso, where the server has several")
     .option("--timeout <duration>", "how long --sso waits for the browser", "5m")
     .option("--register", "make a new account")
     .option("--registration-token-stdin", "read the server's registration token from stdin")
@@ -118,8 +118,7 @@ async function secretOf(cli: Cli, flags: LoginFlags, homeserver: string): Promis
     if (flags.passwordStdin || flags.tokenStdin || flags.loginTokenStdin || flags.register)
       throw usage("--sso stands alone: no password, no token, no --register");
     const timeout_ms = parseDuration(flags.timeout, "--timeout");
-    const token = await signOn(cli, { homeserver, provider: flags.idp, timeout_ms });
-    return { type: "login_token", token };
+    return signOn(cli, { homeserver, provider: flags.idp, timeout_ms });
   }
   if (flags.loginTokenStdin) {
     if (flags.passwordStdin || flags.tokenStdin || flags.register)

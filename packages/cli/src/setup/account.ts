@@ -41,8 +41,8 @@ export async function ensureAccount(cli: Cli, flags: AccountFlags, wanted: Wante
   const { homeserver } = wanted;
   if (flags.sso) {
     const { signOn } = await import("../sso/sign-on.ts");
-    const token = await signOn(cli, { homeserver, provider: undefined, timeout_ms: SSO_MS });
-    return logIn(cli, homeserver, null, { type: "login_token", token });
+    const secret = await signOn(cli, { homeserver, provider: undefined, timeout_ms: SSO_MS });
+    return logIn(cli, homeserver, null, secret);
   }
   const secrets = await secretsOf(cli, flags);
   const user = flags.user ?? (await defaultUser(cli, flags, wanted));

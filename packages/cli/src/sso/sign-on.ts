@@ -1,25 +1,54 @@
-/** Single sign-on (Client-Server API, "SSO client login/authentication"): a browser logs in, and brings a token back. */
+/**
+ * Login with a browser: at the homeserver's OAuth 2.0 server where it announces one (Client-Server API, "OAuth 2.0
+ * API"), else by single sign-on (the same, "SSO client login/authentication").
+ */
 import { createInterface } from "node:readline";
 import { mxError } from "@mx-agent/base";
+import type { Params, Result } from "@mx-agent/ipc";
 import { note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
-import { listenForToken } from "./loopback.ts";
+import { type Loopback, listenForCode, listenForToken } from "./loopback.ts";
 
 const SSO = "m.login.sso";
 
 export interface SignOn {
   homeserver: string;
-  /** The identity provider; undefined lets the server ask. */
+  /** The identity provider of single sign-on; undefined lets the server ask. */
   provider: string | undefined;
   /** Milliseconds that the person may take. */
   timeout_ms: number;
 }
 
-/** Shows the address to open, and resolves to the token for `m.login.token`. */
-export async function signOn(cli: Cli, { homeserver, provider, timeout_ms }: SignOn): Promise<string> {
-  const flows = await ask(cli, "auth.flows", { homeserver });
+type Secret = Params<"auth.login">["secret"];
+type Flows = Result<"auth.flows">;
+
+/** Shows the address to open, and resolves to what the browser brought for `auth.login`. */
+export async function signOn(cli: Cli, wanted: SignOn): Promise<Secret> {
+  const flows = await ask(cli, "auth.flows", { homeserver: wanted.homeserver });
+  if (flows.oauth && wanted.provider === undefined) return byOAuth(cli, flows.homeserver, wanted.timeout_ms);
   if (!flows.types.includes(SSO)) throw notOffered(flows);
+  return bySso(cli, flows, wanted);
+}
+
+async function byOAuth(cli: Cli, homeserver: string, timeout_ms: number): Promise<Secret> {
+  const loopback = await listenForCode();
+  try {
+    const { url, state } = await ask(cli, "auth.oauth", { homeserver, redirect_uri: loopback.url });
+    loopback.expect(state);
+    const answer = await fromBrowser(cli, url, loopback, timeout_ms);
+    if ("code" in answer) return { type: "oauth", state, code: answer.code };
+    throw mxError(
+      "MX_LOGIN_REFUSED",
+      { url: homeserver, user: "a browser", detail: answer.error },
+      { hint: "run the command again, and allow mx-agent in the browser" },
+    );
+  } finally {
+    loopback.close();
+  }
+}
+
+async function bySso(cli: Cli, flows: Flows, { provider, timeout_ms }: SignOn): Promise<Secret> {
   const known = flows.identity_providers.map(({ id }) => id);
   if (provider !== undefined && !known.includes(provider))
     throw mxError("MX_USAGE", {
@@ -27,6 +56,18 @@ export async function signOn(cli: Cli, { homeserver, provider, timeout_ms }: Sig
       command: "auth login",
     });
   const loopback = await listenForToken();
+  try {
+    const path = provider === undefined ? "" : `/${encodeURIComponent(provider)}`;
+    const query = new URLSearchParams({ redirectUrl: loopback.url });
+    const url = `${flows.homeserver}/_matrix/client/v3/login/sso/redirect${path}?${query}`;
+    return { type: "login_token", token: await fromBrowser(cli, url, loopback, timeout_ms) };
+  } finally {
+    loopback.close();
+  }
+}
+
+/** What the browser brings to loopback, or a person pastes. MX_TIMED_OUT. */
+async function fromBrowser<T>(cli: Cli, url: string, loopback: Loopback<T>, timeout_ms: number): Promise<T> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
     () =>
@@ -35,39 +76,36 @@ export async function signOn(cli: Cli, { homeserver, provider, timeout_ms }: Sig
   );
   const lines = createInterface({ input: cli.stdin });
   try {
-    const path = provider === undefined ? "" : `/${encodeURIComponent(provider)}`;
-    const query = new URLSearchParams({ redirectUrl: loopback.url });
     await note(
       cli,
-      `Open this address in a browser and log in:\n  ${flows.homeserver}/_matrix/client/v3/login/sso/redirect${path}?${query}\n` +
+      `Open this address in a browser and log in:\n  ${url}\n` +
         "Where the browser is on another machine, it ends at an address that it cannot open: paste that here.",
     );
-    return await Promise.race([loopback.token, pasted(cli, lines, loopback.tokenOf), late.promise]);
+    return await Promise.race([loopback.answer, pasted(cli, lines, loopback), late.promise]);
   } finally {
     clearTimeout(timer);
     lines.close();
-    loopback.close();
   }
 }
 
 /** Never resolves where nothing is pasted: the browser may still come. */
-function pasted(
+function pasted<T>(
   cli: Cli,
   lines: ReturnType<typeof createInterface>,
-  tokenOf: (text: string) => string | undefined,
-): Promise<string> {
+  { url, answerOf }: Loopback<T>,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     lines.on("line", (line) => {
       if (line.trim() === "") return;
-      const token = tokenOf(line);
-      if (token !== undefined) return resolve(token);
-      note(cli, "That is not the address that this login ends at; it has loginToken= in it.").catch(reject);
+      const answer = answerOf(line);
+      if (answer !== undefined) return resolve(answer);
+      note(cli, `That is not the address that this login ends at; it begins with ${url}?`).catch(reject);
     });
   });
 }
 
-function notOffered({ homeserver, types, oauth }: { homeserver: string; types: string[]; oauth: boolean }) {
-  const offered = [...types, ...(oauth ? ["OAuth 2.0, which mx-agent does not speak"] : [])].join(", ");
+function notOffered({ homeserver, types, oauth }: Flows) {
+  const offered = [...types, ...(oauth ? ["OAuth 2.0, without --idp"] : [])].join(", ");
   return mxError(
     "MX_LOGIN_REFUSED",
     {

@@ -152,6 +152,8 @@ export interface MatrixSession {
   readonly keys: Keys;
   /** `notes`: one line for each thing that went wrong for good, such as a gap too long to be filled. */
   health(): SyncHealth & { last_sync_ts: number | null; notes: string[] };
+  /** Asks who we are, which renews an access token that ran out; false when the homeserver did not say. */
+  renew(): Promise<boolean>;
   /** Encrypted events that can't be decrypted yet; they are kept and tried again when keys come. */
   undecryptable(): number;
   /** Resolves when the first sync is committed and our keys are published; nothing can be sent before. */

@@ -60,7 +60,8 @@ export async function logout(fetch: Fetch, credentials: Credentials): Promise<vo
   throw refused(answer, homeserver);
 }
 
-async function whoAmI(fetch: Fetch, homeserver: string, access_token: string): Promise<Credentials> {
+/** Whose an access token is. MX_LOGIN_REFUSED when it is nobody's, or belongs to no device. */
+export async function whoAmI(fetch: Fetch, homeserver: string, access_token: string): Promise<Credentials> {
   const url = `${homeserver}/_matrix/client/v3/account/whoami`;
   const answer = await request(fetch, url, { token: access_token });
   if (isRecord(answer.body) && typeof answer.body.device_id !== "string" && answer.status === 200) {
@@ -179,6 +180,12 @@ function refused(answer: Answer, url: string, user = ""): MxError {
   const params = { url, user, detail: detail ?? `HTTP ${answer.status}`, errcode: errcode ?? "" };
   if (errcode === "M_USER_IN_USE")
     return mxError("MX_LOGIN_REFUSED", params, { hint: "choose another name: --user NAME" });
+  if (errcode === "M_UNRECOGNIZED")
+    return mxError(
+      "MX_LOGIN_REFUSED",
+      { ...params, detail: "it knows no login of this kind" },
+      { hint: "log in with a browser: --sso" },
+    );
   return mxError("MX_LOGIN_REFUSED", params);
 }
 

@@ -7,7 +7,7 @@ import {
   encryptAttachment,
   type ReceivedFile,
 } from "./attachment.ts";
-import { type Credentials, describe, type Fetch, isRecord } from "./types.ts";
+import { describe, type Fetch, isRecord } from "./types.ts";
 
 /** What an event says about media that it goes with: the fields of `stream.artifact` and `context.share`. */
 export interface MediaReference {
@@ -35,7 +35,11 @@ export interface Media {
 export interface MediaOptions {
   /** Waits out rate limits. */
   fetch: Fetch;
-  credentials: Credentials;
+  homeserver: string;
+  /** The access token of the moment. */
+  token(): string;
+  /** After HTTP 401: whether there is a token to try again with. */
+  renew(): Promise<boolean>;
   isEncrypted(room_id: string): boolean;
 }
 
@@ -70,7 +74,7 @@ async function post(options: MediaOptions, bytes: Uint8Array<ArrayBuffer>, type:
   if (!response.ok) throw refused(body, response.status);
   if (isRecord(body) && typeof body.content_uri === "string") return body.content_uri;
   throw mxError("MX_NOT_A_HOMESERVER", {
-    url: options.credentials.homeserver,
+    url: options.homeserver,
     detail: "an upload has no URI",
   });
 }
@@ -90,19 +94,30 @@ async function get(options: MediaOptions, url: string, max_bytes: number): Promi
   return readUpTo(response, url, max_bytes);
 }
 
-async function ask(
-  { fetch, credentials }: MediaOptions,
+interface Request {
+  method: string;
+  body?: Uint8Array<ArrayBuffer>;
+  type?: string;
+}
+
+async function ask(options: MediaOptions, path: string, request: Request): Promise<Response> {
+  const response = await askOnce(options, path, request);
+  return response.status === 401 && (await options.renew()) ? askOnce(options, path, request) : response;
+}
+
+async function askOnce(
+  { fetch, homeserver, token }: MediaOptions,
   path: string,
-  { method, body, type }: { method: string; body?: Uint8Array<ArrayBuffer>; type?: string },
+  { method, body, type }: Request,
 ): Promise<Response> {
   const headers = {
-    authorization: `Bearer ${credentials.access_token}`,
+    authorization: `Bearer ${token()}`,
     ...(type !== undefined && { "content-type": type }),
   };
   try {
-    return await fetch(credentials.homeserver + path, { method, headers, ...(body && { body }) });
+    return await fetch(homeserver + path, { method, headers, ...(body && { body }) });
   } catch (error) {
-    const params = { url: credentials.homeserver, detail: describe(error) };
+    const params = { url: homeserver, detail: describe(error) };
     throw mxError("MX_HOMESERVER_UNREACHABLE", params, { cause: error });
   }
 }

@@ -32,13 +32,22 @@ import { cutNesting } from "./nesting.ts";
 import { DurableOutbox } from "./outbox.ts";
 import { takeOver } from "./owner.ts";
 import { keysPublished } from "./published.ts";
+import { renewal } from "./renewal.ts";
 import { RoomActions } from "./room-actions.ts";
 import { RoomDirectory } from "./rooms.ts";
 import { sdkLogger, silenceSdkConsole } from "./sdk-logger.ts";
 import type { SyncBatch } from "./sync-response.ts";
 import { DurableSyncStore } from "./sync-store.ts";
 import { transportOf } from "./transport.ts";
-import { type Clock, type Credentials, describe, type Fetch, isRecord, type Logger } from "./types.ts";
+import {
+  type Clock,
+  type Credentials,
+  describe,
+  type Fetch,
+  isRecord,
+  type Logger,
+  type RenewedTokens,
+} from "./types.ts";
 
 export interface SessionOptions {
   db: Database;
@@ -52,6 +61,8 @@ export interface SessionOptions {
   logger: Logger;
   /** Called for each event of the inbox, one after another. */
   onEvent: InboxListener;
+  /** The access token was renewed: makes that durable before it returns. */
+  onTokens: (tokens: RenewedTokens) => void;
   /** The homeserver does not know our token any more. Soft: log in again with the same device. Called once. */
   onLoggedOut: (soft: boolean, detail: string) => void;
   /** Users of a room who get no keys of what we send there; by default nobody. */
@@ -127,6 +138,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     userId: user_id,
     deviceId: device_id,
     accessToken: credentials.access_token,
+    ...renewal(options),
     localTimeoutMs: REQUEST_TIMEOUT_MS,
     disableVoip: true,
     logger: sdkLogger(logger),
@@ -249,6 +261,13 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     ended ??= Promise.all([delivery.close(), backfill.close(), outbox.close()]);
   }
 
+  /** The SDK gets a new token where it can, and says that we are logged out where it cannot. */
+  const renew = () =>
+    client.whoami().then(
+      () => true,
+      () => false,
+    );
+
   client.on(ClientEvent.ReceivedToDeviceMessage, ({ message, encryptionInfo }) => {
     intake.addToDevice(cutNesting(message), transportOf(crypto, message.sender, encryptionInfo, logger));
   });
@@ -291,9 +310,12 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     keys,
     media: mediaOf({
       fetch: guarded,
-      credentials,
+      homeserver,
+      token: () => client.getAccessToken() ?? "",
+      renew,
       isEncrypted: (room_id) => tables.rooms.isEncrypted(room_id),
     }),
+    renew,
     health: () => ({ ...health.now(), notes: backfill.notes() }),
     undecryptable: () => tables.inbox.count("undecryptable"),
     ready: () => ready.promise,

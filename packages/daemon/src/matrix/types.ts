@@ -20,6 +20,14 @@ export interface Credentials {
   access_token: string;
   /** Base URL of the homeserver, without a slash at the end. */
   homeserver: string;
+  /** Where its login is an OAuth 2.0 server's: what gets the next access token. */
+  oauth?: { client_id: string; refresh_token: string | null };
+}
+
+/** What an OAuth 2.0 server gave instead of a token that ran out. */
+export interface RenewedTokens {
+  access_token: string;
+  refresh_token: string | null;
 }
 
 /** Event types of ours, in the timeline, in state and to devices. */

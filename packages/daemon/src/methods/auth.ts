@@ -7,6 +7,7 @@ const secret = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("password"), password: z.string().min(1) }),
   z.strictObject({ type: z.literal("token"), token: z.string().min(1) }),
   z.strictObject({ type: z.literal("login_token"), token: z.string().min(1) }),
+  z.strictObject({ type: z.literal("oauth"), state: z.string().min(1), code: z.string().min(1) }),
   z.strictObject({
     type: z.literal("register"),
     password: z.string().min(1),
@@ -29,6 +30,10 @@ export function authMethods(daemon: Daemon): Pick<Handlers, Names> {
     "auth.flows": {
       parse: parser(z.strictObject({ homeserver: z.string().min(1) })),
       handle: ({ homeserver }) => daemon.account.flows(homeserver),
+    },
+    "auth.oauth": {
+      parse: parser(z.strictObject({ homeserver: z.string().min(1), redirect_uri: z.url() })),
+      handle: (params) => daemon.account.beginOAuth(params),
     },
     "auth.status": {
       parse: parser(nothing),

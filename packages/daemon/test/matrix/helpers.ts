@@ -93,6 +93,7 @@ export async function machine({ url, user, password, ...rest }: MachineOptions):
       onEvent: async (event) => {
         events.push(event);
       },
+      onTokens: () => undefined,
       onLoggedOut: (soft, detail) => loggedOut.push({ soft, detail }),
       onFatal: (error) => fatal.push(error),
       cryptoDir,
