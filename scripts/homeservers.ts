@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { createRegistrationToken } from "@mx-agent/homeserver";
+import { createRegistrationToken, homeserverProcess } from "@mx-agent/homeserver";
 import { startSynapse } from "./synapse/index.ts";
 import { freePort, type ServerProcess, spawnServer } from "./synapse/process.ts";
 
@@ -118,7 +118,8 @@ class Child {
   }
 
   static async start(settings: string): Promise<Child> {
-    const child = new Child(await spawnServer(process.execPath, [childProgram, settings]));
+    const { file, args, env } = homeserverProcess([childProgram, settings]);
+    const child = new Child(await spawnServer(file, args, { env }));
     await child.#ready();
     return child;
   }

@@ -3,6 +3,7 @@ import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from "node:fs
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { lastWords, mxError } from "@mx-agent/base";
+import { homeserverProcess } from "./node-process.ts";
 import { type RunningHomeserver, readRunning } from "./running.ts";
 import { isLocked } from "./store/lock.ts";
 
@@ -23,13 +24,13 @@ export function homeserverStatus(dataDir: string): HomeserverStatus {
 }
 
 /**
- * Starts a homeserver of its own session and resolves once it answers. `command` is what runs it in the
- * foreground on this data directory (its argv); its output goes to `homeserver.log` there.
+ * Starts a homeserver of its own session and resolves once it answers. `args` is what Node is given to run it in the
+ * foreground on this data directory; its output goes to `homeserver.log` there.
  * MX_HOMESERVER_START when one is running already or the new one ends before it answers, or what it said itself.
  */
 export async function startInBackground(options: {
   readonly dataDir: string;
-  readonly command: readonly string[];
+  readonly args: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
 }): Promise<RunningHomeserver> {
   const { dataDir } = options;
@@ -37,17 +38,12 @@ export async function startInBackground(options: {
   if (status.running)
     throw startError(`one is running on ${dataDir} already (pid ${status.pid}, ${status.url})`);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  const [program, ...args] = options.command;
-  if (program === undefined) throw startError("the command to start it is empty");
+  const { file, args, env } = homeserverProcess(options.args, options.env);
   const logPath = join(dataDir, "homeserver.log");
   const log = openSync(logPath, "a", 0o600);
   const from = fstatSync(log).size;
   let ended: string | undefined;
-  const child = spawn(program, args, {
-    detached: true,
-    stdio: ["ignore", log, log],
-    env: options.env ?? process.env,
-  });
+  const child = spawn(file, args, { detached: true, stdio: ["ignore", log, log], env });
   closeSync(log);
   child.once("error", (error) => {
     ended = error.message;

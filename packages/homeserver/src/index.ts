@@ -18,6 +18,7 @@ export { type LimitClass, limitClasses, type RateLimit, type RateLimits } from "
 export type { Logger } from "./http/server.ts";
 export { parseRateLimits } from "./limit-flags.ts";
 export { runHomeserver } from "./main.ts";
+export { homeserverProcess } from "./node-process.ts";
 export type { HomeserverOptions, Registration } from "./options.ts";
 export { ROOM_VERSION } from "./rooms/auth.ts";
 export type { RunningHomeserver } from "./running.ts";

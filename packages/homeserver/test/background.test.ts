@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -15,8 +15,8 @@ afterEach(async () => {
   await rm(dataDir, { recursive: true });
 });
 
-/** What the command line would run: the foreground mode, in a process of its own. */
-function command(): string[] {
+/** What the command line would have Node run: the foreground mode, in a process of its own. */
+function args(): string[] {
   const index = new URL("../src/index.ts", import.meta.url).href;
   const options = {
     bind: { host: "127.0.0.1", port: 0 },
@@ -25,35 +25,59 @@ function command(): string[] {
     registration: "closed",
   };
   const script = `import { runHomeserver } from ${JSON.stringify(index)}; await runHomeserver(${JSON.stringify(options)});`;
-  return [process.execPath, "--input-type=module", "-e", script];
+  return ["--input-type=module", "-e", script];
 }
 
 it("starts in the background, tells its status, and stops", async () => {
   expect(homeserverStatus(dataDir)).toEqual({ running: false });
-  const running = await startInBackground({ dataDir, command: command() });
+  const running = await startInBackground({ dataDir, args: args() });
   expect(homeserverStatus(dataDir)).toEqual({ running: true, ...running });
   expect((await fetch(`${running.url}/health`)).status).toBe(200);
-  await expect(startInBackground({ dataDir, command: command() })).rejects.toThrow("is running");
+  await expect(startInBackground({ dataDir, args: args() })).rejects.toThrow("is running");
   expect(await stopHomeserver(dataDir)).toBe(true);
   expect(homeserverStatus(dataDir)).toEqual({ running: false });
   expect(await stopHomeserver(dataDir)).toBe(false);
   await expect(fetch(`${running.url}/health`)).rejects.toThrow();
 });
 
+it.runIf(process.platform === "linux")(
+  "runs with the settings that keep its memory flat, but for those that the operator chose",
+  async () => {
+    const started = async (env?: NodeJS.ProcessEnv) => {
+      const { pid } = await startInBackground({
+        dataDir,
+        args: args(),
+        ...(env === undefined ? {} : { env }),
+      });
+      const [words, variables] = await Promise.all(
+        ["cmdline", "environ"].map(async (of) => (await readFile(`/proc/${pid}/${of}`, "utf8")).split("\0")),
+      );
+      await stopHomeserver(dataDir);
+      return [...(words ?? []), ...(variables ?? [])];
+    };
+    expect(await started()).toEqual(
+      expect.arrayContaining(["--max-semi-space-size=4", "MALLOC_ARENA_MAX=1"]),
+    );
+    const chosen = await started({ ...process.env, MALLOC_ARENA_MAX: "8" });
+    expect(chosen).toContain("MALLOC_ARENA_MAX=8");
+    expect(chosen).not.toContain("MALLOC_ARENA_MAX=1");
+  },
+);
+
 it("a killed server does not count as running, nor does a file that names somebody else's process", async () => {
-  const { pid } = await startInBackground({ dataDir, command: command() });
+  const { pid } = await startInBackground({ dataDir, args: args() });
   process.kill(pid, "SIGKILL");
   await expect.poll(() => homeserverStatus(dataDir), { timeout: 10_000 }).toEqual({ running: false });
   const forged = { pid: process.pid, url: "http://127.0.0.1:1", started_at: new Date().toISOString() };
   await writeFile(join(dataDir, "homeserver.json"), JSON.stringify(forged));
   expect(homeserverStatus(dataDir)).toEqual({ running: false });
   expect(await stopHomeserver(dataDir)).toBe(false);
-  const again = await startInBackground({ dataDir, command: command() });
+  const again = await startInBackground({ dataDir, args: args() });
   expect(again.pid).not.toBe(pid);
 });
 
 it("several may ask at once: none of them takes another for a server", async () => {
-  const { pid } = await startInBackground({ dataDir, command: command() });
+  const { pid } = await startInBackground({ dataDir, args: args() });
   process.kill(pid, "SIGKILL");
   await expect.poll(() => homeserverStatus(dataDir), { timeout: 10_000 }).toEqual({ running: false });
   const other = new DatabaseSync(join(dataDir, "lock.db"));
@@ -64,12 +88,12 @@ it("several may ask at once: none of them takes another for a server", async () 
 });
 
 it("a command that ends without answering is an error with its reason", async () => {
-  const failing = [process.execPath, "-e", "process.exit(3)"];
-  await expect(startInBackground({ dataDir, command: failing })).rejects.toThrow("exit status 3");
-  await expect(startInBackground({ dataDir, command: ["/nonexistent"] })).rejects.toThrow("ENOENT");
+  const failing = ["-e", "process.exit(3)"];
+  await expect(startInBackground({ dataDir, args: failing })).rejects.toThrow("exit status 3");
+  await expect(startInBackground({ dataDir, args: ["/nonexistent"] })).rejects.toThrow("exit status 1");
   const words = JSON.stringify({ error: { code: "MX_USAGE", message: "not there", hint: "elsewhere" } });
-  const telling = [process.execPath, "-e", `console.log(${JSON.stringify(words)}); process.exit(64)`];
-  await expect(startInBackground({ dataDir, command: telling })).rejects.toMatchObject({
+  const telling = ["-e", `console.log(${JSON.stringify(words)}); process.exit(64)`];
+  await expect(startInBackground({ dataDir, args: telling })).rejects.toMatchObject({
     code: "MX_USAGE",
     hint: "elsewhere",
   });

@@ -35,7 +35,9 @@ export const define: Define = (noun, cli) => {
     more:
       "For the first run, one person's machines and tests: one host, SQLite, no federation. Any other\n" +
       "homeserver takes over by another URL. Accounts are made by `homeserver user add`, or by whoever\n" +
-      "has a token of `homeserver token create`.",
+      "has a token of `homeserver token create`. In the foreground it runs with the settings that Node was\n" +
+      "started with; a unit of a service manager keeps its memory flat by the environment\n" +
+      "NODE_OPTIONS=--max-semi-space-size=4 MALLOC_ARENA_MAX=1, as the background does by itself.",
   })
     .option("--bind <address:port>", "where it listens; port 0 takes a free one", "127.0.0.1:8008")
     .option("--data <directory>", "where it keeps everything")
@@ -189,8 +191,7 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
   closeInherited();
   const starting = startInBackground({
     dataDir,
-    command: [
-      process.execPath,
+    args: [
       ...process.execArgv,
       cli.entry,
       ...[

@@ -28,8 +28,7 @@ export async function ensureEmbedded(cli: Cli, bind: string | undefined): Promis
   closeInherited();
   const { url } = await startInBackground({
     dataDir: data,
-    command: [
-      process.execPath,
+    args: [
       ...process.execArgv,
       cli.entry,
       ...["homeserver", "start", "--foreground", "--data", data, "--bind", wanted],
