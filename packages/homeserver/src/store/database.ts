@@ -5,6 +5,8 @@ import { migrate, refuseNewer } from "./migrations.ts";
 /** Where the database lives: a file, or memory for a server that keeps nothing. */
 export type DatabaseLocation = string | ":memory:";
 
+const CACHE_KIB = 8_192;
+
 /**
  * The one connection to SQLite, with group commit.
  *
@@ -29,8 +31,10 @@ export class Database {
     }
     this.#sqlite = new DatabaseSync(location);
     this.#sqlite.exec(
-      "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY",
+      "PRAGMA busy_timeout=5000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY",
     );
+    // Filled in the end, whatever the history; what it does not have is in the system's own cache.
+    this.#sqlite.exec(`PRAGMA cache_size=-${CACHE_KIB}`);
     migrate(this.#sqlite);
   }
 
