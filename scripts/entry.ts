@@ -6,7 +6,7 @@
  * user can be first to make the directory, and leave there what we would then run.
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -25,11 +25,16 @@ const compile = (name: string) => `var fs = require("node:fs");
   var file = __dirname + "/cli.cjs";
   var cache = __dirname + "/cli-" + process.version + "-" + process.arch + ".cache";
   // ASCII: what else there is was escaped by the bundler.
-  var script = new vm.Script("(function (require) {" + fs.readFileSync(file, "latin1") + "\\n})", {
+  var script = new vm.Script("(function (require, load) {" + fs.readFileSync(file, "latin1") + "\\n})", {
     filename: ${name},
-    cachedData: fs.existsSync(cache) ? fs.readFileSync(cache) : undefined,
-    importModuleDynamically: vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER
-  });`;
+    cachedData: fs.existsSync(cache) ? fs.readFileSync(cache) : undefined
+  });
+  function load(module) {
+    return require("./load.cjs")(module);
+  }`;
+
+/** What is compiled from a cache cannot import by itself, and an old Node could not read the word. */
+const loader = "module.exports = (module) => import(module);\n";
 
 const entry = `#!/usr/bin/env node
 if (Number(process.versions.node.split(".")[0]) < 24) {
@@ -37,7 +42,7 @@ if (Number(process.versions.node.split(".")[0]) < 24) {
   process.exit(78);
 } else {
   ${compile("file")}
-  script.runInThisContext()(require);
+  script.runInThisContext()(require, load);
 }
 `;
 
@@ -45,13 +50,16 @@ if (Number(process.versions.node.split(".")[0]) < 24) {
 const recorder = `{
   ${compile('"cli.cjs"')}
   process.on("exit", () => fs.writeFileSync(cache, script.createCachedData()));
-  script.runInThisContext()(require);
+  script.runInThisContext()(require, load);
 }
 `;
 
 /** Writes mx-agent.js and its code cache into `directory`, where cli.cjs and lib are. An error when the program does not run. */
 export function writeEntry(directory: string): void {
   const [program, recording] = [join(directory, "mx-agent.js"), join(directory, "record.cjs")];
+  const bundle = join(directory, "cli.cjs");
+  writeFileSync(bundle, readFileSync(bundle, "latin1").replaceAll(/\bimport\("/g, 'load("'));
+  writeFileSync(join(directory, "load.cjs"), loader);
   writeFileSync(program, entry);
   chmodSync(program, 0o755);
   writeFileSync(recording, recorder);

@@ -62,7 +62,7 @@ afterAll(async () => {
 describe("the tarball", () => {
   test("holds the bundle, the sample policies, the README and the licence, and nothing else", () => {
     const expected =
-      /^(dist\/(cli\.cjs|mx-agent\.js|cli-v[\d.]+-\w+\.cache)|dist\/(cli\.cjs|lib\/[\w-]+\.mjs)\.LEGAL\.txt|dist\/lib\/[\w-]+\.mjs|policy\/[\w-]+\.toml|dist\/man\/[\w-]+\.1|service\/[\w.-]+)$/;
+      /^(dist\/(cli\.cjs|load\.cjs|mx-agent\.js|cli-v[\d.]+-\w+\.cache)|dist\/(cli\.cjs|lib\/[\w-]+\.mjs)\.LEGAL\.txt|dist\/lib\/[\w-]+\.mjs|policy\/[\w-]+\.toml|dist\/man\/[\w-]+\.1|service\/[\w.-]+)$/;
     const alone = [
       "dist/THIRD-PARTY-LICENSES.txt",
       "dist/package.json",

@@ -51,6 +51,20 @@ test.each([
   expect([...packagesOf(files)].filter((name) => !allowed.includes(name))).toEqual([]);
 });
 
+test("a command that loads more says nothing of how", () => {
+  const home = mkdtempSync(join(tmpdir(), "mx-start-"));
+  try {
+    const env = { PATH: process.env.PATH, HOME: home, MX_AGENT_HOME: home };
+    const { status, stderr } = spawnSync(process.execPath, [mxAgent, "policy", "init"], {
+      env,
+      encoding: "utf8",
+    });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  } finally {
+    rmSync(home, { recursive: true });
+  }
+});
+
 test("no command loads another one's file", () => {
   const commands = loadedBy(["daemon", "status"]).filter((file) => file.includes("/src/commands/"));
   expect(commands).toEqual(["packages/cli/src/commands/daemon.ts"]);
