@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
@@ -125,6 +125,31 @@ test.each([
     expect(stdout).toMatch(/^mx-agent \d/);
     expect(readdirSync(home)).toEqual([]);
   } finally {
+    rmSync(home, { recursive: true });
+  }
+});
+
+test("the program runs from a folder of any name that cannot be written, through a link", () => {
+  const home = mkdtempSync(join(tmpdir(), "mx-start-"));
+  const [folder, link] = [join(home, "ünï 日本 100%25 #a?b"), join(home, "mx")];
+  try {
+    cpSync(dirname(mxAgent), folder, { recursive: true });
+    chmodSync(folder, 0o555);
+    symlinkSync(join(folder, "mx-agent.js"), link);
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [link, "homeserver", "user", "list", "--data", join(home, "none")],
+      { env: { PATH: process.env.PATH, MX_AGENT_HOME: home }, encoding: "utf8" },
+    );
+    expect(stderr.split("\n")).toEqual([
+      `mx-agent: the embedded homeserver can't start: ${join(home, "none")} is not the data directory of a homeserver`,
+      "  reason: MX_HOMESERVER_START",
+      "  next: `mx-agent homeserver status` shows what is running",
+      "",
+    ]);
+    expect(status).toBe(69);
+  } finally {
+    chmodSync(folder, 0o755);
     rmSync(home, { recursive: true });
   }
 });
