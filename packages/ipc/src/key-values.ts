@@ -24,7 +24,9 @@ export type WithoutKeys = DeviceInfo & { why: "revoked" | "unsigned" | "identity
 /** How far an interactive verification has come. */
 export type VerificationStage =
   | { type: "waiting" }
-  | { type: "requested" | "accepted"; user_id: string; device_id: string }
+  /** Without a device where whichever accepts is the one. */
+  | { type: "requested"; user_id: string; device_id: string | null }
+  | { type: "accepted"; user_id: string; device_id: string }
   /** To be compared: seven symbols with their names, or three numbers. */
   | { type: "compare"; user_id: string; device_id: string; emoji: [string, string][]; decimal: number[] }
   | { type: "confirmed" };

@@ -84,7 +84,7 @@ export interface Methods extends AccountMethods {
   /** Interactive, in either role. Whoever leaves without saying that it matches has said no. */
   "device.compare": Method<
     "operator",
-    { user: string | null; device: string | null; accept: boolean },
+    { user: string | null; device: string | null; accept: boolean; room?: string },
     DeviceInfo,
     VerificationStage,
     { matches: boolean }

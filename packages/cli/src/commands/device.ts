@@ -9,6 +9,7 @@ import { type Define, verb } from "../verb.ts";
 interface VerifyFlags extends JsonFlag {
   fingerprint?: string;
   accept?: boolean;
+  room?: string;
   answerStdin?: boolean;
 }
 
@@ -42,10 +43,13 @@ export const define: Define = (noun, cli) => {
       "Both sides see the same symbols and numbers, and a person at each says so within five minutes. On the\n" +
       "other machine somebody runs `mx-agent device verify --accept`, or accepts in another Matrix client.\n" +
       "With --fingerprint nobody has to be there: it is what `mx-agent device show` shows on the other\n" +
-      "machine, compared over a way that the homeserver has no hand in.",
+      "machine, compared over a way that the homeserver has no hand in.\n" +
+      "With --room the user is asked in a room that both are in, as people's clients do for each other: whichever\n" +
+      "of their devices accepts is verified, and their identity where this account has one.",
   })
     .option("--fingerprint <fingerprint>", "verify by this fingerprint, without the other side")
     .option("--accept", "wait for the other side, and accept what it began")
+    .option("--room <room>", "ask the user there, instead of one of their devices")
     .option("--answer-stdin", "without a terminal: read the answer, yes or no, from stdin")
     .action((user: string | undefined, device: string | undefined, flags: VerifyFlags) =>
       verify(cli, user ?? null, device ?? null, flags),
@@ -75,9 +79,12 @@ async function verify(
     await answer(cli, flags, done, renderDevice);
     return;
   }
+  if (flags.room !== undefined && (user === null || device !== null || flags.accept))
+    throw usage("--room needs a user, no device, and nothing to be accepted");
   if (!flags.answerStdin && !cli.stdin.isTTY)
     throw usage("no terminal to compare at: use --fingerprint, or --answer-stdin");
-  const done = await compare(cli, { user, device, accept: flags.accept === true }, flags);
+  const where = flags.room === undefined ? {} : { room: flags.room };
+  const done = await compare(cli, { user, device, accept: flags.accept === true, ...where }, flags);
   await answer(cli, flags, done, renderDevice);
 }
 

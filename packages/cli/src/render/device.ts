@@ -44,7 +44,9 @@ export function renderStage(stage: VerificationStage): string {
     case "waiting":
       return "waiting for the other side to begin …";
     case "requested":
-      return `waiting for ${stage.user_id} to accept on device ${stage.device_id} …`;
+      return stage.device_id === null
+        ? `waiting for ${stage.user_id} to accept …`
+        : `waiting for ${stage.user_id} to accept on device ${stage.device_id} …`;
     case "accepted":
       return `verifying with ${stage.user_id}, device ${stage.device_id} …`;
     case "compare":

@@ -67,6 +67,14 @@ describe("a device", () => {
     expect(refused.stderr).toContain("--answer-stdin");
   });
 
+  test("is whichever accepts, where its user is asked in a room: who has no identity can't be asked there", async () => {
+    const asking = ["device", "verify", they.builder.user, "--room", they.room, "--answer-stdin"];
+    const nobody = await they.laptop.run(asking, { stdin: "yes\n" });
+    expect(nobody).toMatchObject({ code: 65, stderr: expect.stringContaining("no cross-signing keys") });
+    const both = await they.laptop.run(["device", "verify", they.builder.user, "SOME", "--room", they.room]);
+    expect(both).toMatchObject({ code: 64, stderr: expect.stringContaining("--room") });
+  });
+
   test.each([
     ["a no", { starting: "yes\n", accepting: "no\n" }],
     ["nothing", { starting: "", accepting: "yes\n" }],

@@ -17,6 +17,8 @@ export interface DeliveryOptions {
   inbox: InboxTable;
   onEvent: InboxListener;
   decrypt: Decrypt;
+  /** A decrypted event that is none of ours. */
+  onOther?: (row: InboxRow, decrypted: Decrypted) => void;
   logger: Logger;
   /** First pause after the listener threw, milliseconds; it doubles. */
   retryMs?: number;
@@ -107,7 +109,10 @@ export class Delivery {
       );
       return inbox.setStatus(row.id, "undecryptable");
     }
-    if (!result.type.startsWith(OUR_TYPES)) return inbox.done(row.id);
+    if (!result.type.startsWith(OUR_TYPES)) {
+      this.#options.onOther?.(row, result);
+      return inbox.done(row.id);
+    }
     return this.#deliver(row, result, result.transport, result.content);
   }
 

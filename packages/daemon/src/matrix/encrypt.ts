@@ -4,6 +4,7 @@ import { MatrixEvent } from "matrix-js-sdk/lib/models/event.js";
 import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
 import type { RoomTable } from "../state/rooms.ts";
 import type { Outgoing } from "./api.ts";
+import type { GuardedFetchOptions } from "./guarded-fetch.ts";
 import type { Recipients } from "./keys/recipients.ts";
 import type { OutboxLink, Prepared } from "./outbox.ts";
 import { type Clock, isRecord } from "./types.ts";
@@ -40,9 +41,18 @@ export function encryptor(options: EncryptorOptions): OutboxLink["encrypt"] {
   };
 }
 
+/**
+ * Encrypts a step of a verification. It goes to every device in the room, also where only signed ones get keys:
+ * encryption must not hinder what makes a device a verified one (Client-Server API, "Key verification framework").
+ */
+export function sealer(options: EncryptorOptions): GuardedFetchOptions["seal"] {
+  return (room_id, type, content) => encryptEvent({ room_id, type, content }, options, "everybody");
+}
+
 async function encryptEvent(
-  { room_id, type, content }: Extract<Outgoing, { kind: "event" }>,
+  { room_id, type, content }: { room_id: string; type: string; content: object },
   { client, crypto, user_id, rooms, recipients }: EncryptorOptions,
+  to: "readers" | "everybody" = "readers",
 ): Promise<Prepared> {
   const room = client.getRoom(room_id);
   if (!room) throw new Error(`the SDK does not know ${room_id} yet`);
@@ -53,7 +63,7 @@ async function encryptEvent(
     await crypto.onCryptoEvent(room, new MatrixEvent({ ...remembered, content: isRecord(how) ? how : {} }));
   }
   const event = new MatrixEvent({ type, content: { ...content }, room_id, sender: user_id });
-  await recipients.encrypt(event, room);
+  await recipients.encrypt(event, room, to);
   const wire = event.getWireType();
   if (wire !== "m.room.encrypted") {
     throw mxError("MX_INTERNAL", { detail: `an event for ${room_id} came out of encryption as ${wire}` });

@@ -1,7 +1,9 @@
 import { mxError } from "@mx-agent/base";
 import { type RateLimitGate, requestClass, retryAfterMs } from "./gate.ts";
+import { isOfVerification } from "./keys/room-verifications.ts";
 import { shallow } from "./nesting.ts";
-import type { Clock, Fetch } from "./types.ts";
+import type { Prepared } from "./outbox.ts";
+import { type Clock, type Fetch, isRecord } from "./types.ts";
 
 export interface GuardedFetchOptions {
   fetch: Fetch;
@@ -9,6 +11,8 @@ export interface GuardedFetchOptions {
   clock: Clock;
   /** Whether plain events must never go into this room. */
   isEncrypted: (room_id: string) => boolean;
+  /** Encrypts a step of a verification for everybody in the room: the SDK would send it plain. */
+  seal: (room_id: string, type: string, content: Record<string, unknown>) => Promise<Prepared>;
   /** Sees the body of every answer to /sync before the SDK does; a string says why it is none. */
   onSync: (body: string) => string | undefined;
   /** Resolves when nothing is in use that the disk has not: what was encrypted leaves no earlier (DESIGN.md, rules 1 and 2). */
@@ -23,10 +27,10 @@ export interface GuardedFetchOptions {
  */
 export function guardedFetch(options: GuardedFetchOptions): Fetch {
   const { fetch, gate, clock } = options;
-  return async (input, init) => {
-    const url = new URL(input instanceof Request ? input.url : input);
-    const method = init?.method ?? "GET";
-    refusePlainText(method, url.pathname, options.isEncrypted);
+  return async (address, asked) => {
+    const url = new URL(address instanceof Request ? address.url : address);
+    const method = asked?.method ?? "GET";
+    const [input, init] = (await sealed(method, url, asked, options)) ?? [address, asked];
     const kind = requestClass(method, url.pathname);
     for (;;) {
       await gate.pass(kind, init?.signal);
@@ -48,15 +52,29 @@ export function guardedFetch(options: GuardedFetchOptions): Fetch {
   };
 }
 
-/** Reactions are never encrypted; everything else that is sent into an encrypted room is (DESIGN.md, rule 6). */
-function refusePlainText(method: string, path: string, isEncrypted: (room_id: string) => boolean): void {
-  const found = /\/rooms\/([^/]+)\/send\/([^/]+)/.exec(path);
-  if (method !== "PUT" || !found) return;
-  const [room_id = "", type = ""] = found.slice(1).map(decodeURIComponent);
-  if (type === "m.room.encrypted" || type === "m.reaction" || !isEncrypted(room_id)) return;
-  throw mxError("MX_INTERNAL", {
-    detail: `a plain ${type} was about to be sent into the encrypted room ${room_id}`,
-  });
+/**
+ * Reactions are never encrypted; everything else that is sent into an encrypted room is (DESIGN.md, rule 6). Answers
+ * what to send instead where the SDK itself was about to send a step of a verification there.
+ */
+async function sealed(
+  method: string,
+  url: URL,
+  init: RequestInit | undefined,
+  { isEncrypted, seal }: Pick<GuardedFetchOptions, "isEncrypted" | "seal">,
+): Promise<[URL, RequestInit] | undefined> {
+  const found = /^(.*\/rooms\/)([^/]+)\/send\/([^/]+)(.*)$/.exec(url.pathname);
+  if (method !== "PUT" || !found) return undefined;
+  const [, before = "", ...rest] = found;
+  const [room_id = "", type = ""] = rest.map(decodeURIComponent);
+  if (type === "m.room.encrypted" || type === "m.reaction" || !isEncrypted(room_id)) return undefined;
+  const content: unknown = typeof init?.body === "string" ? JSON.parse(init.body) : undefined;
+  if (!isRecord(content) || !isOfVerification(type, content))
+    throw mxError("MX_INTERNAL", {
+      detail: `a plain ${type} was about to be sent into the encrypted room ${room_id}`,
+    });
+  const prepared = await seal(room_id, type, content);
+  const path = `${before}${encodeURIComponent(room_id)}/send/${encodeURIComponent(prepared.type)}${rest.at(-1)}`;
+  return [new URL(path, url), { ...init, body: JSON.stringify(prepared.content) }];
 }
 
 function noteDate(response: Response, clock: Clock, onClockSkew: (ms: number) => void): void {

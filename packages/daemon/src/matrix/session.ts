@@ -18,14 +18,16 @@ import { CryptoGuard } from "./crypto-guard.ts";
 import { onlyNews } from "./crypto-news.ts";
 import { decryptor } from "./decrypt.ts";
 import { Delivery } from "./delivery.ts";
-import { encryptor } from "./encrypt.ts";
+import { encryptor, sealer } from "./encrypt.ts";
 import { syncFilter } from "./filter.ts";
 import { RateLimitGate } from "./gate.ts";
-import { guardedFetch } from "./guarded-fetch.ts";
+import { type GuardedFetchOptions, guardedFetch } from "./guarded-fetch.ts";
 import { Health } from "./health.ts";
 import { Intake } from "./intake.ts";
 import { keysOf } from "./keys/keys.ts";
 import { RecoveryKeyHolder } from "./keys/recovery-key.ts";
+import { roomVerifications } from "./keys/room-verifications.ts";
+import { waitForDevices } from "./keys/unknown-devices.ts";
 import { outboxLink } from "./link.ts";
 import { mediaOf } from "./media.ts";
 import { cutNesting } from "./nesting.ts";
@@ -38,8 +40,10 @@ import { RoomDirectory } from "./rooms.ts";
 import { sdkLogger, silenceSdkConsole } from "./sdk-logger.ts";
 import type { SyncBatch } from "./sync-response.ts";
 import { DurableSyncStore } from "./sync-store.ts";
+import { capTimeline } from "./timelines.ts";
 import { transportOf } from "./transport.ts";
 import {
+  type Alarm,
   type Clock,
   type Credentials,
   describe,
@@ -67,12 +71,12 @@ export interface SessionOptions {
   onLoggedOut: (soft: boolean, detail: string) => void;
   /** Users of a room who get no keys of what we send there; by default nobody. */
   revokedIn?: (room_id: string) => ReadonlySet<string>;
+  /** For the limit of a verification: calls `late` after so many milliseconds; a timer, where it is missing. */
+  alarm?: Alarm;
   /** State could not be written: the process must end, and the next start recovers. */
   onFatal: (error: unknown) => void;
 }
 
-/** Events of one room that the SDK keeps in memory. We need none; it needs a few for verification. */
-const TIMELINE_CAP = 50;
 const INITIAL_SYNC_LIMIT = 20;
 const REQUEST_TIMEOUT_MS = 60_000;
 const CRYPTO_RETRY_MS = 5_000;
@@ -112,6 +116,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   let ended: Promise<unknown> | undefined;
   let skew: number | null = null;
   let durable = () => Promise.resolve();
+  let seal: GuardedFetchOptions["seal"] = () => Promise.reject(new Error("encryption has not started"));
   /** While a /sync that has come is worked on. */
   let syncing: PromiseWithResolvers<void> | undefined;
 
@@ -120,6 +125,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     gate,
     clock,
     isEncrypted: (room_id) => tables.rooms.isEncrypted(room_id),
+    seal: (room_id, type, content) => seal(room_id, type, content),
     onSync: (body) => {
       const wrong = intake.read(body);
       if (wrong === undefined) syncing = Promise.withResolvers();
@@ -160,6 +166,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     sync: tables.sync,
     version: options.version,
   });
+  waitForDevices(client, crypto, logger);
   onlyNews(crypto);
   durable = () => store.durable();
   const guard = new CryptoGuard(crypto, (work) => store.together(work), logger);
@@ -167,6 +174,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     inbox: tables.inbox,
     onEvent: options.onEvent,
     decrypt: decryptor(crypto, () => delivery.keysArrived()),
+    onOther: roomVerifications({ crypto, account, logger }),
     logger,
   });
   const backfill = new Backfill({
@@ -195,7 +203,11 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     ready: () => ready.promise,
     revokedIn: options.revokedIn ?? (() => new Set()),
     logger,
+    ...(options.alarm && { alarm: options.alarm }),
   });
+  const { rooms } = tables;
+  const encryption = { client, crypto, user_id, rooms, recipients: keys.recipients, durable, clock };
+  seal = sealer(encryption);
   const outbox = new DurableOutbox({
     db,
     table: tables.outbox,
@@ -210,15 +222,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
       clock,
       changes,
       ready: () => ready.promise,
-      encrypt: encryptor({
-        client,
-        crypto,
-        user_id,
-        rooms: tables.rooms,
-        recipients: keys.recipients,
-        durable,
-        clock,
-      }),
+      encrypt: encryptor(encryption),
     }),
   });
 
@@ -338,9 +342,4 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
       await store.close();
     },
   };
-}
-
-function capTimeline(client: MatrixClient, room_id: string): void {
-  const room = client.getRoom(room_id);
-  if (room && room.getLiveTimeline().getEvents().length > TIMELINE_CAP) room.resetLiveTimeline();
 }

@@ -13,6 +13,9 @@ export type Clock = () => number;
 
 export type Fetch = typeof globalThis.fetch;
 
+/** Calls `late` after so many milliseconds, unless what it returns is called before. */
+export type Alarm = (ms: number, late: () => void) => () => void;
+
 /** What a login gives, and a session needs. The token is a secret. */
 export interface Credentials {
   user_id: string;

@@ -1,6 +1,7 @@
-import type { CallContext, Handlers, MethodName } from "@mx-agent/ipc";
+import type { CallContext, Handlers, MethodName, Params } from "@mx-agent/ipc";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
+import type { Comparison, OtherDevice } from "../matrix/keys/verification.ts";
 import { parser, room, userId } from "./params.ts";
 
 type Names = Extract<MethodName, `device.${string}`>;
@@ -47,26 +48,44 @@ export function deviceMethods(daemon: Daemon): Pick<Handlers, Names> {
     },
     "device.compare": {
       parse: parser(
-        z.strictObject({ user: userId.nullable(), device: device.nullable(), accept: z.boolean() }),
+        z.strictObject({
+          user: userId.nullable(),
+          device: device.nullable(),
+          accept: z.boolean(),
+          room: room.exactOptional(),
+        }),
       ),
       parseInput: parser(z.strictObject({ matches: z.boolean() })),
-      handle: async ({ user, device, accept }, context) => {
-        const { devices, verifications } = session().keys;
+      handle: async (params, context) => {
+        const { devices } = session().keys;
         const comparison = {
           signal: context.signal,
           onStage: context.send,
           answer: () => firstAnswer(context.input),
         };
-        const other = accept
-          ? await verifications.accept(user, device, comparison)
-          : await devices.find(user ?? session().account.user_id, device);
-        if (!accept) await verifications.start(other.user_id, other.device_id, comparison);
+        const other = await compared(params, comparison);
         const verified = await devices.find(other.user_id, other.device_id);
         daemon.audit.device("verified", "comparison", verified);
         return verified;
       },
     },
   };
+
+  async function compared(
+    { user, device, accept, room }: Params<"device.compare">,
+    comparison: Comparison,
+  ): Promise<OtherDevice> {
+    const { keys, account, rooms } = session();
+    if (accept) return keys.verifications.accept(user, device, comparison);
+    const whom = user ?? account.user_id;
+    if (room !== undefined) {
+      const { room_id } = await rooms.resolve(room);
+      return keys.verifications.startInRoom(whom, room_id, comparison);
+    }
+    const other = await keys.devices.find(whom, device);
+    await keys.verifications.start(other.user_id, other.device_id, comparison);
+    return other;
+  }
 
   async function usersOf(name: string | null): Promise<string[]> {
     const { rooms, account } = session();

@@ -8,19 +8,25 @@ const base = "https://example.org/_matrix/client/v3";
 
 function guarded(answer: Fetch = async () => Response.json({ event_id: "$1" })) {
   const sent: string[] = [];
+  const bodies: unknown[] = [];
   const fetch = guardedFetch({
     fetch: (input, init) => {
       sent.push(`${init?.method ?? "GET"} ${input}`);
+      bodies.push(init?.body);
       return answer(input, init);
     },
     gate: new RateLimitGate(),
     clock: Date.now,
     isEncrypted: (room_id) => room_id === SECRET,
+    seal: async (room_id, type, content) => ({
+      type: "m.room.encrypted",
+      content: { sealed: [room_id, type, content] },
+    }),
     onSync: (body) => (body.startsWith("{") ? undefined : "it is not JSON"),
     durable: async () => undefined,
     onClockSkew: () => undefined,
   });
-  return { fetch, sent };
+  return { fetch, sent, bodies };
 }
 
 const put = (room_id: string, type: string) =>
@@ -45,6 +51,20 @@ test.each(["m.room.encrypted", "m.reaction"])("%s may go into an encrypted room"
   expect((await fetch(...put(SECRET, type))).status).toBe(200);
   expect(sent).toHaveLength(1);
 });
+
+test.each([
+  ["m.key.verification.ready", { from_device: "A" }],
+  ["m.room.message", { msgtype: "m.key.verification.request" }],
+])(
+  "a verification's %s goes into an encrypted room encrypted, under its own transaction",
+  async (type, content) => {
+    const { fetch, sent, bodies } = guarded();
+    const [url] = put(SECRET, type);
+    await fetch(url, { method: "PUT", body: JSON.stringify(content) });
+    expect(sent).toEqual([`PUT ${put(SECRET, "m.room.encrypted")[0]}`]);
+    expect(bodies).toEqual([JSON.stringify({ sealed: [SECRET, type, content] })]);
+  },
+);
 
 test("a room id that is written in another way is the same room", async () => {
   const { fetch, sent } = guarded();

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import type { Comparison } from "../../src/matrix/keys/verification.ts";
+import type { Alarm } from "../../src/matrix/types.ts";
 import { eventually, newUser, REQUEST, request, send, type TestMachine } from "./helpers.ts";
 import { ownSite } from "./own-site.ts";
 
@@ -23,9 +24,9 @@ function person(does: "yes" | "no" | "wait" | "leave") {
   return { shown, comparison };
 }
 
-/** Two in a room who have read each other, and so know each other's devices: the SDK hears no stranger's request. */
-async function acquainted() {
-  const they = await site.twoInARoom({ encrypted: true });
+/** Two in a room who have read each other, and so know each other's devices. */
+async function acquainted(builder: { alarm?: Alarm } = {}) {
+  const they = await site.twoInARoom({ encrypted: true }, builder);
   for (const [from, to] of [
     [they.laptop, they.builder],
     [they.builder, they.laptop],
@@ -76,6 +77,47 @@ test("a no on either side, or somebody who leaves, verifies nothing, and both ar
     expect(await verified(builder, laptop)).toBe(false);
     expect(keysOf(builder).verifications.pending()).toEqual([]);
   }
+});
+
+test("who is asked by a device that he has never heard of can accept all the same", async () => {
+  const [laptop, builder] = await Promise.all([site.machine(), site.machine()]);
+  await Promise.all([laptop.session.ready(), builder.session.ready()]);
+  const { user_id, device_id } = builder.credentials;
+  const started = keysOf(laptop).verifications.start(user_id, device_id, person("yes").comparison);
+  await keysOf(builder).verifications.accept(laptop.credentials.user_id, null, person("yes").comparison);
+  await started;
+  expect(await verified(laptop, builder)).toBe(true);
+  expect(await verified(builder, laptop)).toBe(true);
+});
+
+test("two people have five minutes for all of it; who says yes after that has verified nothing", async () => {
+  const late = Promise.withResolvers<() => void>();
+  const asked: number[] = [];
+  const alarm: Alarm = (ms, ring) => {
+    asked.push(ms);
+    late.resolve(ring);
+    return () => undefined;
+  };
+  const they = await acquainted({ alarm });
+  const { user_id, device_id } = they.builder.credentials;
+  const answered = Promise.withResolvers<boolean>();
+  const undecided = person("yes");
+  const accepted = keysOf(they.builder).verifications.accept(null, null, {
+    ...undecided.comparison,
+    answer: () => answered.promise,
+  });
+  const started = keysOf(they.laptop).verifications.start(user_id, device_id, person("yes").comparison);
+  const ends = Promise.allSettled([accepted, started]);
+  await eventually(() => undecided.shown.length > 0);
+  (await late.promise)();
+  answered.resolve(true);
+  expect(asked).toEqual([300_000]);
+  expect(await ends).toMatchObject([
+    { reason: { code: "MX_NOT_VERIFIED", message: expect.stringContaining("longer than 5 minutes") } },
+    { reason: { code: "MX_NOT_VERIFIED" } },
+  ]);
+  expect(await verified(they.laptop, they.builder)).toBe(false);
+  expect(await verified(they.builder, they.laptop)).toBe(false);
 });
 
 test("cross-signing keys are made once, sign this device, and are not made again", async () => {

@@ -1,5 +1,5 @@
 /** A Matrix client that is not ours: the bare SDK, with its keys in memory, as a person's might be. */
-import { MatrixClient } from "matrix-js-sdk/lib/client.js";
+import { ClientEvent, MatrixClient } from "matrix-js-sdk/lib/client.js";
 import { CryptoEvent } from "matrix-js-sdk/lib/crypto-api/CryptoEvent.js";
 import {
   type VerificationPhase,
@@ -17,6 +17,7 @@ export interface OtherClient {
   client: MatrixClient;
   user_id: string;
   device_id: string;
+  password: string;
   /** Resolves to the next request that comes; to be asked for before it does. */
   request(): Promise<VerificationRequest>;
   /** Whether it has verified that device. */
@@ -42,12 +43,15 @@ export async function otherClient(
     logger: sdkLogger(memoryLogger()),
   });
   await client.initRustCrypto({ useIndexedDB: false });
+  // As a client does that shows what it decrypts.
+  client.on(ClientEvent.Event, (event) => void client.decryptEventIfNeeded(event));
   await client.startClient();
   await eventually(() => client.getSyncState() === SyncState.Syncing);
   return {
     client,
     user_id,
     device_id,
+    password,
     request: () => new Promise((resolve) => client.once(CryptoEvent.VerificationRequestReceived, resolve)),
     async verified(user, device) {
       const status = await client.getCrypto()?.getDeviceVerificationStatus(user, device);

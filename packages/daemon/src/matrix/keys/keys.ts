@@ -2,7 +2,7 @@ import type { MatrixClient } from "matrix-js-sdk/lib/client.js";
 import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
 import type { Settings } from "../../state/settings.ts";
 import type { Account } from "../api.ts";
-import type { Logger } from "../types.ts";
+import type { Alarm, Logger } from "../types.ts";
 import { CrossSigning } from "./cross-signing.ts";
 import { Devices } from "./devices.ts";
 import { Recipients } from "./recipients.ts";
@@ -28,6 +28,7 @@ export interface KeysOptions {
   ready: () => Promise<void>;
   revokedIn: (room_id: string) => ReadonlySet<string>;
   logger: Logger;
+  alarm?: Alarm;
 }
 
 export function keysOf(options: KeysOptions): Keys {

@@ -103,11 +103,11 @@ export class Recipients {
     return [...this.#waiting];
   }
 
-  /** Encrypts it for those alone who are to read this room. */
-  async encrypt(event: MatrixEvent, room: Room): Promise<void> {
+  /** Encrypts it for those alone who are to read this room; `everybody`: signed or not, but for who was revoked. */
+  async encrypt(event: MatrixEvent, room: Room, to: "readers" | "everybody" = "readers"): Promise<void> {
     const { crypto } = this.#options;
-    const signedOnly = this.keysTo(room.roomId) === "signed";
-    await this.requireOwnSignature(room.roomId);
+    const signedOnly = to === "readers" && this.keysTo(room.roomId) === "signed";
+    if (signedOnly) await this.requireOwnSignature(room.roomId);
     const cut = await this.#cutOff(room.roomId, await this.#members(room.roomId));
     // The session is replaced by itself when somebody who has it is no longer among them.
     room.getEncryptionTargetMembers = async () =>

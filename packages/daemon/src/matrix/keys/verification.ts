@@ -3,24 +3,25 @@ import type { VerificationStage } from "@mx-agent/ipc";
 import type { MatrixClient } from "matrix-js-sdk/lib/client.js";
 import { CryptoEvent } from "matrix-js-sdk/lib/crypto-api/CryptoEvent.js";
 import {
-  type ShowSasCallbacks,
   VerificationPhase,
   type VerificationRequest,
-  VerificationRequestEvent,
   type Verifier,
-  VerifierEvent,
 } from "matrix-js-sdk/lib/crypto-api/verification.js";
 import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
 import type { Account } from "../api.ts";
 import { Changes } from "../changes.ts";
 import { toHomeserverError } from "../homeserver-error.ts";
-import { describe } from "../types.ts";
+import { type Alarm, describe } from "../types.ts";
+import { learnDevices } from "./unknown-devices.ts";
+import { begun, SAS, shown, untilPhase, whenAborted } from "./verification-steps.ts";
 
 export interface VerificationsOptions {
   client: MatrixClient;
   crypto: RustCrypto;
   account: Account;
   ready: () => Promise<void>;
+  /** By default a timer. */
+  alarm?: Alarm;
 }
 
 export interface Comparison {
@@ -31,16 +32,18 @@ export interface Comparison {
   answer(): Promise<boolean>;
 }
 
-const SAS = "m.sas.v1";
 /** Two people have so long for all of it, milliseconds. */
 const LIMIT_MS = 300_000;
-/** How long the side that accepted waits for the other to begin, before it does: some wait for a click. */
-const BEGIN_MS = 2_000;
 /** Status follows the end of a verification by a moment. */
 const SETTLE_MS = 5_000;
 const LOOK_MS = 20;
 /** Requests that are kept for the operator; a stranger may send any number. */
 const MAX_PENDING = 16;
+
+export interface OtherDevice {
+  user_id: string;
+  device_id: string;
+}
 
 /** Interactive verification by comparing short authentication strings (Client-Server API, "Device verification"). */
 export class Verifications {
@@ -54,30 +57,42 @@ export class Verifications {
     this.#options = options;
     options.crypto.setSupportedVerificationMethods([SAS]);
     options.client.on(CryptoEvent.VerificationRequestReceived, (request) => {
-      // In a room our answers would have to be plain events, which are never sent into an encrypted one.
-      if (request.roomId !== undefined) return;
       this.#incoming = [...this.#waiting(), request].slice(-MAX_PENDING);
       this.#changes.announce();
     });
   }
 
   /** Who asked to verify this device, and was not answered yet. */
-  pending(): { user_id: string; device_id: string }[] {
-    return this.#waiting().map(({ otherUserId, otherDeviceId }) => ({
-      user_id: otherUserId,
-      device_id: otherDeviceId ?? "",
-    }));
+  pending(): OtherDevice[] {
+    return this.#waiting().map(otherOf);
   }
 
   /** Asks that device, and compares. MX_NOT_VERIFIED, with the reason, when it came to no good end. */
   async start(user_id: string, device_id: string, comparison: Comparison): Promise<void> {
+    const { client, crypto } = this.#options;
     await this.#within(comparison, async (limited) => {
-      const request = await this.#options.crypto.requestDeviceVerification(user_id, device_id);
-      await this.#carryOut(request, { user_id, device_id }, limited, async () => {
-        await limited.onStage({ type: "requested", user_id, device_id });
-        await untilPhase(request, VerificationPhase.Ready, limited.signal);
-        return request.startVerification(SAS);
-      });
+      if ((await crypto.getDeviceVerificationStatus(user_id, device_id)) === null)
+        await learnDevices(client, crypto, user_id);
+      const request = await crypto.requestDeviceVerification(user_id, device_id);
+      await this.#ask(request, { user_id, device_id }, limited);
+    });
+  }
+
+  /**
+   * Asks that user in a room that both are in, as other clients ask people: whichever of his devices accepts is the one.
+   * MX_BAD_INPUT where he has no identity.
+   */
+  async startInRoom(user_id: string, room_id: string, comparison: Comparison): Promise<OtherDevice> {
+    const { client, crypto } = this.#options;
+    return this.#within(comparison, async (limited) => {
+      await learnDevices(client, crypto, user_id);
+      if (!(await crypto.userHasCrossSigningKeys(user_id, true)))
+        throw mxError("MX_BAD_INPUT", {
+          detail: `${user_id} has no cross-signing keys, so nothing could be verified but a device`,
+          hint: `verify one of their devices: \`mx-agent device list --user ${user_id}\``,
+        });
+      const request = await crypto.requestVerificationDM(user_id, room_id);
+      return this.#ask(request, { user_id, device_id: null }, limited);
     });
   }
 
@@ -86,17 +101,27 @@ export class Verifications {
     user_id: string | null,
     device_id: string | null,
     comparison: Comparison,
-  ): Promise<{ user_id: string; device_id: string }> {
+  ): Promise<OtherDevice> {
     return this.#within(comparison, async (limited) => {
       await limited.onStage({ type: "waiting" });
       const request = await this.#next(user_id, device_id, limited.signal);
-      const other = { user_id: request.otherUserId, device_id: request.otherDeviceId ?? "" };
-      await this.#carryOut(request, other, limited, async () => {
-        await limited.onStage({ type: "accepted", ...other });
+      return this.#carryOut(request, limited, async () => {
+        await limited.onStage({ type: "accepted", ...otherOf(request) });
         await request.accept();
         return begun(request, limited.signal);
       });
-      return other;
+    });
+  }
+
+  #ask(
+    request: VerificationRequest,
+    whom: { user_id: string; device_id: string | null },
+    comparison: Comparison,
+  ): Promise<OtherDevice> {
+    return this.#carryOut(request, comparison, async () => {
+      await comparison.onStage({ type: "requested", ...whom });
+      await untilPhase(request, VerificationPhase.Ready, comparison.signal);
+      return request.startVerification(SAS);
     });
   }
 
@@ -118,14 +143,14 @@ export class Verifications {
   /** From the verifier on both roles are the same. Whatever goes wrong, the other side is told. */
   async #carryOut(
     request: VerificationRequest,
-    other: { user_id: string; device_id: string },
     comparison: Comparison,
     begin: () => Promise<Verifier>,
-  ): Promise<void> {
+  ): Promise<OtherDevice> {
     this.#alive.add(request);
     let verifier: Verifier | undefined;
     try {
       verifier = await begin();
+      const other = otherOf(request);
       this.#alive.add(verifier);
       const done = verifier.verify();
       done.catch(() => undefined);
@@ -140,7 +165,8 @@ export class Verifications {
       await sas.confirm();
       await comparison.onStage({ type: "confirmed" });
       await Promise.race([done, whenAborted(comparison.signal)]);
-      await this.#settled(other.user_id, other.device_id);
+      await this.#settled(other);
+      return other;
     } catch (error) {
       if (request.pending) await request.cancel().catch(() => undefined);
       throw error;
@@ -150,7 +176,7 @@ export class Verifications {
     }
   }
 
-  async #settled(user_id: string, device_id: string): Promise<void> {
+  async #settled({ user_id, device_id }: OtherDevice): Promise<void> {
     for (let waited = 0; waited < SETTLE_MS; waited += LOOK_MS) {
       if ((await this.#options.crypto.getDeviceVerificationStatus(user_id, device_id))?.isVerified()) return;
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
@@ -163,7 +189,8 @@ export class Verifications {
     const leave = () => ended.abort(comparison.signal.reason);
     const late = () =>
       ended.abort(mxError("MX_NOT_VERIFIED", { detail: `it took longer than ${LIMIT_MS / 60_000} minutes` }));
-    const limit = setTimeout(late, LIMIT_MS);
+    const { alarm = timer } = this.#options;
+    const inTime = alarm(LIMIT_MS, late);
     comparison.signal.addEventListener("abort", leave, { once: true });
     if (comparison.signal.aborted) leave();
     try {
@@ -174,54 +201,17 @@ export class Verifications {
       if (mx.code !== "MX_HOMESERVER_UNREACHABLE") throw mx;
       throw mxError("MX_NOT_VERIFIED", { detail: describe(error) }, { cause: error });
     } finally {
-      clearTimeout(limit);
+      inTime();
       comparison.signal.removeEventListener("abort", leave);
     }
   }
 }
 
-/** The verifier of the other side's beginning, or of ours where it does not begin. */
-async function begun(request: VerificationRequest, signal: AbortSignal): Promise<Verifier> {
-  await untilPhase(request, VerificationPhase.Ready, signal);
-  const patience = Promise.withResolvers<void>();
-  const timer = setTimeout(patience.resolve, BEGIN_MS);
-  await Promise.race([untilPhase(request, VerificationPhase.Started, signal), patience.promise]);
-  clearTimeout(timer);
-  return request.verifier ?? request.startVerification(SAS);
+function otherOf({ otherUserId, otherDeviceId }: VerificationRequest): OtherDevice {
+  return { user_id: otherUserId, device_id: otherDeviceId ?? "" };
 }
 
-/** Resolves when it is so far. Rejects when it was cancelled or the signal aborts. */
-async function untilPhase(
-  request: VerificationRequest,
-  phase: VerificationPhase,
-  signal: AbortSignal,
-): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const look = () => {
-    if (request.phase === VerificationPhase.Cancelled)
-      reject(new Error(`the other side ended it: ${request.cancellationCode ?? "without a reason"}`));
-    else if (request.phase >= phase) resolve();
-  };
-  request.on(VerificationRequestEvent.Change, look);
-  try {
-    look();
-    await Promise.race([promise, whenAborted(signal)]);
-  } finally {
-    request.off(VerificationRequestEvent.Change, look);
-  }
-}
-
-async function shown(verifier: Verifier, signal: AbortSignal): Promise<ShowSasCallbacks> {
-  const callbacks = verifier.getShowSasCallbacks();
-  if (callbacks) return callbacks;
-  const { promise, resolve } = Promise.withResolvers<ShowSasCallbacks>();
-  verifier.once(VerifierEvent.ShowSas, resolve);
-  return Promise.race([promise, whenAborted(signal)]);
-}
-
-function whenAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
-}
+const timer: Alarm = (ms, late) => {
+  const limit = setTimeout(late, ms);
+  return () => clearTimeout(limit);
+};
