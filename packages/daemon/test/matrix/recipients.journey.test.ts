@@ -19,6 +19,13 @@ async function sendTo(from: TestMachine, to: TestMachine, room_id: string, n: nu
 const bootstrap = (...machines: TestMachine[]) =>
   Promise.all(machines.map(({ session }) => session.keys.crossSigning.bootstrap(null)));
 
+/** Why this machine can't read what it was told that it gets no keys for. */
+const reasons = ({ log }: TestMachine) =>
+  log.flatMap(({ message, details }) =>
+    message === "an event can't be decrypted yet" && "reason" in details ? [details.reason] : [],
+  );
+const [BLACKLISTED, UNVERIFIED] = ["MEGOLM_KEY_WITHHELD", "MEGOLM_KEY_WITHHELD_FOR_UNVERIFIED_DEVICE"];
+
 /** The encrypted events of a room, as the homeserver has them. */
 async function wire(who: TestMachine, room_id: string): Promise<{ sender: string; session_id: string }[]> {
   const path = `/rooms/${encodeURIComponent(room_id)}/messages?dir=f&limit=100`;
@@ -48,6 +55,7 @@ test("once every device in a room is signed, one that is not gets no keys any mo
   await sendTo(laptop, builder, room_id, 2);
   await eventually(() => added.session.undecryptable() > 0);
   expect(read(added, 2)).toBe(false);
+  expect(reasons(added)).toContain(UNVERIFIED);
   const { user_id } = builder.credentials;
   await expect(recipientsOf(laptop).requireReader(room_id, user_id)).resolves.toBeUndefined();
 
@@ -102,9 +110,12 @@ test("a user whose key was revoked reads nothing that is sent from then on, on n
   revoked.add(builder.credentials.user_id);
   const another = await site.machine(account);
   await another.session.ready();
+  await eventually(async () => (await recipientsOf(laptop).without(room_id)).length === 2);
   expect(await send(laptop, request(room_id, { n: 2 }))).toMatchObject({ ok: true });
   await eventually(() => builder.session.undecryptable() > 0 && another.session.undecryptable() > 0);
   expect(read(builder, 2) || read(another, 2)).toBe(false);
+  // And they do not wait for keys: they were told that none will come.
+  for (const device of [builder, another]) await eventually(() => reasons(device).includes(BLACKLISTED));
   expect((await recipientsOf(laptop).without(room_id)).map(({ why }) => why)).toEqual(["revoked", "revoked"]);
   revoked.clear();
   await sendTo(laptop, builder, room_id, 3);

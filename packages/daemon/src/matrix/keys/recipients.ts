@@ -13,6 +13,7 @@ import type { Settings } from "../../state/settings.ts";
 import type { Account } from "../api.ts";
 import { describe, type Logger } from "../types.ts";
 import type { Devices } from "./devices.ts";
+import { Withheld } from "./withheld.ts";
 
 export interface RecipientsOptions {
   client: MatrixClient;
@@ -47,10 +48,12 @@ const signedDevices = new OnlySignedDevicesIsolationMode();
 export class Recipients {
   readonly #options: RecipientsOptions;
   readonly #waiting = new Set<string>();
+  readonly #withheld: Withheld;
   #look: NodeJS.Timeout | undefined;
 
   constructor(options: RecipientsOptions) {
     this.#options = options;
+    this.#withheld = new Withheld(options);
     options.client.on(CryptoEvent.DevicesUpdated, () => this.#lookSoon());
   }
 
@@ -108,7 +111,8 @@ export class Recipients {
     const { crypto } = this.#options;
     const signedOnly = to === "readers" && this.keysTo(room.roomId) === "signed";
     if (signedOnly) await this.requireOwnSignature(room.roomId);
-    const cut = await this.#cutOff(room.roomId, await this.#members(room.roomId));
+    const members = await this.#members(room.roomId);
+    const cut = await this.#cutOff(room.roomId, members);
     // The session is replaced by itself when somebody who has it is no longer among them.
     room.getEncryptionTargetMembers = async () =>
       (await Room.prototype.getEncryptionTargetMembers.call(room)).filter(({ userId }) => !cut.has(userId));
@@ -117,6 +121,8 @@ export class Recipients {
     const encrypting = crypto.encryptEvent(event, room);
     crypto.setDeviceIsolationMode(allDevices);
     await encrypting;
+    const present = new Map([...cut].filter(([user]) => members.some(({ userId }) => userId === user)));
+    await this.#withheld.tell(room.roomId, event.getWireContent().session_id, present);
   }
 
   close(): void {
