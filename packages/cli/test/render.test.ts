@@ -135,6 +135,8 @@ describe("how a run ended", () => {
   test.each<[string, Partial<InvocationResult>, number, string | undefined]>([
     ["exited 7", { exit_code: 7 }, 7, undefined],
     ["killed by SIGKILL", { outcome: "signaled", exit_code: null, signal: "SIGKILL" }, 137, undefined],
+    ["killed by it is not said what", { outcome: "signaled", exit_code: null }, 128, undefined],
+    ["as nobody knows", { exit_code: null }, 76, "MX_PROTOCOL"],
     ["timed out", { outcome: "timed_out" }, 124, "MX_TIMED_OUT"],
     ["cancelled", { outcome: "cancelled" }, 130, "MX_CANCELLED"],
     ["output limit", { outcome: "output_limit" }, 74, "MX_STREAM_INCOMPLETE"],

@@ -3,7 +3,7 @@ import { mxError } from "@mx-agent/base";
 import type { CallResult, Target } from "@mx-agent/ipc";
 import { type Cli, type ExitCode, write } from "../cli.ts";
 import { withCall } from "../daemon.ts";
-import { endingOf, type InvocationEnd, isOutcome } from "../exec/outcome.ts";
+import { type Ending, endingOf, type InvocationEnd, isOutcome } from "../exec/outcome.ts";
 import { refusalError } from "../exec/refusal.ts";
 import { parseDuration } from "../parse/duration.ts";
 import { targetOf } from "../parse/target.ts";
@@ -69,7 +69,7 @@ async function conclude(cli: Cli, result: CallResult, target: Target, flags: Cal
       target,
       what,
     );
-  const ending = run && endingOf(run.end, result.invocation_id, what, target);
+  const ending = run && endingOfRun(run, result.invocation_id, what, target);
   const ours = ending?.error ? { error: ending.error.toJSON() } : {};
   if (flags.json) await write(cli.stdout, `${JSON.stringify({ ...result, ...ours })}\n`);
   else if (run === undefined) await write(cli.stdout, `${asText(result.result)}\n`);
@@ -85,10 +85,33 @@ async function conclude(cli: Cli, result: CallResult, target: Target, flags: Cal
   return exit;
 }
 
-/** The result of a tool that is a command: how it ended and what it wrote. */
-function toolRun(result: unknown): { end: InvocationEnd; stdout: string; stderr: string } | undefined {
+/** A tool that is a command: how it ended and what it wrote. */
+interface ToolRun {
+  end: InvocationEnd;
+  stdout: string;
+  stderr: string;
+  truncated: boolean;
+}
+
+/** As a command's. What an answer has no room for is not there to be asked for again. */
+function endingOfRun(
+  { end, truncated }: ToolRun,
+  invocation_id: string,
+  what: string,
+  target: Target,
+): Ending {
+  const ending = endingOf(end, invocation_id, what, target);
+  if (!truncated || ending.error !== null) return ending;
+  const detail = "the tool wrote more than an answer has room for";
+  const hint = "have it write less, or into a file; output of any length comes by `mx-agent exec`";
+  const error = mxError("MX_STREAM_INCOMPLETE", { invocation_id, detail }, { hint, origin: "remote" });
+  return { exit: error.exitCode, error };
+}
+
+function toolRun(result: unknown): ToolRun | undefined {
   if (typeof result !== "object" || result === null) return undefined;
-  const { exit_code = null, outcome, signal = null, duration_ms, stdout, stderr }: ToolFields = result;
+  const { exit_code = null, outcome, signal = null, duration_ms, ...rest }: ToolFields = result;
+  const { stdout, stderr, truncated } = rest;
   if (!isOutcome(outcome) || !(exit_code === null || typeof exit_code === "number")) return undefined;
   return {
     end: {
@@ -100,11 +123,12 @@ function toolRun(result: unknown): { end: InvocationEnd; stdout: string; stderr:
     },
     stdout: typeof stdout === "string" ? stdout : "",
     stderr: typeof stderr === "string" ? stderr : "",
+    truncated: truncated === true,
   };
 }
 
 type ToolFields = Partial<
-  Record<"exit_code" | "outcome" | "signal" | "duration_ms" | "stdout" | "stderr", unknown>
+  Record<"exit_code" | "outcome" | "signal" | "duration_ms" | "stdout" | "stderr" | "truncated", unknown>
 >;
 
 const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));

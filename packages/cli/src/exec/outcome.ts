@@ -44,10 +44,16 @@ export function endingOf(
     case "exited":
     case "signaled":
       if (result.complete === false) return incomplete("part of it did not come, or not as it was sent");
-      return {
-        exit: result.signal === null ? (result.exit_code ?? 0) : signalExit(result.signal),
-        error: null,
-      };
+      // Who does not say which signal it was says that there was one.
+      if (result.outcome === "signaled") return { exit: signalExit(result.signal ?? ""), error: null };
+      if (result.exit_code !== null) return { exit: result.exit_code, error: null };
+      return ours(
+        mxError(
+          "MX_PROTOCOL",
+          { detail: `${agent} does not say how ${command} ended`, hint: upgrade },
+          remote,
+        ),
+      );
     case "timed_out":
       return ours(
         mxError("MX_TIMED_OUT", { what: command, seconds: Math.round(result.duration_ms / 1000) }, remote),
@@ -68,6 +74,8 @@ export function endingOf(
 }
 
 const remote = { origin: "remote" } as const;
+const upgrade =
+  "a daemon of the first protocol says neither status nor signal of what it ended by itself; upgrade it";
 
 /** 128 + n, as a shell says it; a name that this system does not know counts as 0. */
 export function signalExit(name: string): ExitCode {

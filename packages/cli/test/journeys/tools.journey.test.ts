@@ -21,7 +21,7 @@ trusted = true
 allow_exec = true
 allow_commands = ["cat", "ls", "sh", "true"]
 allow_cwd = ["${project}"]
-allow_tools = ["greet@1", "fail@1"]
+allow_tools = ["greet@1", "fail@1", "talk@1"]
 [tools.greet]
 version = "1.2.0"
 description = "Greet somebody, by name"
@@ -33,6 +33,12 @@ version = "1.0.0"
 description = "End with 3"
 input = { type = "object", properties = {}, additionalProperties = false }
 command = ["sh", "-c", "echo so far; echo but >&2; exit 3"]
+cwd = "${project}"
+[tools.talk]
+version = "1.0.0"
+description = "Say a sentence in quotes many times"
+input = { type = "object", properties = { times = { type = "integer", minimum = 1 } }, required = ["times"], additionalProperties = false }
+command = ["sh", "-c", 'for n in $(seq "$0"); do echo "\\"said\\" $n"; done', "{times}"]
 cwd = "${project}"
 [tools.secret]
 version = "1.0.0"
@@ -90,6 +96,19 @@ describe("a tool", () => {
     expect(await call("greet", "--arg", "name=ada")).toEqual({ code: 0, stdout: "hello ada\n", stderr: "" });
     expect(await call("greet@1", "--arg", "name=ada")).toMatchObject({ code: 0 });
     expect(await call("fail")).toEqual({ code: 3, stdout: "so far\n", stderr: "but\n" });
+  });
+
+  test("that says more than an answer has room for is heard as far as it goes, and is no success", async () => {
+    const input = join(they.laptop.home, "times.json");
+    await writeFile(input, '{"times":1500}');
+    const much = await call("talk", "--input", input);
+    expect(much).toMatchObject({ code: 0, stderr: "" });
+    expect(much.stdout.split("\n")).toHaveLength(1501);
+    await writeFile(input, '{"times":20000}');
+    const more = await call("talk", "--input", input);
+    expect(more.code).toBe(74);
+    expect(more.stdout).toMatch(/^"said" 1\n"said" 2\n/);
+    expect(more.stderr).toMatch(/MX_STREAM_INCOMPLETE\n$/);
   });
 
   test("takes a JSON object from a file or stdin", async () => {

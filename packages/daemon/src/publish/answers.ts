@@ -12,6 +12,9 @@ interface Line {
   now(): number;
 }
 
+/** Characters: JSON writes six bytes for some, and it is sent twice. */
+const MAX_SUMMARY = 4_000;
+
 export interface RefusedRequest {
   request: RunRequest;
   reason: Reason;
@@ -78,10 +81,7 @@ export function answerHeld(
 ): number {
   const { content } = held.request;
   const expires_ts = Math.min(Date.parse(content.expires_at), line.now() + MAX_REQUEST_LIFETIME_MS);
-  const summary =
-    held.request.kind === "exec"
-      ? maskArgv(held.request.content.command).join(" ")
-      : `tool ${held.request.content.tool}`;
+  const summary = summaryOf(held.request);
   sendEvent(
     event.room_id ?? "",
     EventTypes.approvalRequest,
@@ -106,6 +106,13 @@ export function answerHeld(
     content: { msgtype: "m.notice", body },
   });
   return expires_ts;
+}
+
+/** What is asked for, as a person reads it; what an event has no room for is left out, and that is said. */
+function summaryOf({ kind, content }: RunRequest): string {
+  const whole = kind === "exec" ? maskArgv(content.command).join(" ") : `tool ${content.tool}`;
+  if (whole.length <= MAX_SUMMARY) return whole;
+  return `${whole.slice(0, MAX_SUMMARY).toWellFormed()}… (${whole.length} characters in all)`;
 }
 
 export function sendEvent(room_id: string, type: string, content: object, line: Line): void {

@@ -1,5 +1,5 @@
 /** The end of a run, as it goes out: durable, in the transaction that records it. */
-import { canonicalJson, EventTypes, requestDigest } from "@mx-agent/protocol";
+import { EventTypes, requestDigest } from "@mx-agent/protocol";
 import type { RunEnd } from "@mx-agent/runner";
 import { shape } from "../admit/checks/shape.ts";
 import { eventOf } from "../run/event-of.ts";
@@ -7,11 +7,7 @@ import type { ExecutorWorld } from "../run/executor-world.ts";
 import { replyOf } from "../run/reply.ts";
 import type { Execution } from "../state/executions.ts";
 import { answerCall, answerRefused, sendEvent, sendToDevice } from "./answers.ts";
-
-interface CallOutput {
-  stdout: Uint8Array;
-  stderr: Uint8Array;
-}
+import { type CallOutput, callResult, describeFailure } from "./call-result.ts";
 
 /** `exec.finished`, or `call.response`. */
 export function publishOutcome(
@@ -24,13 +20,12 @@ export function publishOutcome(
   const event = eventOf(execution);
   const request = shape(event);
   if (request.kind === "call") {
-    const result = callResult(end, output);
     const ok = end.outcome === "exited" && end.exit_code === 0;
     const content = {
       request_id: execution.request_id,
       ok,
-      result,
-      error: ok ? null : describe(end),
+      result: callResult(end, output),
+      error: ok ? null : describeFailure(end),
       request_sha256: requestDigest(request.content),
     };
     answerCall(event, request.content.reply, content, world);
@@ -93,36 +88,4 @@ export function publishSpawnFailure(execution: Execution, end: RunEnd, world: Ex
   answerRefused(event, { request: shape(event), reason, hint }, world);
 }
 
-function callResult(end: RunEnd, output: CallOutput | null): object {
-  const stdout = Buffer.from(output?.stdout ?? []).toString("utf8");
-  return {
-    exit_code: end.exit_code,
-    outcome: end.outcome,
-    stdout,
-    stderr: Buffer.from(output?.stderr ?? []).toString("utf8"),
-    truncated:
-      end.truncated ||
-      end.stdout_bytes > (output?.stdout.length ?? 0) ||
-      end.stderr_bytes > (output?.stderr.length ?? 0),
-    duration_ms: end.duration_ms,
-    ...jsonOf(stdout),
-  };
-}
-
-/** What a tool printed as one JSON value is handed on as that value, where canonical JSON can carry it. */
-function jsonOf(stdout: string): { json?: unknown } {
-  try {
-    const json: unknown = JSON.parse(stdout);
-    canonicalJson(json);
-    return { json };
-  } catch {
-    return {};
-  }
-}
-
 const base64Of = (hex: string) => Buffer.from(hex, "hex").toString("base64");
-
-function describe(end: RunEnd): string {
-  if (end.outcome === "exited") return `the tool exited with status ${end.exit_code ?? "unknown"}`;
-  return `the tool ended: ${end.outcome}${end.signal ? ` (${end.signal})` : ""}`;
-}

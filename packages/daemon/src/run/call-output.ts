@@ -1,14 +1,12 @@
+import { MAX_CONTENT_BYTES } from "@mx-agent/protocol";
 import type { RunEnd, RunnerClient, RunStream } from "@mx-agent/runner";
+import type { CallOutput } from "../publish/call-result.ts";
 
-/** Output of a tool that fits a response; what is larger is cut, and says so. */
-const MAX_BYTES = 24 * 1024;
+/** Of each stream: more than a response has room for. */
+const MAX_BYTES = MAX_CONTENT_BYTES;
 
-/** What a tool wrote, as much of each stream as a response carries. */
-export async function callOutput(
-  runner: RunnerClient,
-  run_id: string,
-  end: RunEnd,
-): Promise<{ stdout: Uint8Array; stderr: Uint8Array }> {
+/** The beginning of what a tool wrote, as much of it as a response can carry. */
+export async function callOutput(runner: RunnerClient, run_id: string, end: RunEnd): Promise<CallOutput> {
   return {
     stdout: await read(runner, run_id, "stdout", end.stdout_bytes),
     stderr: await read(runner, run_id, "stderr", end.stderr_bytes),
