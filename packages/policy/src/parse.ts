@@ -13,7 +13,7 @@ export function parseDocument(text: string, file: string): Parsed {
   try {
     toml = parse(text, { unsafeKeyBehaviour: "throw", integersAsBigInt: "asNeeded" });
   } catch (error) {
-    return { ok: false, report: syntaxProblem(error, file) };
+    return { ok: false, report: syntaxProblem(error, text, file) };
   }
   const report = new Report(file, new Positions(text));
   refuseForeignValues(toml, [], report);
@@ -24,17 +24,30 @@ export function parseDocument(text: string, file: string): Parsed {
   return { ok: false, report };
 }
 
-function syntaxProblem(error: unknown, file: string): Report {
+function syntaxProblem(error: unknown, text: string, file: string): Report {
   const report = new Report(file, new Positions(""));
   if (error instanceof TomlError) {
     const message = (error.message.split("\n")[0] ?? "").replace("Invalid TOML document: ", "");
-    report.problems.push({ file, line: error.line, key: "", message: `not TOML: ${message}` });
+    const key = keyAround(text, error.line);
+    report.problems.push({ file, line: error.line, key, message: `not TOML: ${message}` });
   } else {
     // A document nested deeper than the stack is the one known way to get here.
     const message = error instanceof Error ? error.message : String(error);
     report.problems.push({ file, line: 1, key: "", message: `not readable as TOML: ${message}` });
   }
   return report;
+}
+
+/** What a person would call the place: the table and the key that were written last, as far as that can be told. */
+function keyAround(text: string, line: number): string {
+  let [table, key] = ["", ""];
+  for (const written of text.split("\n").slice(0, line)) {
+    const header = /^\s*\[{1,2}\s*([\w"'][^=\]]*)/.exec(written)?.[1];
+    const assigned = /^\s*([\w."'-]+)\s*=/.exec(written)?.[1];
+    if (header !== undefined && !header.includes(",")) [table, key] = [header.trim(), ""];
+    else if (assigned !== undefined) key = assigned;
+  }
+  return [table, key].filter(Boolean).join(".");
 }
 
 /** Values that TOML has and a policy never needs; the parser also lets impossible dates through. */

@@ -5,7 +5,7 @@ export interface Problem {
   file: string;
   /** From 1. */
   line: number;
-  /** As written in TOML: rooms."!abc:example.org".agents."*".allow_cwd[1]; empty for a mistake of syntax. */
+  /** As written in TOML: rooms."!abc:example.org".agents."*".allow_cwd[1]; of a mistake of syntax what stands before it. */
   key: string;
   message: string;
 }

@@ -15,9 +15,11 @@ test("an empty file is a policy that allows nothing", () => {
 });
 
 test.each<[string, string, number, string, RegExp]>([
-  ["a missing quote", 'version = 1\n[groups]\na = ["@a:x]\n', 3, "", /not TOML/],
-  ["a table twice", `${room}${room}`, 3, "", /redefine/],
-  ["a prototype key", "[groups]\n__proto__ = []\n", 2, "", /unsafe/],
+  ["a missing quote", 'version = 1\n[groups]\na = ["@a:x]\n', 3, "groups.a", /not TOML/],
+  ["a missing quote in a table", `${room}[rooms."!b:x]\n`, 3, 'rooms."!b:x', /not TOML/],
+  ["a missing bracket", `${entry}allow_cwd = ["/a"\n`, 6, 'rooms."!a:x".agents."@u:x".allow_cwd', /not TOML/],
+  ["a table twice", `${room}${room}`, 3, 'rooms."!a:x"', /redefine/],
+  ["a prototype key", "[groups]\n__proto__ = []\n", 2, "groups.__proto__", /unsafe/],
   ["a typo in a key", "[execution]\nsandox = 'none'\n", 2, "execution.sandox", /did you mean "sandbox"/],
   ["a typo in a table", '[room."!a:x"]\n', 1, "room", /did you mean "rooms"/],
   [
