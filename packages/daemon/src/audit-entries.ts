@@ -6,23 +6,46 @@ import type { IncomingEvent } from "./matrix/api.ts";
 import type { RefusalSummary } from "./receive/refusals.ts";
 import type { Execution } from "./state/executions.ts";
 
-/** Where entries go: appended and synced before the call returns; throws when it cannot be written. */
+type Entry = { kind: string } & Record<string, unknown>;
+
+/** Where entries go: all of them appended and synced before the call returns; throws when they cannot be written. */
 export interface AuditSink {
-  append(entry: { kind: string } & Record<string, unknown>): unknown;
+  appendMany(entries: readonly Entry[]): unknown;
 }
 
 /** What the daemon puts on record, in the audit log's words. */
 export class Auditor {
   readonly #sink: AuditSink;
+  /** What waits for the end of `together`. */
+  #gathered: Entry[] | null = null;
 
   constructor(sink: AuditSink) {
     this.#sink = sink;
   }
 
+  /** Whatever `work` puts on record is written and synced as one at its end: it throws where that cannot be. */
+  together<T>(work: () => T): T {
+    const gathered: Entry[] = [];
+    this.#gathered = gathered;
+    let result: T;
+    try {
+      result = work();
+    } finally {
+      this.#gathered = null;
+    }
+    this.#sink.appendMany(gathered);
+    return result;
+  }
+
+  #put(entry: Entry): void {
+    if (this.#gathered) this.#gathered.push(entry);
+    else this.#sink.appendMany([entry]);
+  }
+
   decision(event: IncomingEvent, admission: Exclude<Admission, { outcome: "silence" }>): void {
     const request = admission.outcome === "admitted" ? admission.admitted.request : admission.request;
     const key = admission.outcome === "admitted" ? admission.admitted.key : admission.key;
-    this.#sink.append({
+    this.#put({
       kind: "decision",
       decision: admission.outcome === "admitted" ? "allow" : admission.outcome === "held" ? "hold" : "deny",
       reason: admission.outcome === "refused" ? admission.reason : null,
@@ -47,7 +70,7 @@ export class Auditor {
   }
 
   outcome(execution: Execution, end: RunEnd): void {
-    this.#sink.append({
+    this.#put({
       kind: "outcome",
       invocation_id: execution.invocation_id,
       request_id: execution.request_id,
@@ -63,7 +86,7 @@ export class Auditor {
   }
 
   early(summary: RefusalSummary): void {
-    this.#sink.append({ kind: "refusal_summary", ...summary });
+    this.#put({ kind: "refusal_summary", ...summary });
   }
 
   trust(
@@ -71,7 +94,7 @@ export class Auditor {
     entry: { room_id: string; agent_id: string; user_id: string; fingerprint: string },
   ): void {
     const { room_id, agent_id, user_id, fingerprint } = entry;
-    this.#sink.append({ kind: "trust", action, room_id, agent_id, user_id, fingerprint });
+    this.#put({ kind: "trust", action, room_id, agent_id, user_id, fingerprint });
   }
 
   rotation(
@@ -79,23 +102,23 @@ export class Auditor {
     fingerprint: string,
     next_fingerprint: string,
   ): void {
-    this.#sink.append({ kind: "trust", action: `rotation_${step}`, fingerprint, next_fingerprint });
+    this.#put({ kind: "trust", action: `rotation_${step}`, fingerprint, next_fingerprint });
   }
 
   contradiction(room_id: string, agent_id: string, what: string): void {
-    this.#sink.append({ kind: "trust", action: "audit_head_contradicted", room_id, agent_id, what });
+    this.#put({ kind: "trust", action: "audit_head_contradicted", room_id, agent_id, what });
   }
 
   takenOver(agent: { room_id: string; agent_id: string }, device_id: string): void {
     const { room_id, agent_id } = agent;
-    this.#sink.append({ kind: "daemon", action: "agent_taken_over", room_id, agent_id, device_id });
+    this.#put({ kind: "daemon", action: "agent_taken_over", room_id, agent_id, device_id });
   }
 
   invite(
     action: "created" | "revoked" | "used",
     entry: { invite_id: string; room_id: string; user_id?: string; agent_id?: string; fingerprint?: string },
   ): void {
-    this.#sink.append({ kind: "invite", action, ...entry });
+    this.#put({ kind: "invite", action, ...entry });
   }
 
   /** What is known of a device has changed, and by which way. */
@@ -105,7 +128,7 @@ export class Auditor {
     device: { user_id: string; device_id: string; fingerprint: string },
   ): void {
     const { user_id, device_id, fingerprint } = device;
-    this.#sink.append({ kind: "device", action, by, user_id, device_id, fingerprint });
+    this.#put({ kind: "device", action, by, user_id, device_id, fingerprint });
   }
 
   /** This account's own identity or recovery was made, replaced, fetched or removed. */
@@ -117,14 +140,14 @@ export class Auditor {
       | "recovered"
       | "recovery_disabled",
   ): void {
-    this.#sink.append({ kind: "keys", action });
+    this.#put({ kind: "keys", action });
   }
 
   policy(state: "ok" | "missing" | "invalid", sha256: string | null): void {
-    this.#sink.append({ kind: "policy", state, sha256 });
+    this.#put({ kind: "policy", state, sha256 });
   }
 
   daemon(action: "started" | "stopped", version: string): void {
-    this.#sink.append({ kind: "daemon", action, version });
+    this.#put({ kind: "daemon", action, version });
   }
 }

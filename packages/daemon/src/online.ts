@@ -183,6 +183,7 @@ export class Online {
       logger,
       revokedIn: (room_id) => tables.trust.revokedUsers(room_id),
       onEvent: async (event) => (await assembled.promise).route(event),
+      onRequests: async (events) => (await assembled.promise).executor.onRequests(events),
       onTokens: options.onTokens,
       onLoggedOut: options.onLoggedOut,
       onFatal: options.onFatal,

@@ -183,3 +183,6 @@ export interface MatrixSession {
  * marked as done; when it throws, or the process ends before, the event comes again.
  */
 export type InboxListener = (event: IncomingEvent) => Promise<void>;
+
+/** As `InboxListener`, for events that are taken together: all of them, or it throws and none was. */
+export type GroupListener = (events: readonly IncomingEvent[]) => Promise<void>;

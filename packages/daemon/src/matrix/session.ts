@@ -10,7 +10,7 @@ import { OutboxTable } from "../state/outbox.ts";
 import { RoomTable } from "../state/rooms.ts";
 import { Settings } from "../state/settings.ts";
 import { SyncTable } from "../state/sync-store.ts";
-import type { InboxListener, MatrixSession } from "./api.ts";
+import type { GroupListener, InboxListener, MatrixSession } from "./api.ts";
 import { Backfill } from "./backfill.ts";
 import { Changes } from "./changes.ts";
 import { openCrypto } from "./crypto.ts";
@@ -65,6 +65,8 @@ export interface SessionOptions {
   logger: Logger;
   /** Called for each event of the inbox, one after another. */
   onEvent: InboxListener;
+  /** Called instead for requests that follow one another; without it they come one by one. */
+  onRequests?: GroupListener;
   /** The access token was renewed: makes that durable before it returns. */
   onTokens: (tokens: RenewedTokens) => void;
   /** The homeserver does not know our token any more. Soft: log in again with the same device. Called once. */
@@ -173,6 +175,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   const delivery = new Delivery({
     inbox: tables.inbox,
     onEvent: options.onEvent,
+    onRequests: options.onRequests,
     decrypt: decryptor(crypto, () => delivery.keysArrived()),
     onOther: roomVerifications({ crypto, account, logger }),
     logger,

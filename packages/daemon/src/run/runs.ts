@@ -61,24 +61,43 @@ export class Runs {
     runner.on("ended", (run_id, end) => this.#ended(run_id, end));
   }
 
-  /** Starts an admitted request. `starting` is durable before, so that it is never started twice. */
-  async start(admitted: Admitted): Promise<void> {
-    const { executions } = this.#world;
-    const execution = executions.byInvocation(admitted.request.content.invocation_id);
-    if (execution?.state !== "admitted") return;
-    const { run_id } = execution;
-    if (this.#cancelled.has(run_id) || this.#finishing.has(run_id))
-      return this.#ended(run_id, nothingRan("cancelled", this.#world.now()));
-    const spec = specOf(run_id, admitted, this.#context);
+  /** Starts what was admitted. One commit makes all of it `starting`, durably, before any is: none is started twice. */
+  async start(admitted: readonly Admitted[]): Promise<void> {
+    const ready = admitted.flatMap((one) => this.#ready(one) ?? []);
     failpoint("run.before_starting");
-    executions.setState(run_id, "starting");
+    this.#world.db.transaction(() => {
+      for (const { execution } of ready) this.#world.executions.setState(execution.run_id, "starting");
+    });
     failpoint("run.after_starting");
+    await Promise.all(
+      ready.map(({ execution, spec }) =>
+        this.#launch(execution, spec).catch((error: unknown) => {
+          const { invocation_id } = execution;
+          this.#logger.error({ err: error, invocation_id }, "a run could not be handed to the runner");
+        }),
+      ),
+    );
+  }
+
+  /** undefined: it was started, or ended, before it could be. */
+  #ready(admitted: Admitted): { execution: Execution; spec: RunSpec } | undefined {
+    const execution = this.#world.executions.byInvocation(admitted.request.content.invocation_id);
+    if (execution?.state !== "admitted") return undefined;
+    const { run_id } = execution;
+    if (!this.#cancelled.has(run_id) && !this.#finishing.has(run_id))
+      return { execution, spec: specOf(run_id, admitted, this.#context) };
+    this.#ended(run_id, nothingRan("cancelled", this.#world.now()));
+    return undefined;
+  }
+
+  async #launch(execution: Execution, spec: RunSpec): Promise<void> {
+    const { executions, now } = this.#world;
     const state = await this.#begin(execution, spec).catch((error: unknown) =>
       this.#notStarted(execution, error),
     );
     failpoint("run.after_start");
-    if (state.end) return this.#ended(run_id, state.end);
-    executions.setStarted(run_id, this.#world.now());
+    if (state.end) return this.#ended(execution.run_id, state.end);
+    executions.setStarted(execution.run_id, now());
     failpoint("run.after_running");
     this.#accept(execution);
     this.#showLater(execution);

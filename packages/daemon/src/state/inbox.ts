@@ -90,12 +90,21 @@ export class InboxTable {
     return row && read(row);
   }
 
+  /** The ids of the oldest of that status, at most so many. */
+  oldest(status: InboxStatus, limit: number): number[] {
+    return this.#db
+      .all("SELECT id FROM inbox WHERE status = ? ORDER BY id LIMIT ?", status, limit)
+      .map((row) => integer(row, "id"));
+  }
+
   count(status: InboxStatus): number {
     return integer(this.#db.get("SELECT count(*) AS n FROM inbox WHERE status = ?", status) ?? {}, "n");
   }
 
-  done(id: number): void {
-    this.#db.runPassing("DELETE FROM inbox WHERE id = ?", id);
+  done(...ids: number[]): void {
+    this.#db.passingTransaction(() => {
+      for (const id of ids) this.#db.run("DELETE FROM inbox WHERE id = ?", id);
+    });
   }
 
   setStatus(id: number, status: InboxStatus): void {

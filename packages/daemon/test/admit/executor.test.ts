@@ -41,10 +41,13 @@ let system: number;
 let daemon: ReturnType<typeof start>;
 /** Whether the audit log cannot be written. */
 let full: boolean;
+/** How often the audit log was synced. */
+let syncs: number;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "mx-executor-"));
   system = NOW;
   full = false;
+  syncs = 0;
   daemon = start();
   daemon.tables.trust.approve(approval());
   daemon.tables.ownAgents.put(
@@ -73,9 +76,10 @@ function start({ nonces = 20_000, runner }: { nonces?: number; runner?: RunnerCl
     policy: { current: () => policy },
     machine,
     audit: new Auditor({
-      append: (entry) => {
+      appendMany: (entries) => {
         if (full) throw mxError("MX_CANNOT_WRITE", { path: "audit.jsonl", detail: "full", hint: "" });
-        audit.push(entry);
+        audit.push(...entries);
+        if (entries.length > 0) syncs += 1;
       },
     }),
     early,
@@ -87,8 +91,8 @@ function start({ nonces = 20_000, runner }: { nonces?: number; runner?: RunnerCl
   const logger = createLogger({ name: "test", env: {} });
   const run = { env: {}, home: dir, hidden_paths: [], indexDir: join(dir, "chunks") };
   const handedOn = {
-    start: async ({ request: { content } }: Admitted) => {
-      started.push(content.invocation_id);
+    start: async (admitted: readonly Admitted[]) => {
+      started.push(...admitted.map(({ request }) => request.content.invocation_id));
     },
     cancel: async (run_id: string) => {
       cancelled.push(run_id);
@@ -305,4 +309,57 @@ test("what cannot be put on record does not run and burns nothing; who may ask i
   full = false;
   await send(content);
   expect(daemon.started).toEqual([content.invocation_id]);
+});
+
+/** Requests that came in one sync. */
+const sendTogether = (...contents: Content[]) =>
+  daemon.executor.onRequests(contents.map((content) => eventOf(content, { event_id: `$${++events}` })));
+
+test("requests that came together are on record by one sync, in their order, and all are handed on", async () => {
+  const contents = [fresh(), fresh(), fresh()];
+  await sendTogether(...contents);
+  const ids = contents.map(({ invocation_id }) => invocation_id);
+  expect(daemon.started).toEqual(ids);
+  expect(daemon.audit.map(({ invocation_id }) => invocation_id)).toEqual(ids);
+  expect(syncs).toBe(1);
+});
+
+test("of requests that came together with one nonce, or one invocation id, the first alone runs", async () => {
+  const first = fresh({ nonce: "once" });
+  const { invocation_id, idempotency_key } = first;
+  const last = fresh();
+  await sendTogether(first, first, fresh({ nonce: "once" }), fresh({ invocation_id, idempotency_key }), last);
+  expect(daemon.started).toEqual([invocation_id, last.invocation_id]);
+  expect(reasons()).toEqual({ replayed: 3 });
+});
+
+test("requests that came together are counted against each other", async () => {
+  const contents = Array.from({ length: 6 }, () => fresh());
+  await sendTogether(...contents);
+  const reached = contents.slice(0, 4);
+  expect(daemon.started).toEqual(reached.map(({ invocation_id }) => invocation_id));
+  expect(daemon.audit.slice(4).map(({ reason }) => reason)).toEqual(["over_capacity", "over_capacity"]);
+});
+
+test("of requests that came together nothing runs, is answered or is burned where the record cannot be written", async () => {
+  full = true;
+  const contents = [fresh(), fresh({ command: ["rm"] }), fresh()];
+  await expect(sendTogether(...contents)).rejects.toMatchObject({ code: "MX_CANNOT_WRITE" });
+  expect([daemon.started, daemon.said, daemon.audit]).toEqual([[], [], []]);
+  full = false;
+  await sendTogether(...contents);
+  expect(daemon.started).toEqual([contents[0]?.invocation_id, contents[2]?.invocation_id]);
+  expect(daemon.said).toEqual([
+    expect.objectContaining({ content: expect.objectContaining({ reason: "policy_denied" }) }),
+  ]);
+});
+
+test("requests that come together again after a crash are not decided on again", async () => {
+  const contents = [fresh(), fresh()];
+  const came = contents.map((content) => eventOf(content, { event_id: `$${++events}` }));
+  await daemon.executor.onRequests(came);
+  restart();
+  await daemon.executor.onRequests([...came, eventOf(fresh(), { event_id: `$${++events}` })]);
+  expect(daemon.started).toHaveLength(1);
+  expect(daemon.audit).toHaveLength(1);
 });

@@ -45,8 +45,9 @@ function arrive(n: number, transport: Transport | null = plain): void {
 function deliver(
   onEvent: (event: IncomingEvent) => Promise<void>,
   decrypt: Decrypt = async () => "no key",
+  onRequests?: (events: readonly IncomingEvent[]) => Promise<void>,
 ): Delivery {
-  delivery = new Delivery({ inbox, onEvent, decrypt, logger: memoryLogger(), retryMs: 1 });
+  delivery = new Delivery({ inbox, onEvent, onRequests, decrypt, logger: memoryLogger(), retryMs: 1 });
   delivery.kick();
   return delivery;
 }
@@ -151,4 +152,54 @@ test("an event that the encryption stumbles over does not hold up the others", a
   await eventually(() => inbox.count("pending") === 0);
   expect(seen).toEqual(["$2"]);
   expect(inbox.count("undecryptable")).toBe(1);
+});
+
+const STATE = "com.mxagent.agent.v1";
+
+function arriveOf(type: string, n: number): void {
+  arrive(n);
+  db.run("UPDATE inbox SET type = ? WHERE event_id = ?", type, `$${n}`);
+}
+
+test("requests that follow one another come together; what stands between them keeps its place", async () => {
+  for (const n of [1, 2, 3]) arrive(n + 100);
+  const seen: string[][] = [];
+  const started = deliver(
+    async ({ event_id }) => void seen.push([event_id ?? ""]),
+    undefined,
+    async (events) => void seen.push(events.map(({ event_id }) => event_id ?? "")),
+  );
+  await eventually(() => inbox.count("pending") === 0);
+  // What an earlier process left comes one by one: it may have ended that one.
+  expect(seen.splice(0)).toEqual([["$101"], ["$102"], ["$103"]]);
+  for (const n of [1, 2]) arrive(n);
+  arriveOf(STATE, 3);
+  for (let n = 4; n <= 24; n++) arrive(n);
+  started.kick();
+  await eventually(() => inbox.count("pending") === 0);
+  const numbers = (from: number, to: number) =>
+    Array.from({ length: to - from + 1 }, (_, i) => `$${from + i}`);
+  expect(seen).toEqual([["$1", "$2"], ["$3"], numbers(4, 19), numbers(20, 24)]);
+});
+
+test("requests that fail together are tried by themselves, and only the one that fails is set aside", async () => {
+  const seen: string[] = [];
+  let together = 0;
+  const started = deliver(
+    async ({ event_id }) => {
+      if (event_id === "$2") throw new Error("no");
+      seen.push(event_id ?? "");
+    },
+    undefined,
+    async () => {
+      together++;
+      throw new Error("one of them");
+    },
+  );
+  for (const n of [1, 2, 3]) arrive(n);
+  started.kick();
+  await eventually(() => inbox.count("pending") === 0);
+  expect(together).toBe(1);
+  expect(seen).toEqual(["$1", "$3"]);
+  expect(inbox.count("set_aside")).toBe(1);
 });

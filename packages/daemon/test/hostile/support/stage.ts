@@ -40,7 +40,7 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-export async function setTheStage({ encrypted = false } = {}): Promise<Stage> {
+export async function setTheStage({ encrypted = false, maxConcurrent = 16 } = {}): Promise<Stage> {
   const Member = encrypted ? EncryptedAccount : RawAccount;
   const plain = encrypted ? [] : ["--no-e2ee"];
   const homeserver = await startHomeserverForTests();
@@ -63,7 +63,7 @@ export async function setTheStage({ encrypted = false } = {}): Promise<Stage> {
   await trust(builder, room, "alice", alice.key);
   const project = join(builder.home, "project");
   await mkdir(project);
-  await builder.setPolicy(policyOf(room, [alice.user_id, mallory.user_id], project));
+  await builder.setPolicy(policyOf(room, [alice.user_id, mallory.user_id], project, maxConcurrent));
 
   const request = (mark: string, changes: Content = {}) => requestFor(project, mark, changes);
   const ran = async () => {
@@ -163,7 +163,7 @@ function requestFor(project: string, mark: string, changes: Content): Content {
   };
 }
 
-export function policyOf(room: string, users: string[], project: string): string {
+export function policyOf(room: string, users: string[], project: string, maxConcurrent = 16): string {
   const entries = users.map(
     (user) => `[rooms."${room}".agents."${user}"]
 allow_exec = true
@@ -176,7 +176,7 @@ allow_cwd = ["${project}"]
 [execution]
 sandbox = "none"
 network = "allow"
-max_concurrent = 16
+max_concurrent = ${maxConcurrent}
 [rooms."${room}"]
 trusted = true
 ${entries.join("")}`;

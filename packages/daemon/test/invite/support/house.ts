@@ -39,7 +39,7 @@ export class House {
       homeserver: "https://matrix.example.org",
     });
     const lines: unknown[] = [];
-    const audit = new Auditor({ append: (entry) => lines.push(entry) });
+    const audit = new Auditor({ appendMany: (entries) => lines.push(...entries) });
     const parts = {
       ...{ tables, identity, audit, session: this.#session(user_id), now: () => this.now },
       logger: pino({ level: "silent" }),
