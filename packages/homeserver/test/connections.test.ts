@@ -1,15 +1,21 @@
-import { connect, type Socket } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { type Homeserver, type HomeserverOptions, startHomeserver } from "../src/index.ts";
 import { newUser, type User } from "./support/users.ts";
+import { Wire } from "./support/wire.ts";
+import { Witness } from "./support/witness.ts";
 
-const sockets: Socket[] = [];
+const witness = new Witness();
+const wires: Wire[] = [];
 let server: Homeserver | undefined;
 
 afterEach(async () => {
-  for (const socket of sockets.splice(0)) socket.destroy();
+  for (const wire of wires.splice(0)) {
+    wire.socket.destroy();
+    wire.show(witness);
+  }
   await server?.close();
 });
+afterAll(() => witness.expectRight(20));
 
 async function started(connections: HomeserverOptions["connections"]): Promise<Homeserver> {
   server = await startHomeserver({
@@ -23,45 +29,12 @@ async function started(connections: HomeserverOptions["connections"]): Promise<H
   return server;
 }
 
-/** A connection by hand: what came on it, and whether the server has ended it. */
-class Wire {
-  readonly socket: Socket;
-  text = "";
-  readonly #reads: boolean;
-  #closed = false;
-
-  constructor(port: number, reads = true) {
-    this.socket = connect(port, "127.0.0.1");
-    sockets.push(this.socket);
-    this.socket.on("error", () => {});
-    this.socket.on("close", () => {
-      this.#closed = true;
-    });
-    this.#reads = reads;
-    if (!reads) return;
-    this.socket.on("data", (bytes) => {
-      this.text += bytes.toString("latin1");
-    });
-  }
-
-  write(text: string): this {
-    this.socket.write(text);
-    return this;
-  }
-
-  /** Whoever does not read learns of the end by writing. */
-  get closed(): boolean {
-    if (!this.#reads && !this.#closed) this.socket.write("\r\n");
-    return this.#closed;
-  }
-
-  /** The statuses of the answers so far. */
-  get statuses(): string[] {
-    return [...this.text.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => match[1] ?? "");
-  }
+function wireTo(port: number, reads = true): Wire {
+  const wire = new Wire(port, reads);
+  wires.push(wire);
+  return wire;
 }
 
-const ended = (wire: Wire) => expect.poll(() => wire.closed, { timeout: 15_000 }).toBe(true);
 const head = (path: string, user?: User) =>
   `GET ${path} HTTP/1.1\r\nHost: x\r\n${user === undefined ? "" : `Authorization: Bearer ${user.token}\r\n`}\r\n`;
 
@@ -76,25 +49,25 @@ async function hoarder(of: Homeserver, name = "hoarder"): Promise<User> {
 describe("whoever is slow is not waited for without end", () => {
   it("not with a request's head, nor with nothing at all", async () => {
     const { port } = await started({ headersMs: 200 });
-    const [silent, slow] = [new Wire(port), new Wire(port).write("GET /health HTTP/1.1\r\nHost: x\r\nX-Sl")];
-    await ended(slow);
+    const [silent, slow] = [wireTo(port), wireTo(port).write("GET /health HTTP/1.1\r\nHost: x\r\nX-Sl")];
+    await slow.ended();
     expect(slow.statuses).toEqual(["408"]);
-    await ended(silent);
+    await silent.ended();
   });
 
   it("not with a body", async () => {
     const { port } = await started({ headersMs: 200, requestMs: 200 });
     const login = "POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
-    const slow = new Wire(port).write(login);
-    await ended(slow);
-    expect(slow.statuses.every((status) => status.startsWith("4"))).toBe(true);
+    const slow = wireTo(port).write(login);
+    await slow.ended();
+    expect(slow.statuses).toEqual(["408"]);
   });
 
   it("not with reading", async () => {
     const homeserver = await started({ readMs: 200, readRate: 100_000_000 });
     const user = await hoarder(homeserver);
-    const stalled = new Wire(homeserver.port, false).write(head("/_matrix/client/v3/sync", user));
-    await ended(stalled);
+    const stalled = wireTo(homeserver.port, false).write(head("/_matrix/client/v3/sync", user));
+    await stalled.ended();
     expect((await user.get("/account/whoami")).status).toBe(200);
   });
 });
@@ -106,7 +79,7 @@ describe("memory is bounded", () => {
     const before = process.memoryUsage().rss;
     const readers: Wire[] = [];
     for (let i = 0; i < 20; i++) {
-      const reader = new Wire(homeserver.port, false).write(head("/_matrix/client/v3/sync", user));
+      const reader = wireTo(homeserver.port, false).write(head("/_matrix/client/v3/sync", user));
       readers.push(reader);
     }
     // Each answer has 14 MB; three of them fit.
@@ -119,7 +92,7 @@ describe("memory is bounded", () => {
     const homeserver = await started({ strangersBytes: 100_000 });
     const user = await newUser(homeserver, "alice");
     const begun = (bytes: number) =>
-      new Wire(homeserver.port).write(
+      wireTo(homeserver.port).write(
         `POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n${"x".repeat(bytes)}`,
       );
     const [one, two] = [begun(50_000), begun(55_000)];
@@ -130,7 +103,7 @@ describe("memory is bounded", () => {
     two.socket.destroy();
     const login = { type: "m.login.password", identifier: { type: "m.id.user", user: "x" }, password: "y" };
     const again = () =>
-      fetch(`${homeserver.url}/_matrix/client/v3/login`, {
+      witness.fetch(`${homeserver.url}/_matrix/client/v3/login`, {
         method: "POST",
         body: JSON.stringify({ ...login, padding: "x".repeat(60_000) }),
       });
@@ -139,10 +112,10 @@ describe("memory is bounded", () => {
 
   it("by the number of connections", async () => {
     const { port } = await started({ connections: 5 });
-    const wires = Array.from({ length: 20 }, () => new Wire(port));
-    await expect.poll(() => wires.filter((wire) => wire.closed).length, { timeout: 10_000 }).toBe(15);
-    for (const wire of wires) wire.write(head("/health"));
-    await expect.poll(() => wires.flatMap((wire) => wire.statuses)).toEqual(Array(5).fill("200"));
+    const all = Array.from({ length: 20 }, () => wireTo(port));
+    await expect.poll(() => all.filter((wire) => wire.closed).length, { timeout: 10_000 }).toBe(15);
+    for (const wire of all) wire.write(head("/health"));
+    await expect.poll(() => all.flatMap((wire) => wire.statuses)).toEqual(Array(5).fill("200"));
   });
 });
 
@@ -151,7 +124,7 @@ describe("requests sent without waiting for answers", () => {
     const homeserver = await started({});
     const user = await newUser(homeserver, "alice");
     const paths = ["/_matrix/client/versions", "/nowhere", "/_matrix/client/v3/account/whoami", "/health"];
-    const wire = new Wire(homeserver.port).write(paths.map((path) => head(path, user)).join(""));
+    const wire = wireTo(homeserver.port).write(paths.map((path) => head(path, user)).join(""));
     await expect.poll(() => wire.statuses).toEqual(["200", "404", "200", "200"]);
     expect(wire.text.indexOf("versions")).toBeLessThan(wire.text.indexOf(user.id));
   });
@@ -160,10 +133,10 @@ describe("requests sent without waiting for answers", () => {
     const homeserver = await started({ readMs: 600_000 });
     const user = await hoarder(homeserver);
     const before = process.memoryUsage().rss;
-    const wires = Array.from({ length: 5 }, () =>
-      new Wire(homeserver.port, false).write(head("/_matrix/client/v3/sync", user).repeat(200)),
+    const greedy = Array.from({ length: 5 }, () =>
+      wireTo(homeserver.port, false).write(head("/_matrix/client/v3/sync", user).repeat(200)),
     );
-    for (const wire of wires) await ended(wire);
+    for (const wire of greedy) await wire.ended();
     expect((await user.get("/account/whoami")).status).toBe(200);
     expect(process.memoryUsage().rss - before).toBeLessThan(400 * 1024 * 1024);
   });
@@ -172,10 +145,65 @@ describe("requests sent without waiting for answers", () => {
     const homeserver = await started({ readMs: 600_000, unreadBytes: 1_000_000_000 });
     const user = await hoarder(homeserver);
     const before = process.memoryUsage().rss;
-    new Wire(homeserver.port, false).write(head("/_matrix/client/v3/sync", user).repeat(30));
+    wireTo(homeserver.port, false).write(head("/_matrix/client/v3/sync", user).repeat(30));
     for (let i = 0; i < 20; i++) await user.get("/account/whoami");
     // Thirty answers would be 420 MB.
     expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1024 * 1024);
+  });
+});
+
+describe("what is no HTTP, or hardly", () => {
+  it.each([
+    ["no words of HTTP", "\u0000\u0001\u0002\r\n\r\n", "400"],
+    ["another protocol's version", "GET / HTTP/9.9\r\n\r\n", "400"],
+    ["a header with a null", "GET /health HTTP/1.1\r\nHost: x\r\nX: \u0000\r\n\r\n", "400"],
+    ["a path of 100 kB", `GET /${"x".repeat(100_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, "431"],
+    ["40 kB of headers", `GET / HTTP/1.1\r\nHost: x\r\n${"X-A: b\r\n".repeat(5_000)}\r\n`, "431"],
+    [
+      "two lengths",
+      "POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      "400",
+    ],
+    [
+      "a length below 0",
+      "POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+      "400",
+    ],
+    ["no host", "GET /_matrix/client/versions HTTP/1.1\r\n\r\n", "400"],
+    ["a whole URL", "GET http://evil/ HTTP/1.1\r\nHost: x\r\n\r\n", "404"],
+    [
+      "an expectation",
+      "GET /_matrix/client/v3/sync HTTP/1.1\r\nHost: x\r\nExpect: the-unexpected\r\n\r\n",
+      "401",
+    ],
+    [
+      "an upgrade",
+      "GET /_matrix/client/v3/sync HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+      "401",
+    ],
+  ])("is refused as every error is: %s", async (_, bytes, status) => {
+    const { port } = await started({});
+    const wire = wireTo(port).write(bytes);
+    await expect.poll(() => wire.statuses).toEqual([status]);
+    expect(wire.text).toContain('"errcode":"M_');
+  });
+
+  it("is hung up on where it wants a tunnel, and the server goes on", async () => {
+    const homeserver = await started({});
+    const wire = wireTo(homeserver.port).write("CONNECT example.org:80 HTTP/1.1\r\nHost: x\r\n\r\n");
+    await wire.ended();
+    expect(wire.text).toBe("");
+    expect((await witness.fetch(`${homeserver.url}/_matrix/client/versions`)).status).toBe(200);
+  });
+
+  it("does not come in between a long answer that is on its way", async () => {
+    const homeserver = await started({});
+    const user = await hoarder(homeserver);
+    const wire = wireTo(homeserver.port).write(head("/_matrix/client/v3/sync", user));
+    await expect.poll(() => wire.text.length, { timeout: 10_000 }).toBeGreaterThan(0);
+    await wire.write("nonsense\r\n\r\n").ended();
+    expect(wire.statuses[0]).toBe("200");
+    expect(wire.text).not.toMatch(/x"HTTP|xHTTP/);
   });
 });
 
@@ -195,7 +223,7 @@ it.each([
 ])("a path by hand leads nowhere: %s", async (path) => {
   const homeserver = await started({});
   const user = await newUser(homeserver, "alice");
-  const wire = new Wire(homeserver.port).write(head(path, user));
+  const wire = wireTo(homeserver.port).write(head(path, user));
   await expect.poll(() => wire.statuses).toHaveLength(1);
   expect(wire.statuses[0]).toMatch(/^4\d\d$/);
   expect(wire.text).toMatch(/"errcode":"M_(UNRECOGNIZED|NOT_FOUND|INVALID_PARAM)"/);

@@ -1,9 +1,11 @@
 import { expect, onTestFinished, test } from "vitest";
 import type { TestHomeserver } from "../../../scripts/homeservers.ts";
 import { twoDaemons } from "../../cli/test/support/two-daemons.ts";
+import { startFaultProxy } from "../../daemon/test/support/fault-proxy.ts";
 import { listed, recorder, refused } from "./support/coverage.ts";
 import { testServer } from "./support/server.ts";
 import { signIn } from "./support/users.ts";
+import { Witness } from "./support/witness.ts";
 
 test("two daemons, from login to logout, call what is on the coverage list as theirs and nothing else", async () => {
   // The list is the embedded homeserver's own, whatever the journeys run on.
@@ -11,7 +13,10 @@ test("two daemons, from login to logout, call what is on the coverage list as th
   const seen = new Set<string>();
   const server = await testServer({ logger: recorder(seen) });
   onTestFinished(() => server.close());
-  const homeserver: TestHomeserver = {
+  const proxy = await startFaultProxy(server.url);
+  onTestFinished(() => proxy.close());
+  const witness = new Witness();
+  const homeserver = witness.through(proxy, {
     kind: "embedded",
     url: server.url,
     name: "localhost",
@@ -23,7 +28,7 @@ test("two daemons, from login to logout, call what is on the coverage list as th
     kill: () => Promise.reject(new Error("it runs in this process")),
     restart: () => Promise.reject(new Error("it runs in this process")),
     close: () => Promise.resolve(),
-  };
+  } satisfies TestHomeserver);
   const { laptop, builder, room, exec, close } = await twoDaemons({ homeserver, encrypted: true });
   try {
     expect(await exec(["echo", "recorded"])).toMatchObject({ code: 0, stdout: "recorded\n" });
@@ -47,6 +52,7 @@ test("two daemons, from login to logout, call what is on the coverage list as th
   } finally {
     await close();
   }
+  witness.expectRight(seen.size);
   expect([...seen].filter((call) => !listed("daemon").includes(call) && !refused.has(call)).sort()).toEqual(
     [],
   );

@@ -6,6 +6,7 @@ import { allRoutes } from "../src/routes.ts";
 import { listed, recorder, refused } from "./support/coverage.ts";
 import { quiet } from "./support/quiet.ts";
 import { testServer } from "./support/server.ts";
+import { Witness } from "./support/witness.ts";
 
 const routes = () => Router.list(allRoutes({} as App));
 
@@ -17,21 +18,17 @@ it("everything on the coverage list is answered, and nothing else is", () => {
 
 it("a session of the client library calls nothing that is not on the coverage list", async () => {
   const seen = new Set<string>();
-  const server = await testServer({
-    logger: recorder(seen),
-  });
+  const witness = new Witness();
+  const server = await testServer({ logger: recorder(seen) });
+  const options = { baseUrl: server.url, fetchFn: witness.fetch, logger: quiet };
   await Promise.all([server.addUser("alice", "secret"), server.addUser("bob", "secret")]);
   const login = async (name: string) => {
-    const answer = await createClient({ baseUrl: server.url, logger: quiet }).loginWithPassword(
-      name,
-      "secret",
-    );
+    const answer = await createClient(options).loginWithPassword(name, "secret");
     const client = createClient({
-      baseUrl: server.url,
+      ...options,
       userId: answer.user_id,
       deviceId: answer.device_id,
       accessToken: answer.access_token,
-      logger: quiet,
     });
     await client.initRustCrypto({ useIndexedDB: false });
     const prepared = new Promise<void>((resolve) => {
@@ -85,4 +82,5 @@ it("a session of the client library calls nothing that is not on the coverage li
   }
   expect([...seen].filter((call) => !listed("sdk").includes(call) && !refused.has(call)).sort()).toEqual([]);
   expect(seen.size).toBeGreaterThan(30);
+  witness.expectRight(seen.size);
 });

@@ -6,6 +6,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as delay } from "node:timers/promises";
 import { expect, it } from "vitest";
+import { homeserverProcess } from "../src/index.ts";
+import { conformance } from "./support/users.ts";
+import { type Exchange, ValidatedClient } from "./support/validated-client.ts";
 
 const scale = Number(process.env.MX_TEST_SCALE ?? "1");
 const kills = Math.max(3, Math.round(60 * scale));
@@ -26,6 +29,7 @@ class Victim {
   readonly #dataDir: string;
   #process: ChildProcess | undefined;
   #port = 0;
+  #client = new ValidatedClient("", conformance);
 
   constructor(dataDir: string) {
     this.#dataDir = dataDir;
@@ -33,14 +37,14 @@ class Victim {
 
   async start(): Promise<void> {
     const program = new URL("support/crash-server.ts", import.meta.url).pathname;
-    const child = spawn(process.execPath, [program, this.#dataDir, String(this.#port)], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+    const { file, args, env } = homeserverProcess([program, this.#dataDir, String(this.#port)]);
+    const child = spawn(file, args, { env, stdio: ["ignore", "pipe", "inherit"] });
     this.#process = child;
     const lines = createInterface({ input: child.stdout });
     const [url] = (await Promise.race([once(lines, "line"), once(child, "exit")])) as [unknown];
     if (typeof url !== "string") throw new Error("the server did not start");
     this.#port = Number(new URL(url).port);
+    this.#client = new ValidatedClient(url, conformance);
   }
 
   async kill(): Promise<void> {
@@ -51,23 +55,23 @@ class Victim {
     await exit;
   }
 
-  /** Undefined when the server went away before it answered. */
+  /** Undefined when the server went away before it answered; what it answers is as the specification says. */
   async call(login: Login | undefined, method: string, path: string, body?: Body): Promise<Body | undefined> {
-    let response: Response;
-    let answer: Body;
+    let exchange: Exchange;
     try {
-      response = await fetch(`http://127.0.0.1:${this.#port}/_matrix/client/v3${path}`, {
+      exchange = await this.#client.exchange({
         method,
-        headers: login === undefined ? {} : { authorization: `Bearer ${login.access_token}` },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        path: `/_matrix/client/v3${path}`,
+        ...(login === undefined ? {} : { token: login.access_token }),
+        ...(body === undefined ? {} : { body }),
       });
-      answer = (await response.json()) as Body;
     } catch {
       // What was not answered in full was not acknowledged.
       return undefined;
     }
-    expect(response.status, `${method} ${path} ${JSON.stringify(answer)}`).toBe(200);
-    return answer;
+    expect(exchange.problems).toEqual([]);
+    expect(exchange.status, `${method} ${path} ${JSON.stringify(exchange.body)}`).toBe(200);
+    return exchange.body as Body;
   }
 
   async must(login: Login | undefined, method: string, path: string, body?: Body): Promise<Body> {

@@ -1,4 +1,3 @@
-import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { App } from "../src/app.ts";
 import { RateLimiter } from "../src/http/limits.ts";
@@ -12,7 +11,10 @@ import {
 import { allRoutes } from "../src/routes.ts";
 import { testServer } from "./support/server.ts";
 import { newUser, nobody, type User } from "./support/users.ts";
+import { Wire } from "./support/wire.ts";
+import { Witness } from "./support/witness.ts";
 
+const witness = new Witness();
 let server: Homeserver;
 let alice: User;
 
@@ -20,7 +22,10 @@ beforeAll(async () => {
   server = await testServer({ maxUploadBytes: 1_000 });
   alice = await newUser(server, "alice");
 });
-afterAll(() => server.close());
+afterAll(async () => {
+  await server.close();
+  witness.expectRight(9);
+});
 
 describe("rate limits", () => {
   it("answer M_LIMIT_EXCEEDED with the time to wait, and nothing was sent", async () => {
@@ -125,19 +130,13 @@ describe("sizes", () => {
   });
 
   it("a body that grows past its limit is cut off without being kept", async () => {
-    const socket = connect(server.port, "127.0.0.1");
-    socket.write("POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    const wire = new Wire(server.port);
+    wire.write("POST /_matrix/client/v3/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
     const chunk = `8000\r\n${"x".repeat(0x8000)}\r\n`;
-    let answer = "";
-    socket.on("data", (bytes) => {
-      answer += bytes.toString();
-    });
-    const closed = new Promise<void>((resolve) =>
-      socket.on("close", () => resolve()).on("error", () => resolve()),
-    );
-    for (let i = 0; i < 10 && !socket.destroyed; i++) socket.write(chunk);
-    await closed;
-    expect(answer).toContain("413");
+    for (let i = 0; i < 10 && !wire.closed; i++) wire.write(chunk);
+    await wire.ended();
+    expect(wire.statuses[0]).toBe("413");
+    wire.show(witness);
   });
 
   it("a to-device message may have 64 KiB", async () => {
@@ -164,7 +163,7 @@ describe("what is not there", () => {
     ["GET", "/_matrix/client/v1/rooms/!x:localhost/threads"],
     ["GET", "/_matrix/client/v1/rooms/!x:localhost/hierarchy"],
   ])("%s %s is M_UNRECOGNIZED with 404", async (method, path) => {
-    const response = await fetch(server.url + path, { method });
+    const response = await witness.fetch(server.url + path, { method });
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ errcode: "M_UNRECOGNIZED" });
   });
@@ -213,13 +212,13 @@ describe("what is not there", () => {
   });
 
   it("a browser may ask from anywhere", async () => {
-    const response = await fetch(`${server.url}/_matrix/client/v3/sync`, { method: "OPTIONS" });
+    const response = await witness.fetch(`${server.url}/_matrix/client/v3/sync`, { method: "OPTIONS" });
     expect(response.status).toBe(200);
     expect(response.headers.get("access-control-allow-headers")).toContain("Authorization");
   });
 
   it("health is answered without a token", async () => {
-    expect((await fetch(`${server.url}/health`)).status).toBe(200);
+    expect((await witness.fetch(`${server.url}/health`)).status).toBe(200);
   });
 });
 

@@ -6,7 +6,9 @@ import type { Homeserver } from "../src/index.ts";
 import { contentDisposition, safeContentType } from "../src/media/headers.ts";
 import { testServer } from "./support/server.ts";
 import { newUser, nobody, text, type User } from "./support/users.ts";
+import { Witness } from "./support/witness.ts";
 
+const witness = new Witness();
 let dataDir: string;
 let server: Homeserver;
 let alice: User;
@@ -20,6 +22,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await server.close();
   await rm(dataDir, { recursive: true });
+  witness.expectRight(6);
 });
 
 async function upload(bytes: string, type: string, filename?: string): Promise<string> {
@@ -38,7 +41,7 @@ it("what is uploaded comes back, to those with a token alone", async () => {
   expect(Buffer.from(answer.bytes).toString()).toBe("hello");
   expect(answer.headers.get("content-disposition")).toBe("inline; filename=notes.txt");
   expect((await nobody(server).get(path(id))).status).toBe(401);
-  const old = await fetch(`${server.url}/_matrix/media/v3/download/localhost/${id}`);
+  const old = await witness.fetch(`${server.url}/_matrix/media/v3/download/localhost/${id}`);
   expect(old.status).toBe(404);
 });
 
@@ -89,7 +92,7 @@ describe("a browser never runs what was uploaded", () => {
 it.each(["..", "%2e%2e%2fhomeserver.db", "..%2f..%2fhomeserver.db", "%00", "a".repeat(5_000)])(
   "the media id %s is not there",
   async (id) => {
-    const response = await fetch(server.url + path(id), {
+    const response = await witness.fetch(server.url + path(id), {
       headers: { authorization: `Bearer ${alice.token}` },
     });
     expect(response.status).toBe(404);
@@ -110,13 +113,15 @@ it("an upload that breaks off leaves nothing behind", async () => {
       stream.enqueue(new Uint8Array(10_000));
     },
   });
-  const request = fetch(`${server.url}/_matrix/media/v3/upload`, {
-    method: "POST",
-    headers: { authorization: `Bearer ${alice.token}` },
-    body,
-    duplex: "half",
-    signal: controller.signal,
-  } as RequestInit).catch(() => undefined);
+  const request = witness
+    .fetch(`${server.url}/_matrix/media/v3/upload`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${alice.token}` },
+      body,
+      duplex: "half",
+      signal: controller.signal,
+    } as RequestInit)
+    .catch(() => undefined);
   await expect.poll(async () => (await temporary()).length).toBe(1);
   controller.abort();
   await request;

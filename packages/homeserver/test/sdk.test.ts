@@ -13,9 +13,11 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Homeserver } from "../src/index.ts";
 import { quiet } from "./support/quiet.ts";
 import { testServer } from "./support/server.ts";
+import { Witness } from "./support/witness.ts";
 
 let server: Homeserver;
 const clients: MatrixClient[] = [];
+const witness = new Witness();
 
 beforeAll(async () => {
   server = await testServer();
@@ -23,18 +25,19 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const client of clients) client.stopClient();
   await server.close();
+  witness.expectRight(100);
 });
 
 /** A client of the real library, signed in and synced; with keys of its own where `encrypted`. */
 async function signedIn(name: string, encrypted = false): Promise<MatrixClient> {
-  const login = await createClient({ baseUrl: server.url, logger: quiet }).loginWithPassword(name, "secret");
+  const options = { baseUrl: server.url, fetchFn: witness.fetch, logger: quiet };
+  const login = await createClient(options).loginWithPassword(name, "secret");
   const client = createClient({
-    baseUrl: server.url,
+    ...options,
     userId: login.user_id,
     deviceId: login.device_id,
     accessToken: login.access_token,
     store: new MemoryStore(),
-    logger: quiet,
   });
   clients.push(client);
   if (encrypted) await client.initRustCrypto({ useIndexedDB: false });

@@ -1,6 +1,6 @@
 import type { Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { finished } from "node:stream";
+import { type Duplex, finished } from "node:stream";
 import { limited } from "./errors.ts";
 
 /** What clients may take of the server's time and memory, whatever they send or do not read. */
@@ -57,15 +57,23 @@ export function limitConnections(server: Server, limits: ConnectionLimits): void
  */
 export class Turns {
   readonly #max: number;
-  readonly #lines = new WeakMap<Socket, { waiting: number; last: Promise<void> }>();
+  readonly #lines = new WeakMap<
+    Duplex,
+    { waiting: number; last: Promise<void>; current: ServerResponse | undefined }
+  >();
 
   constructor(max: number) {
     this.#max = max;
   }
 
+  /** The answer that a connection is in the middle of. */
+  current(socket: Duplex): ServerResponse | undefined {
+    return this.#lines.get(socket)?.current;
+  }
+
   /** Runs `work` when the connection's earlier answers are out; cuts off who does not wait for any. */
   take(socket: Socket, response: ServerResponse, work: () => Promise<void>): void {
-    const line = this.#lines.get(socket) ?? { waiting: 0, last: Promise.resolve() };
+    const line = this.#lines.get(socket) ?? { waiting: 0, last: Promise.resolve(), current: undefined };
     this.#lines.set(socket, line);
     if (line.waiting > this.#max) {
       socket.destroy();
@@ -74,17 +82,22 @@ export class Turns {
     line.waiting += 1;
     line.last = line.last.then(async () => {
       if (socket.destroyed) return;
+      line.current = response;
       await work();
       await new Promise<void>((resolve) => finished(response, () => resolve()));
+      line.current = undefined;
       line.waiting -= 1;
     });
   }
 }
 
-/** Answers on their way out. Whoever fetches one too slowly is cut off; the slowest first, when there is too much of them. */
+/**
+ * Answers on their way out. Whoever fetches one too slowly is cut off; and when they take too much memory, those who
+ * have had theirs waiting for longest.
+ */
 export class UnreadAnswers {
   readonly #limits: ConnectionLimits;
-  /** The oldest first. */
+  /** Those that take memory, the oldest first. */
   readonly #answers = new Map<ServerResponse, number>();
   #bytes = 0;
 
@@ -94,8 +107,6 @@ export class UnreadAnswers {
 
   /** `size` is the whole answer's, `kept` is what of it is in memory; bytes. */
   add(response: ServerResponse, size: number, kept: number): void {
-    this.#answers.set(response, kept);
-    this.#bytes += kept;
     // By the clock, not by what moves on the socket: that could be what the client still sends.
     const patience = this.#limits.readMs + (size / this.#limits.readRate) * 1_000;
     const timer = setTimeout(() => response.destroy(), patience).unref();
@@ -103,6 +114,9 @@ export class UnreadAnswers {
       clearTimeout(timer);
       this.#remove(response);
     });
+    if (kept === 0) return;
+    this.#answers.set(response, kept);
+    this.#bytes += kept;
     for (const oldest of this.#answers.keys()) {
       if (this.#bytes <= this.#limits.unreadBytes || oldest === response) return;
       this.#remove(oldest);

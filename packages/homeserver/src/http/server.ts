@@ -13,6 +13,7 @@ import {
 import { MatrixError } from "./errors.ts";
 import { type JsonObject, parseBody } from "./json.ts";
 import type { RateLimiter } from "./limits.ts";
+import { refuseMalformed } from "./malformed.ts";
 import { ApiRequest, Download, Reply, type Session } from "./request.ts";
 import type { Route, Router } from "./router.ts";
 
@@ -61,15 +62,19 @@ export function createHttpServer(parts: HttpParts): Server {
     },
   };
   const turns = new Turns(connections.pipelined);
-  const options = { connectionsCheckingInterval: checkEveryMs(connections) };
-  const server = createServer(options, (request, response) => {
+  // A request without a host is refused below, with a body, which node:http would not give it.
+  const options = { connectionsCheckingInterval: checkEveryMs(connections), requireHostHeader: false };
+  const answer = (request: IncomingMessage, response: ServerResponse) =>
     turns.take(request.socket, response, () =>
       exchange(listener, request, response).catch((error: unknown) => {
         parts.logger.error({ error: String(error) }, "an answer could not be sent");
         response.destroy();
       }),
     );
-  });
+  const server = createServer(options, answer);
+  // What a client expects besides is for it to see in the answer.
+  server.on("checkExpectation", answer);
+  server.on("clientError", (error, socket) => refuseMalformed(error, socket, turns.current(socket)));
   limitConnections(server, connections);
   return server;
 }
@@ -113,6 +118,9 @@ async function answerTo(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<unknown> {
+  if (request.headers.host === undefined && request.httpVersion !== "1.0") {
+    throw new MatrixError(400, "M_UNKNOWN", "the request names no host");
+  }
   if (request.method === "OPTIONS") return new Reply(200, {});
   const url = request.url ?? "/";
   const mark = url.indexOf("?");

@@ -5,7 +5,9 @@ import { startHomeserverForTests } from "../../../../scripts/homeservers.ts";
 import { nioPython } from "../../../../scripts/nio.ts";
 import { spawnServer } from "../../../../scripts/synapse/process.ts";
 import { VenvUnavailable } from "../../../../scripts/synapse/venv.ts";
+import { startFaultProxy } from "../../../daemon/test/support/fault-proxy.ts";
 import { Story } from "../differential/story.ts";
+import { Witness } from "../support/witness.ts";
 
 const program = fileURLToPath(new URL("client.py", import.meta.url));
 
@@ -26,9 +28,13 @@ test("a client of another stack (matrix-nio) logs in, joins, sends and reads", {
   const room = await alice.room({ preset: "private_chat", name: "Workshop", invite: [bob] });
   await alice.says(room, "written before nio came");
 
+  const proxy = await startFaultProxy(homeserver.url);
+  onTestFinished(() => proxy.close());
+  const witness = new Witness();
+  const { url } = witness.through(proxy, homeserver);
   const nio = await spawnServer(python, [program]);
   onTestFinished(() => nio.kill("SIGKILL"));
-  nio.stdin.write(`${JSON.stringify({ url: homeserver.url, user: bob, password: "bob's password" })}\n`);
+  nio.stdin.write(`${JSON.stringify({ url, user: bob, password: "bob's password" })}\n`);
   const did: Record<string, unknown>[] = [];
   for await (const line of createInterface({ input: nio.stdout })) {
     const step: Record<string, unknown> = JSON.parse(line);
@@ -45,6 +51,7 @@ test("a client of another stack (matrix-nio) logs in, joins, sends and reads", {
     { did: "read", text: "good to see you" },
     { did: "logout" },
   ]);
+  witness.expectRight(7, homeserver.kind);
   const last = await alice.get(`/rooms/${encodeURIComponent(room)}/messages?dir=b&limit=2`);
   expect(JSON.stringify(last.body)).toContain("hello from nio");
 });

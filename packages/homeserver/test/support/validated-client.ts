@@ -42,6 +42,9 @@ export interface Exchange {
 /** Statuses that any endpoint may answer with the standard error body ("API Standards", "Common error codes"). */
 const anywhere = new Set([400, 401, 403, 404, 405, 413, 429, 500]);
 
+/** And what HTTP itself has for requests that do not arrive (RFC 9110, section 15.5; RFC 6585). */
+const unarrived = new Set([400, 408, 413, 431]);
+
 const errorSchema = {
   type: "object",
   required: ["errcode"],
@@ -103,6 +106,9 @@ export class Conformance {
 
   /** What contradicts the specification in this answer. */
   problems(method: string, path: string, status: number, body: unknown): string[] {
+    // Our own, as /health, and what the machinery of HTTP asks: their refusals alone are of the API.
+    if (!/^\/(_matrix|\.well-known)\//.test(path) || method === "OPTIONS")
+      return status < 400 ? [] : this.refusal(status, body);
     const found = this.#find(method, path);
     if (!found) return this.#unknownEndpoint(method, path, status, body);
     const { route, operation } = found;
@@ -121,6 +127,13 @@ export class Conformance {
     return status >= 400 && body !== undefined && !isInteractive(body)
       ? [...problems, ...this.#validate(errorSchema, body, where)]
       : problems;
+  }
+
+  /** What contradicts the specification in the answer to what never became a request. */
+  refusal(status: number, body: unknown): string[] {
+    const where = `a refusal with ${status}`;
+    if (!anywhere.has(status) && !unarrived.has(status)) return [`${where}: there is no such status`];
+    return this.#validate(errorSchema, body, where);
   }
 
   /** Every operation of the document: its method, and its path with its parameters filled in by `value`. */

@@ -1,0 +1,38 @@
+import type { ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import { MatrixError } from "./errors.ts";
+
+/** What node:http calls it, and how the client hears of it; anything else is no HTTP. */
+const refusals: ReadonlyMap<string, readonly [number, string, string]> = new Map([
+  ["ERR_HTTP_REQUEST_TIMEOUT", [408, "Request Timeout", "the request took too long to arrive"]],
+  ["HPE_HEADER_OVERFLOW", [431, "Request Header Fields Too Large", "the request's head is too large"]],
+  ["HPE_CHUNK_EXTENSIONS_OVERFLOW", [413, "Payload Too Large", "a chunk's extensions are too large"]],
+]);
+
+/**
+ * Answers what never became a request, in the words of the Client-Server API as everything else, and hangs up.
+ * `answering` is the answer that the connection is in the middle of: once its head is out, nothing can come in between.
+ */
+export function refuseMalformed(
+  error: NodeJS.ErrnoException,
+  socket: Duplex,
+  answering: ServerResponse | undefined,
+): void {
+  if (socket.writable && answering?.headersSent !== true) {
+    const [status, phrase, reason] = refusals.get(error.code ?? "") ?? [
+      400,
+      "Bad Request",
+      "that is no HTTP",
+    ];
+    const body = JSON.stringify(new MatrixError(status, "M_UNKNOWN", reason));
+    const head = [
+      `HTTP/1.1 ${status} ${phrase}`,
+      "Connection: close",
+      "Access-Control-Allow-Origin: *",
+      "Content-Type: application/json",
+      `Content-Length: ${Buffer.byteLength(body)}`,
+    ];
+    socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
+  }
+  socket.destroy(error);
+}
