@@ -24,6 +24,13 @@ export interface OpenCrypto {
   store: DurableIndexedDB;
 }
 
+/**
+ * The SDK remembers every to-device message that it has decrypted, for ever. It asks only when it can't decrypt one:
+ * a known one was sent again, an unknown one means that its Olm session is broken, and a new one is made, at most one an
+ * hour. What is sent again by a server that is honest is among the latest few hundred.
+ */
+const KEEP_LATEST = { olm_hashes: 1_000 };
+
 /** The wasm takes its IndexedDB from the process's globals while it opens: one session at a time. */
 let opening: Promise<unknown> = Promise.resolve();
 
@@ -45,7 +52,12 @@ async function open({ client, dir, credentials, sync, version }: OpenCryptoOptio
   const name = createHash("sha256").update(`${user_id}\n${device_id}`).digest("hex").slice(0, 32);
   const missing = sync.hasCryptoStore(name) ? "refuse" : "create";
   const storageKeyBytes = storageKey(join(dir, `${name}.key`), { missing });
-  const store = await openDurableIndexedDB({ file: join(dir, `${name}.db`), version, missing });
+  const store = await openDurableIndexedDB({
+    file: join(dir, `${name}.db`),
+    version,
+    missing,
+    keepLatest: KEEP_LATEST,
+  });
   try {
     sync.setCryptoStore(name);
     Object.assign(globalThis, store.globals);

@@ -29,10 +29,11 @@ export interface Journal {
   end(): void;
 }
 
-/** A database as it is on disk; `rows` are read lazily, in the order of their keys. */
+/** A database as it is on disk; `rows` are read lazily, in the order of their keys, `keysByAge` in that in which they came. */
 export interface StoredDatabase {
   name: string;
   schema: DatabaseSchema;
   generators: ReadonlyMap<number, number>;
   rows(store: number): Iterable<{ key: Uint8Array; value: Uint8Array }>;
+  keysByAge(store: number): Iterable<Uint8Array>;
 }

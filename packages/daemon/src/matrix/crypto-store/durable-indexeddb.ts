@@ -2,6 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { MxError } from "@mx-agent/base";
 import { endProcess } from "./fatal.ts";
 import { type IDBFactory, idbConstructors, memoryIndexedDB } from "./idb.ts";
+import { type KeepLatest, LatestOnly } from "./latest-only.ts";
 import { loadInto } from "./load.ts";
 import { cannotWrite, damaged, openError } from "./sqlite-error.ts";
 import { SqliteJournal } from "./sqlite-journal.ts";
@@ -16,6 +17,8 @@ export interface DurableIndexedDBOptions extends Omit<StoreFileOptions, "missing
    * does, loudly. Whatever it does, nobody hears of that transaction, and the store takes nothing any more.
    */
   onFatal?: (error: MxError) => void;
+  /** Object stores of which only the latest records are of use: the oldest are dropped. */
+  keepLatest?: KeepLatest;
 }
 
 export interface DurableIndexedDB {
@@ -62,7 +65,13 @@ export async function openDurableIndexedDB(options: DurableIndexedDBOptions): Pr
     const indexedDB = memoryIndexedDB();
     await loadInto(indexedDB, stored);
     const onFailure = (error: unknown) => onFatal(commitError(file, error));
-    return new Opened(db, indexedDB, new WriteThrough({ indexedDB, stored, journal, onFailure }));
+    const latest = new LatestOnly({ indexedDB, stored, keep: options.keepLatest ?? {} });
+    const onCommitted: LatestOnly["committed"] = (...change) => latest.committed(...change);
+    return new Opened(
+      db,
+      indexedDB,
+      new WriteThrough({ indexedDB, stored, journal, onFailure, onCommitted }),
+    );
   } catch (error) {
     db.close();
     throw loadError(file, error);

@@ -74,6 +74,7 @@ export class SqliteJournal implements Journal {
       schema,
       generators: this.#generators(schema),
       rows: (store) => this.#rows(store),
+      keysByAge: (store) => this.#keysByAge(store),
     };
   }
 
@@ -100,6 +101,12 @@ export class SqliteJournal implements Journal {
         throw damaged(this.#file, `a record of object store ${store} does not match its sum`);
       yield { key, value };
     }
+  }
+
+  /** SQLite numbers rows as they come, and one that is written again keeps its number. */
+  *#keysByAge(store: number): Generator<Uint8Array> {
+    const rows = this.#prepared("SELECT key FROM records WHERE store = ? ORDER BY rowid").iterate(store);
+    for (const { key } of rows) if (key instanceof Uint8Array) yield key;
   }
 
   #apply(change: Change): void {

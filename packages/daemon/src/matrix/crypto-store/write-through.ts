@@ -1,7 +1,8 @@
-import type { Change, Journal, StoredDatabase } from "./change.ts";
+import type { Change, Journal, StoredDatabase, Write } from "./change.ts";
 import { DatabaseState } from "./database-state.ts";
 import type { IDBDatabase, IDBEvent, IDBFactory, IDBTransaction } from "./idb.ts";
 import { observeTransaction, observeVersionChange, type TransactionLog } from "./observe-transaction.ts";
+import type { DatabaseSchema } from "./schema.ts";
 
 export interface WriteThroughOptions {
   /** In memory, with exactly what `stored` holds. Its `open` and `deleteDatabase` are replaced. */
@@ -10,6 +11,8 @@ export interface WriteThroughOptions {
   journal: Journal;
   /** Called once, when a change could not be made durable. Nobody is told of that change, nor of any later one. */
   onFailure: (error: unknown) => void;
+  /** Called with the writes to a database that became durable. */
+  onCommitted?: (database: string, schema: DatabaseSchema, writes: readonly Write[]) => void;
 }
 
 /**
@@ -186,6 +189,7 @@ export class WriteThrough {
     state.committed(change);
     this.#commits++;
     this.#writes += change.writes.length;
+    this.#options.onCommitted?.(state.name, state.schema, change.writes);
   }
 
   /** Where it fails the store is dead. */
