@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Dirs, mxError, toMxError, version } from "@mx-agent/base";
 import type { DaemonStatus, Params, Result } from "@mx-agent/ipc";
@@ -7,15 +7,15 @@ import { type Machine, showProblem } from "@mx-agent/policy";
 import type { RunnerClient } from "@mx-agent/runner";
 import type { Logger } from "pino";
 import { AccountKeeper } from "./account.ts";
+import { attempt } from "./attempt.ts";
 import { signerOf } from "./audit/checkpoint.ts";
 import type { AuditLog } from "./audit/log.ts";
 import { Auditor } from "./audit-entries.ts";
-import { boundLog } from "./log-bound.ts";
 import { keyWarnings } from "./matrix/keys/warnings.ts";
 import type { Credentials } from "./matrix/types.ts";
 import { Online } from "./online.ts";
 import { PolicyFile } from "./policy-file.ts";
-import { removeStdinFiles } from "./request/stdin-files.ts";
+import { Retention } from "./retention.ts";
 import { OutboxTable } from "./state/outbox.ts";
 import type { Tables } from "./state/tables.ts";
 import { rotate } from "./trust/rotation.ts";
@@ -37,10 +37,6 @@ export interface DaemonOptions {
   fatal(error: unknown): void;
 }
 
-/** How long ended invocations and their output are kept, how many of each side, and how much output in all. */
-const KEEP_MS = 7 * 24 * 3_600_000;
-const KEEP_RUNS = 10_000;
-const KEEP_BYTES = 4 * 1024 ** 3;
 const TIDY_EVERY_MS = 10 * 60_000;
 
 /** The daemon between its sockets and Matrix: what there is while logged out, and `online` beside it. */
@@ -50,11 +46,13 @@ export class Daemon {
   readonly account: AccountKeeper;
   readonly audit: Auditor;
   readonly log: AuditLog;
+  readonly retention: Retention;
   readonly now: () => number;
   readonly #options: DaemonOptions;
   readonly #startedAt = Date.now();
   #tidying: NodeJS.Timeout | undefined;
   #online: Online | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
   /** Why the last login could not be taken up. */
   #failed: string | undefined;
 
@@ -64,6 +62,12 @@ export class Daemon {
     this.now = options.now;
     this.log = options.log;
     this.audit = new Auditor(options.log);
+    const { tables, runner, now } = options;
+    this.retention = new Retention({
+      ...{ tables, runner, now },
+      dataDir: options.dirs.data,
+      indexDir: this.indexDir,
+    });
     this.policy = new PolicyFile(join(options.dirs.config, "policy.toml"), options.machine, () =>
       this.#policyChanged(),
     );
@@ -96,17 +100,15 @@ export class Daemon {
   async start(): Promise<void> {
     this.audit.daemon("started", version());
     this.#tidying = setInterval(() => {
-      this.#tidy().catch((error: unknown) => this.#options.logger.error({ err: error }, "tidying up failed"));
+      this.retention
+        .tidy()
+        .catch((error: unknown) => this.#options.logger.error({ err: error }, "tidying up failed"));
     }, TIDY_EVERY_MS);
     this.#tidying.unref();
     const credentials = this.account.credentials();
     if (!credentials) return;
-    try {
-      await this.#goOnline(credentials);
-    } catch (error) {
-      this.#failed = toMxError(error).message;
-      this.#options.logger.error({ err: error }, "the last login could not be taken up");
-    }
+    // `status` says why not.
+    await this.#inTurn(() => this.#goOnline(credentials)).catch(() => {});
   }
 
   async close(): Promise<void> {
@@ -119,12 +121,12 @@ export class Daemon {
 
   /** A step of the change of this daemon's signing key. */
   rotate(step: Params<"trust.rotate">): Promise<Result<"trust.rotate">> {
-    return rotate(step, {
+    const parts = {
       tables: this.tables,
       audit: this.audit,
       keysDir: this.#keysDir,
       online: () => this.requireOnline(),
-      reopen: async (change) => {
+      reopen: async (change: () => void) => {
         const credentials = this.account.credentials();
         // What was signed so far is closed with the key that signed it.
         this.log.checkpoint();
@@ -133,7 +135,23 @@ export class Daemon {
         if (credentials) await this.#goOnline(credentials);
       },
       now: this.now,
-    });
+    };
+    return this.#inTurn(() => rotate(step, parts));
+  }
+
+  login(params: Params<"auth.login">): Promise<Result<"auth.login">> {
+    return this.#inTurn(() => this.account.login(params));
+  }
+
+  logout(): Promise<Result<"auth.logout">> {
+    return this.#inTurn(() => this.account.logout());
+  }
+
+  /** What ends a session or begins one, one after another: there is never a second one. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => {});
+    return done;
   }
 
   stopSoon(): void {
@@ -161,41 +179,6 @@ export class Daemon {
     };
   }
 
-  /** Keeps what is kept within bounds: by age, by number, and by what the spools take. */
-  async #tidy(): Promise<void> {
-    boundLog(join(this.#options.dirs.data, "daemon.log"));
-    const { executions, requests } = this.tables;
-    const tooOld = this.now() - KEEP_MS;
-    const excess = executions.excess(KEEP_RUNS, KEEP_BYTES) ?? 0;
-    await this.#pruneRuns(Math.max(tooOld, excess + 1));
-    requests.deleteEndedBefore(Math.max(tooOld, (requests.excess(KEEP_RUNS) ?? 0) + 1));
-    if (existsSync(this.indexDir)) removeStdinFiles(this.indexDir, requests);
-  }
-
-  /** Removes what ended before: records, spools, chunk boundaries. */
-  async prune(older_than_ms: number): Promise<Result<"invocation.prune">> {
-    const before = this.now() - older_than_ms;
-    const { pruned, bytes } = await this.#pruneRuns(before);
-    return { pruned: pruned + this.tables.requests.deleteEndedBefore(before), bytes };
-  }
-
-  async #pruneRuns(before: number): Promise<Result<"invocation.prune">> {
-    const { executions } = this.tables;
-    let bytes = 0;
-    const ended = executions.endedBefore(before);
-    const spools = new Set((await this.#options.runner.list()).map((run) => run.run_id));
-    for (const execution of ended) {
-      if (spools.has(execution.run_id)) {
-        bytes += (execution.end?.stdout_bytes ?? 0) + (execution.end?.stderr_bytes ?? 0);
-        await this.#options.runner.forget(execution.run_id);
-      }
-      for (const stream of ["stdin", "stdout", "stderr"])
-        rmSync(join(this.indexDir, `${execution.run_id}.${stream}`), { force: true });
-      executions.delete(execution.run_id);
-    }
-    return { pruned: ended.length, bytes };
-  }
-
   get #keysDir(): string {
     return join(this.#options.dirs.data, "keys");
   }
@@ -206,9 +189,25 @@ export class Daemon {
   }
 
   async #goOnline(credentials: Credentials): Promise<void> {
-    const { dirs, env, tables, runner, machine, log, logger, now, fetch, fatal } = this.#options;
+    await this.#goOffline();
     this.#failed = undefined;
-    this.#online = await Online.open({
+    try {
+      this.#online = await this.#open(credentials);
+    } catch (error) {
+      this.#failed = toMxError(error).message;
+      this.#options.logger.error({ err: error }, "the login could not be taken up");
+      throw error;
+    }
+    const { log, logger } = this.#options;
+    log.signWith(signerOf(this.#online.identity.key));
+    attempt("the audit log could not be signed", logger, () => log.checkpoint());
+    // The homeserver may have said so while it was being opened.
+    if (this.account.credentials() === undefined) await this.#goOffline();
+  }
+
+  #open(credentials: Credentials): Promise<Online> {
+    const { dirs, env, tables, runner, machine, log, logger, now, fetch, fatal } = this.#options;
+    return Online.open({
       credentials,
       tables,
       runner,
@@ -231,8 +230,6 @@ export class Daemon {
       onLoggedOut: (soft, detail) => this.#onLoggedOut(soft, detail),
       onFatal: fatal,
     });
-    log.signWith(signerOf(this.#online.identity.key));
-    log.checkpoint();
   }
 
   async #goOffline(): Promise<void> {
@@ -244,7 +241,9 @@ export class Daemon {
   #onLoggedOut(soft: boolean, detail: string): void {
     this.account.revoked(soft, detail);
     this.#options.logger.error({ detail, soft }, "the homeserver no longer accepts this login; log in again");
-    this.#goOffline().catch((error: unknown) =>
+    const online = this.#online;
+    this.#online = undefined;
+    this.#inTurn(async () => online?.close()).catch((error: unknown) =>
       this.#options.logger.error({ err: error }, "closing the session failed"),
     );
   }
@@ -252,9 +251,12 @@ export class Daemon {
   #policyChanged(): void {
     const status = this.#policyStatus();
     this.#options.logger.info({ policy: status.state, detail: status.detail }, "the policy was read");
-    this.audit.policy(status.state, digestOf(status.file));
-    this.#online?.revocations.check();
-    this.#online?.registry.publishAll();
+    const { logger } = this.#options;
+    attempt("that the policy was read could not be put on record", logger, () =>
+      this.audit.policy(status.state, digestOf(status.file)),
+    );
+    attempt("runs could not be looked at", logger, () => this.#online?.revocations.check());
+    attempt("agents could not be published", logger, () => this.#online?.registry.publishAll());
   }
 
   #policyStatus(): DaemonStatus["policy"] {

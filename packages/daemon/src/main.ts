@@ -43,6 +43,11 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   const logger = createLogger({ name: "daemon", env, config, verbose: options.verbose ?? 0 });
   // A promise that nobody took is a bug, and no reason to let go of everything that runs.
   process.on("unhandledRejection", (error) => logger.error({ err: error }, "a promise failed unseen"));
+  const endAtOnce = (why: string) => (error: unknown) => {
+    logger.fatal({ err: error }, `${why}; ending, the next start recovers`);
+    process.exit(70);
+  };
+  process.on("uncaughtException", endAtOnce("something went wrong where nobody expected it"));
   const noticeFile = join(dirs.runtime, "daemon.json");
   const db = openExclusively(
     () => new Database({ file: join(dirs.data, "state.db"), migrations, version: version() }),
@@ -79,10 +84,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
     now,
     fetch: globalThis.fetch,
     stop: stopped.resolve,
-    fatal: (error) => {
-      logger.fatal({ err: error }, "state could not be written; ending, the next start recovers");
-      process.exit(70);
-    },
+    fatal: endAtOnce("state could not be written"),
   });
   runner.onRestarted(async () => {
     await daemon.online?.runs.adopt();

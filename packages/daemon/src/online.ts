@@ -9,6 +9,7 @@ import { AgentDirectory } from "./agents/directory.ts";
 import { PeerStates } from "./agents/peer-states.ts";
 import { Pings } from "./agents/pings.ts";
 import { AgentRegistry } from "./agents/registry.ts";
+import { attempt } from "./attempt.ts";
 import type { Auditor } from "./audit-entries.ts";
 import { Identity } from "./identity.ts";
 import { Guest } from "./invite/guest.ts";
@@ -70,6 +71,7 @@ export class Online {
   readonly invites: Invites;
   readonly guest: Guest;
   readonly #tables: Tables;
+  readonly #logger: Logger;
   /** Puts on record what was refused before its signature was verified. */
   readonly #sumUp: () => void;
   readonly #timers: NodeJS.Timeout[] = [];
@@ -86,6 +88,7 @@ export class Online {
     this.session = session;
     this.identity = identity;
     this.#tables = tables;
+    this.#logger = logger;
     const world = executorWorld({ ...tables, policy, machine, audit, early, identity, rooms, outbox, now });
     this.runs = new Runs(world, runner, options.run, logger);
     this.executor = new Executor(world, this.runs, logger);
@@ -140,14 +143,11 @@ export class Online {
     this.invites = new Invites({ tables, identity, session, audit, logger, now });
     this.guest = new Guest({ tables, identity, session, workspaces: this.workspaces, audit, now });
     this.revocations = new Revocations(world, this.runs, this.executor, logger);
-    this.#timers.push(
-      setInterval(() => {
-        this.executor.expireHeld();
-        this.revocations.check();
-      }, HOUSEKEEPING_MS),
-      setInterval(() => this.#sumUp(), SUMMARY_MS),
-    );
-    for (const timer of this.#timers) timer.unref();
+    const every = (ms: number, what: string, work: () => void) =>
+      this.#timers.push(setInterval(() => attempt(what, logger, work), ms).unref());
+    every(HOUSEKEEPING_MS, "holds could not be looked at", () => this.executor.expireHeld());
+    every(HOUSEKEEPING_MS, "runs could not be looked at", () => this.revocations.check());
+    every(SUMMARY_MS, "refusals could not be summed up", () => this.#sumUp());
     const router = new Router({
       ...tables,
       executor: this.executor,
@@ -188,21 +188,32 @@ export class Online {
       onLoggedOut: options.onLoggedOut,
       onFatal: options.onFatal,
     });
-    const identity = new Identity(
-      signingKeyOf(options.keysDir, credentials.user_id),
-      session.account,
-      earlierSelf(tables.settings, options.keysDir, session.account.device_id),
-    );
-    const online = new Online(options, session, identity);
-    await online.runs.adopt();
-    await online.executor.resumeAdmitted();
-    online.invites.resume();
+    let online: Online | undefined;
+    try {
+      const identity = new Identity(
+        signingKeyOf(options.keysDir, credentials.user_id),
+        session.account,
+        earlierSelf(tables.settings, options.keysDir, session.account.device_id),
+      );
+      online = new Online(options, session, identity);
+      await online.runs.adopt();
+      await online.executor.resumeAdmitted();
+      online.invites.resume();
+    } catch (error) {
+      // A session that nobody has would go on, with the store of its keys.
+      const closed = (online ?? session).close();
+      assembled.promise.catch(() => {});
+      assembled.reject(error);
+      await closed;
+      throw error;
+    }
     assembled.resolve(online);
+    const { registry, peers, caller } = online;
     session.ready().then(
       () => {
-        online.registry.publishAll();
-        online.peers.readAll();
-        online.caller.askForAll();
+        registry.publishAll();
+        peers.readAll();
+        caller.askForAll();
       },
       () => {},
     );
@@ -226,6 +237,6 @@ export class Online {
     this.runs.close();
     this.caller.close();
     await Promise.all([this.invites.close(), this.session.close()]);
-    this.#sumUp();
+    attempt("refusals could not be summed up", this.#logger, () => this.#sumUp());
   }
 }

@@ -26,7 +26,7 @@ type Names = Extract<MethodName, `auth.${string}`>;
 
 export function authMethods(daemon: Daemon): Pick<Handlers, Names> {
   return {
-    "auth.login": { parse: parser(loginParams), handle: (params) => daemon.account.login(params) },
+    "auth.login": { parse: parser(loginParams), handle: (params) => daemon.login(params) },
     "auth.flows": {
       parse: parser(z.strictObject({ homeserver: z.string().min(1) })),
       handle: ({ homeserver }) => daemon.account.flows(homeserver),
@@ -43,6 +43,6 @@ export function authMethods(daemon: Daemon): Pick<Handlers, Names> {
         return { account, sync };
       },
     },
-    "auth.logout": { parse: parser(nothing), handle: () => daemon.account.logout() },
+    "auth.logout": { parse: parser(nothing), handle: () => daemon.logout() },
   };
 }

@@ -110,7 +110,7 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
     },
     "invocation.prune": {
       parse: parser(z.strictObject({ older_than_ms: duration_ms })),
-      handle: ({ older_than_ms }) => daemon.prune(older_than_ms),
+      handle: ({ older_than_ms }) => daemon.retention.prune(older_than_ms),
     },
   };
 }

@@ -1,7 +1,9 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { RunState } from "@mx-agent/runner";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { Retention } from "../../src/retention.ts";
 import { nothingRan } from "../../src/run/nothing-ran.ts";
 import { Database } from "../../src/state/database.ts";
 import { ExecutionTable } from "../../src/state/executions.ts";
@@ -58,4 +60,33 @@ test("runs beyond a number, and runs whose output comes on top of what may be ke
 test("where nothing is kept there is nothing too much", () => {
   expect(executions.excess(0, 0)).toBeNull();
   expect(new RequestTable(db).excess(0)).toBeNull();
+});
+
+test("output of runs that no record knows any more goes with what is pruned; what runs stays", async () => {
+  ran(1, 100);
+  ran(2, null);
+  const spools = ["run-1", "run-2", "run-of-a-database-before", "run-of-another-that-goes-on"];
+  const forgotten: string[] = [];
+  const runner = {
+    list: async () =>
+      spools.map((run_id) => {
+        const end = /^run-(2|of-another)/.test(run_id)
+          ? null
+          : { ...nothingRan("interrupted", 1), stdout_bytes: 100 };
+        return { run_id, end } as RunState;
+      }),
+    forget: async (run_id: string) => void forgotten.push(run_id),
+  };
+  const tables = { db, executions, requests: new RequestTable(db) };
+  const retention = new Retention({
+    tables,
+    runner,
+    dataDir: dir,
+    indexDir: join(dir, "chunks"),
+    now: () => 10,
+  });
+  expect(await retention.prune(0)).toEqual({ pruned: 1, bytes: 200 });
+  expect(forgotten).toEqual(["run-1", "run-of-a-database-before"]);
+  expect(executions.byRun("run-1")).toBeUndefined();
+  expect(executions.byRun("run-2")).toBeDefined();
 });

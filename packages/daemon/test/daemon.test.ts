@@ -1,0 +1,122 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { mxError } from "@mx-agent/base";
+import { nodeMachine } from "@mx-agent/policy";
+import type { RunnerClient } from "@mx-agent/runner";
+import { pino } from "pino";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { type AuditLog, openAudit } from "../src/audit/log.ts";
+import { Daemon } from "../src/daemon.ts";
+import { ownKeyIds } from "../src/signing-keys.ts";
+import { Database } from "../src/state/database.ts";
+import { migrations } from "../src/state/schema.ts";
+import { openTables } from "../src/state/tables.ts";
+import { eventOf } from "./admit/support.ts";
+
+let home: string;
+let db: Database;
+let log: AuditLog;
+let daemon: Daemon;
+/** The devices that the homeserver made, one for each login. */
+let logins: string[];
+
+beforeEach(() => {
+  home = mkdtempSync(join(tmpdir(), "mx-daemon-"));
+  for (const name of ["config", "data", "runtime"]) mkdirSync(join(home, name), { mode: 0o700 });
+  logins = [];
+  daemon = started();
+});
+afterEach(async () => {
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+  await daemon.close();
+  db.close();
+  rmSync(home, { recursive: true });
+});
+
+function started(): Daemon {
+  const dirs = { config: join(home, "config"), data: join(home, "data"), runtime: join(home, "runtime") };
+  db = new Database({ file: join(dirs.data, "state.db"), migrations, version: "1.0.0" });
+  log = openAudit({
+    dir: join(dirs.data, "audit"),
+    clock: () => new Date(),
+    isOwnKey: (id) => ownKeyIds(join(dirs.data, "keys")).includes(id),
+  });
+  return new Daemon({
+    dirs,
+    env: {},
+    tables: openTables(db, Date.now),
+    runner: { pid: 1, on: () => {}, list: async () => [] } as unknown as RunnerClient,
+    log,
+    machine: nodeMachine({ HOME: home, PATH: "/usr/bin" }, Object.values(dirs)),
+    logger: pino({ level: "silent" }),
+    sockets: { daemon: "", agent: "" },
+    now: Date.now,
+    fetch: homeserver,
+    stop: () => {},
+    fatal: (error) => {
+      throw error;
+    },
+  });
+}
+
+/** Lets in whoever comes, and then is not heard of any more. */
+const homeserver: typeof globalThis.fetch = async (input) => {
+  const { pathname } = new URL(input instanceof Request ? input.url : input);
+  if (pathname.endsWith("/versions")) return Response.json({ versions: ["v1.11"] });
+  if (!pathname.endsWith("/login")) throw new TypeError("fetch failed");
+  const device_id = `DEVICE${logins.length}`;
+  logins.push(device_id);
+  return Response.json({ user_id: "@you:x", device_id, access_token: `token-${device_id}` });
+};
+
+const login = () =>
+  daemon.login({
+    homeserver: "https://x",
+    user: "you",
+    secret: { type: "password", password: "secret" },
+    device_name: null,
+  });
+
+const full = () =>
+  vi.spyOn(log, "append").mockImplementation(() => {
+    throw mxError("MX_CANNOT_WRITE", { path: "audit", detail: "ENOSPC", hint: "make room" });
+  });
+
+test("of two logins at once one is made, and the other is told of it", async () => {
+  const both = await Promise.allSettled([login(), login()]);
+  expect(both.map(({ status }) => status)).toEqual(["fulfilled", "rejected"]);
+  expect(both[1]).toMatchObject({ reason: { code: "MX_USAGE", message: expect.stringMatching(/already/) } });
+  expect(logins).toHaveLength(1);
+});
+
+test("a login that cannot be taken up says why, and goes on once that is mended", async () => {
+  await login();
+  const [seed = ""] = readdirSync(join(home, "data", "keys"));
+  await daemon.close();
+  db.close();
+  const file = join(home, "data", "keys", seed);
+  writeFileSync(file, "no key");
+  daemon = started();
+  await daemon.start();
+  expect(daemon.status().sync).toMatchObject({ state: "stopped", detail: expect.stringContaining(file) });
+  expect(() => daemon.requireOnline()).toThrow(expect.objectContaining({ code: "MX_NOT_RUNNING" }));
+  rmSync(file);
+  await daemon.start();
+  expect(daemon.requireOnline().session.account).toMatchObject({ user_id: "@you:x" });
+});
+
+test("an audit log that cannot be written ends no daemon: what is tightened holds, and refusals wait", async () => {
+  await login();
+  vi.useFakeTimers({ toFake: ["setInterval"] });
+  await daemon.logout();
+  await login();
+  const lines = full();
+  await daemon.requireOnline().route(eventOf({ nothing: "that has a form" }));
+  vi.advanceTimersByTime(61_000);
+  expect(lines).toHaveBeenCalled();
+  writeFileSync(join(home, "config", "policy.toml"), "version = 1\n");
+  expect(daemon.policy.current().state).toBe("ok");
+  expect(daemon.status().policy.state).toBe("ok");
+});
