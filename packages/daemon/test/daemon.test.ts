@@ -80,7 +80,7 @@ const login = () =>
   });
 
 const full = () =>
-  vi.spyOn(log, "append").mockImplementation(() => {
+  vi.spyOn(log, "appendMany").mockImplementation(() => {
     throw mxError("MX_CANNOT_WRITE", { path: "audit", detail: "ENOSPC", hint: "make room" });
   });
 

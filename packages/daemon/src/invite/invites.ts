@@ -169,7 +169,7 @@ export class Invites {
     const wanted = { invite_id, user_id: reply.user_id, key_id: keyIdOf(publicKey), agent_id };
     if (invite.revoked_ts !== null) return { refusal: "revoked" };
     const before = tables.invites.redemption(wanted);
-    if (before) return before;
+    if (before) return this.#mayComeAgain(invite, before) ?? before;
     if (invite.expires_ts <= now()) return { refusal: "expired" };
     if (invite.used >= invite.uses) return { refusal: "used" };
     if (reply.user_id === identity.account.user_id) return { refusal: "same_user" };
@@ -191,6 +191,24 @@ export class Invites {
     const redemption = { ...wanted, ...reply, redeemed_ts: now() };
     tables.invites.redeem(redemption);
     return { ...redemption, done: false };
+  }
+
+  /**
+   * Who was counted is let in again, whose answer got lost or who has left, but not against what was decided since: his
+   * key was revoked, or somebody put him out of the room. Answers why not.
+   */
+  #mayComeAgain(invite: Invite, before: Redemption): { refusal: InviteRefusal } | undefined {
+    const { tables, session, now } = this.#parts;
+    const { user_id, key_id, agent_id } = before;
+    const { room_id } = invite;
+    if (invite.role === "agent" && tables.trust.find(room_id, agent_id, key_id)?.status !== "trusted")
+      return { refusal: "revoked" };
+    if (!before.done) return undefined;
+    const member = session.rooms.stateEvent(room_id, "m.room.member", user_id);
+    const { membership }: { membership?: unknown } = Object(member?.content);
+    if (membership === "join" || membership === "invite") return undefined;
+    if (member && member.sender !== user_id) return { refusal: "revoked" };
+    return invite.expires_ts <= now() ? { refusal: "expired" } : undefined;
   }
 
   /** A name stands for one key: neither ours, nor another's that is approved, nor another user's in the room. */

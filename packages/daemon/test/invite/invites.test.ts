@@ -114,6 +114,31 @@ describe("an invitation does not work", () => {
     expect(host.invites.find(link.invite_id).used).toBe(1);
   });
 
+  test("for who used it and whose key was revoked since: his power and his place do not come back by it", async () => {
+    const link = await linkFrom(host);
+    expect(await ends(link)).toBe("let in");
+    host.tables.trust.revoke({ room_id: ROOM, agent_id: "builder", fingerprint: null });
+    house.members.set("@builder:example.org", "leave");
+    house.powers.delete("@builder:example.org");
+    expect(await ends(link)).toBe("revoked");
+    expect(house.members.get("@builder:example.org")).toBe("leave");
+    expect(house.powers.size).toBe(1);
+  });
+
+  test("for a member who used it and was put out since; who left by himself comes back until it expires", async () => {
+    const link = await linkFrom(host, { role: "member", expires_ms: 60_000 });
+    const guest = () => use(house.daemon("guest"), link);
+    expect(await guest()).toBe("let in");
+    house.members.set("@guest:example.org", "leave");
+    expect(await guest()).toBe("let in");
+    house.members.set("@guest:example.org", "leave");
+    house.putOut.set("@guest:example.org", host.user_id);
+    expect(await guest()).toBe("revoked");
+    house.putOut.clear();
+    house.now += 60_000;
+    expect(await guest()).toBe("expired");
+  });
+
   test("for a name that is ours, or another key's; and the use is not lost", async () => {
     const link = await linkFrom(host, { uses: 2 });
     expect(await ends(link, "laptop")).toBe("name_taken");

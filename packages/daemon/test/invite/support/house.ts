@@ -22,6 +22,8 @@ export class House {
   readonly dir = mkdtempSync(join(tmpdir(), "mx-invite-"));
   readonly members = new Map<string, RoomMember["membership"]>();
   readonly powers = new Map<string, number>();
+  /** Who put somebody out of the room. */
+  readonly putOut = new Map<string, string>();
   readonly sent: { from: string; to: string; type: string; content: object }[] = [];
   readonly #receivers = new Map<string, (event: IncomingEvent) => void>();
   readonly #open: Database[] = [];
@@ -106,10 +108,13 @@ export class House {
           })),
         isJoined: (_, user) => this.members.get(user) === "join",
         state: () => [],
-        stateEvent: (_, type, state_key) =>
-          type === "m.room.power_levels"
-            ? { event_id: "$p", sender: "", type, state_key, content: state(), origin_server_ts: 0 }
-            : undefined,
+        stateEvent: (_, type, state_key) => {
+          const event = { event_id: "$e", sender: "", type, state_key, origin_server_ts: 0 };
+          if (type === "m.room.power_levels") return { ...event, content: state() };
+          const membership = this.members.get(state_key);
+          if (type !== "m.room.member" || membership === undefined) return undefined;
+          return { ...event, sender: this.putOut.get(state_key) ?? state_key, content: { membership } };
+        },
       },
     };
     const house = this;
