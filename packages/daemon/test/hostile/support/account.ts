@@ -175,15 +175,15 @@ export class RawAccount implements Account {
     );
   }
 
-  /** Uploads bytes; answers their mxc:// URI. */
-  async upload(bytes: Uint8Array<ArrayBuffer>, type: string): Promise<string> {
+  /** Uploads bytes that an event in this plain room will refer to. */
+  async upload(_room: string, bytes: Uint8Array<ArrayBuffer>, type: string): Promise<{ mxc_uri: string }> {
     const response = await fetch(`${this.#url}/_matrix/media/v3/upload`, {
       method: "POST",
       headers: { authorization: `Bearer ${this.#token}`, "content-type": type },
       body: bytes,
     });
     const { content_uri }: { content_uri: string } = JSON.parse(await response.text());
-    return content_uri;
+    return { mxc_uri: content_uri };
   }
 
   /** Content bound to the event that will carry it, and signed with this account's key. */

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { generateSigningKey, type SigningKey, signContent } from "@mx-agent/protocol";
 import type { TestHomeserver } from "../../../../../scripts/homeservers.ts";
+import type { UploadedMedia } from "../../../src/matrix/media.ts";
 import { eventually, machine, send, type TestMachine } from "../../matrix/helpers.ts";
 import { type Account, agentStateOf, type DeviceMessage, HttpRefusal, type RoomEvent } from "./account.ts";
 
@@ -95,6 +96,11 @@ export class EncryptedAccount implements Account {
 
   async state(room: string, type: string, state_key: string): Promise<Record<string, unknown>> {
     return Object(this.#machine.session.rooms.stateEvent(room, type, state_key)?.content);
+  }
+
+  /** Uploads bytes that an event in this room will refer to, encrypted. */
+  upload(room: string, bytes: Uint8Array<ArrayBuffer>, type: string): Promise<UploadedMedia> {
+    return this.#machine.session.media.upload(room, bytes, type);
   }
 
   sign<T extends object>(room_id: string, type: string, content: T, key = this.key): T {
