@@ -71,6 +71,55 @@ test("two machines that are never there at the same time ask, run and answer", a
   expect(await linesOf(file)).toBe(2);
 });
 
+/** Asks the homeserver in the name of the laptop's user, from a device of no importance. */
+async function asLaptop(method: string, path: string, body?: object): Promise<Record<string, unknown>> {
+  const ask = async (how: string, where: string, what?: object, token?: string) => {
+    const response = await fetch(`${homeserver.url}/_matrix/client/v3${where}`, {
+      method: how,
+      ...(token && { headers: { authorization: `Bearer ${token}` } }),
+      ...(what && { body: JSON.stringify(what) }),
+    });
+    return Object(await response.json());
+  };
+  const { user, password } = they.laptop;
+  const identifier = { type: "m.id.user", user };
+  asLaptopToken ??= (await ask("POST", "/login", { type: "m.login.password", identifier, password }))
+    .access_token;
+  return ask(method, path, body, asLaptopToken);
+}
+let asLaptopToken: string | undefined;
+
+test("a machine whose login the server ended, but not its device, goes on as that device; what ran before does not run again", async () => {
+  const file = join(they.project, "softly");
+  const once = () => they.exec(["sh", "-c", `echo once >> ${file}`]);
+  expect(await once()).toMatchObject({ code: 0 });
+  const room = `/rooms/${encodeURIComponent(they.room)}`;
+  const { chunk } = await asLaptop("GET", `${room}/messages?dir=b&limit=50`);
+  const ciphertext = (chunk as { type: string; sender: string; content: object }[]).find(
+    ({ type, sender }) => type === "m.room.encrypted" && sender === they.laptop.user,
+  )?.content;
+  const device = await they.builder.ask<{ device_id: string; fingerprint: string }>(["device", "show"]);
+
+  const gone = { errcode: "M_UNKNOWN_TOKEN", error: "the access token has expired", soft_logout: true };
+  const again = buildersWay.on(({ path }) =>
+    path.includes("/login") ? undefined : { kind: "answer", status: 401, body: JSON.stringify(gone) },
+  );
+  // What is sent now ends the poll that is under way, and waits.
+  const meanwhile = await they.exec(["sh", "-c", `echo meanwhile >> ${file}`], { flags: ["--detach"] });
+  await until(async () => (await builder.ask("daemon.status", {})).sync.state === "logged_out");
+  again();
+  await they.builder.login();
+  expect(await they.builder.ask(["device", "show"])).toMatchObject(device);
+  await they.laptop.ask(["invocation", "wait", meanwhile.stdout.trim()]);
+
+  const sent = await asLaptop("PUT", `${room}/send/m.room.encrypted/again`, ciphertext);
+  expect(sent).toMatchObject({ event_id: expect.any(String) });
+  // This comes after it, and so tells that it was worked on.
+  expect(await they.exec(["cat", file])).toMatchObject({ code: 0, stdout: "once\nmeanwhile\n" });
+  // It was read, and refused for what it is.
+  expect((await builder.ask("daemon.status", {})).undecryptable).toBe(0);
+});
+
 const LINES = 250;
 const counted = Array.from({ length: LINES }, (_, n) => `line ${n + 1}\n`).join("");
 
