@@ -44,37 +44,16 @@ if [ -z "$root" ]; then
     useradd --system --home-dir "/var/lib/$user" --no-create-home --shell /usr/sbin/nologin "$user"
 fi
 
+template=$(dirname "$0")/../service/mx-agent-system.service
+[ -r "$template" ] || { echo "$template is missing; run this from a checkout" >&2 && exit 78; }
 unit=$root/etc/systemd/system/$user.service
 operator=$root/usr/local/bin/$user-operator
 mkdir -p "${unit%/*}" "${operator%/*}"
 
-# KillMode=process: a stop ends the daemon alone; the runner and what it runs go on, and the next daemon finds them.
-cat >"$unit.new" <<UNIT
-[Unit]
-Description=mx-agent: signed commands between machines
-Documentation=man:mx-agent(1)
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=exec
-ExecStart=$program daemon start --foreground
-Environment="MX_AGENT_HOME=/var/lib/$user"
-User=$user
-StateDirectory=$user
-StateDirectoryMode=0700
-WorkingDirectory=/var/lib/$user
-KillMode=process
-Delegate=yes
-DelegateSubgroup=mx-agent
-UMask=0077
-Restart=on-failure
-RestartSec=5
-RestartPreventExitStatus=64 77 78
-
-[Install]
-WantedBy=multi-user.target
-UNIT
+# What the unit says, and why, is in packages/cli/src/service/text.ts.
+sed -e "s|^ExecStart=[^ ]*|ExecStart=$program|" -e "s|^User=.*|User=$user|" \
+  -e "s|^StateDirectory=.*|StateDirectory=$user|" -e "s|/var/lib/mx-agent|/var/lib/$user|" \
+  "$template" >"$unit.new"
 chmod 644 "$unit.new" && mv "$unit.new" "$unit"
 
 cat >"$operator.new" <<OPERATOR

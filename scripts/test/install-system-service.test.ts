@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { systemdUnit } from "@mx-agent/cli";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { root } from "../tasks.ts";
 
@@ -22,6 +23,8 @@ test("writes a unit under a uid of its own that a stop ends alone, and a command
   expect(unit).toMatch(/^User=builder$/m);
   expect(unit).toMatch(/^StateDirectoryMode=0700$/m);
   expect(unit).toMatch(/^KillMode=process$/m);
+  const command = ["/bin/sh", "daemon", "start", "--foreground"];
+  expect(unit).toBe(systemdUnit({ command, env: { MX_AGENT_HOME: "/var/lib/builder" } }, "builder"));
   const operator = join(dir, "usr/local/bin/builder-operator");
   expect(statSync(operator).mode & 0o777).toBe(0o755);
   expect(written("usr/local/bin/builder-operator")).toContain(

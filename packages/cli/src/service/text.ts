@@ -18,7 +18,7 @@ export const MARK = "Written by `mx-agent service install`.";
  */
 export function systemdUnit({ command, env }: ServiceText, user: string | null): string {
   const machine = user !== null;
-  return `# ${MARK}
+  return `# ${machine ? "Machine-wide: scripts/install-system-service.sh puts the program and the account in." : MARK}
 [Unit]
 Description=mx-agent: signed commands between machines
 Documentation=man:mx-agent(1)
