@@ -5,7 +5,7 @@ import { inspectHomeserver } from "./matrix/inspect.ts";
 
 /** What can be found out now about the homeserver and the machine, as the daemon sees them. */
 export async function diagnose(daemon: Daemon): Promise<Diagnosis> {
-  const [homeserver, machine] = await Promise.all([inspectLogin(daemon), inspectMachine()]);
+  const [homeserver, machine] = await Promise.all([inspectLogin(daemon), inspectMachine(daemon.runner.pid)]);
   return { homeserver, ...machine };
 }
 
@@ -19,9 +19,9 @@ async function inspectLogin(daemon: Daemon): Promise<HomeserverFacts | null> {
   return inspectHomeserver(globalThis.fetch, daemon.account.credentials() ?? credentials);
 }
 
-/** The backends and limits of this process's surroundings, found by trying. */
-export async function inspectMachine(): Promise<Pick<Diagnosis, "bubblewrap" | "limits">> {
-  const { bubblewrap, limits } = await probeMachine();
+/** The backends of this process's surroundings, found by trying, and the limits of those of `pid`: a runner, or who would start it. */
+export async function inspectMachine(pid?: number): Promise<Pick<Diagnosis, "bubblewrap" | "limits">> {
+  const { bubblewrap, limits } = await probeMachine(pid);
   return {
     bubblewrap: bubblewrap.available ? { available: true, version: bubblewrap.version } : bubblewrap,
     limits: limits.kind === "cgroup" ? { kind: "cgroup" } : limits,

@@ -5,6 +5,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import { MxError, mxError } from "@mx-agent/base";
 import type { RunnerClient } from "./api.ts";
 import { connectRunner } from "./client.ts";
+import { ownScope } from "./scope.ts";
 
 /** How long a runner may take until it answers: it ends what an earlier one left behind first. */
 const START_MS = 40_000;
@@ -22,12 +23,28 @@ export interface StartOptions {
 
 /**
  * Connects to the runner of `dir`, starting it when there is none: in a session of its own, with no
- * descriptor of ours but its log. MX_NOT_RUNNING when it does not come up; the log says why.
+ * descriptor of ours but its log; in a group of its own where the user's systemd makes one. MX_NOT_RUNNING when it
+ * does not come up; the log says why.
  */
 export async function startRunner(options: StartOptions): Promise<RunnerClient> {
-  const { dir, socket } = options;
-  const there = await tryConnect(socket);
+  const there = await tryConnect(options.socket);
   if (there !== null) return there;
+  const scope = await ownScope(options.env ?? process.env);
+  if (scope !== null) {
+    const client = await bringUp({ ...options, command: [...scope, ...options.command] });
+    if (typeof client !== "string") return client;
+  }
+  const client = await bringUp(options);
+  if (typeof client !== "string") return client;
+  throw mxError("MX_NOT_RUNNING", {
+    what: "the runner",
+    hint: `it ${client}; ${join(options.dir, "runner.log")} says why`,
+  });
+}
+
+/** The client, or what became of the process instead. */
+async function bringUp(options: StartOptions): Promise<RunnerClient | string> {
+  const { socket } = options;
   const ended = launch(options);
   const deadline = performance.now() + START_MS;
   let exit: string | null = null;
@@ -37,11 +54,7 @@ export async function startRunner(options: StartOptions): Promise<RunnerClient> 
   for (;;) {
     const client = await tryConnect(socket);
     if (client !== null) return client;
-    if (exit !== null || performance.now() > deadline)
-      throw mxError("MX_NOT_RUNNING", {
-        what: "the runner",
-        hint: `it ${exit ?? "does not answer"}; ${join(dir, "runner.log")} says why`,
-      });
+    if (exit !== null || performance.now() > deadline) return exit ?? "does not answer";
     await wait(LOOK_MS);
   }
 }

@@ -1,5 +1,5 @@
 import { accessSync, constants, existsSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { MachineCapabilities } from "./api.ts";
 
 /** Where the runner puts itself and its ancestors: a group whose children are limited has no processes of its own. */
@@ -7,7 +7,7 @@ export const LEAF = "mx-agent";
 
 const NEEDED = ["memory", "pids"];
 
-/** A probe of another machine's files, in tests. */
+/** Whose groups are looked at: another process's, or in tests another machine's. */
 export interface LimitsPlace {
   proc: string;
   pid: number;
@@ -27,7 +27,7 @@ export async function probeLimits(place: LimitsPlace = HERE): Promise<MachineCap
 
 function delegatedGroup(place: LimitsPlace): { group: string } | { reason: string } {
   const mount = mountOf(place);
-  const path = /^0::(\/.*)$/m.exec(read(join(place.proc, "self", "cgroup")) ?? "")?.[1];
+  const path = /^0::(\/.*)$/m.exec(read(join(place.proc, String(place.pid), "cgroup")) ?? "")?.[1];
   if (mount === undefined || path === undefined)
     return { reason: "cgroups of version 2 are not mounted here" };
   const own = join(mount, path);
@@ -40,6 +40,10 @@ function delegatedGroup(place: LimitsPlace): { group: string } | { reason: strin
     return { reason: `${group} is the root of all groups, and nobody's to divide` };
   if (![group, join(group, "cgroup.procs"), join(group, "cgroup.subtree_control")].every(isWritable))
     return { reason: `the cgroup ${group} is not delegated to this user` };
+  if (group === own && own.endsWith(".service"))
+    return {
+      reason: `systemd older than 254 cannot start ${basename(own)} again once its cgroup is divided`,
+    };
   const strangers = strangersIn(group, place);
   return strangers.length === 0
     ? { group }

@@ -14,9 +14,9 @@ const FEATURE_OPTIONS: Readonly<Record<BubblewrapFeature, string>> = {
   size: "--size",
 };
 
-/** Finds out what this machine can do by doing it: some 20 ms. */
-export async function probeMachine(): Promise<MachineCapabilities> {
-  const [bubblewrap, limits] = await Promise.all([probeBubblewrap(), probeLimits()]);
+/** Finds out what this machine can do by doing it: some 20 ms. Limits are those of the process `pid`. */
+export async function probeMachine(pid = process.pid): Promise<MachineCapabilities> {
+  const [bubblewrap, limits] = await Promise.all([probeBubblewrap(), probeLimits({ proc: "/proc", pid })]);
   return { bubblewrap, limits };
 }
 

@@ -31,7 +31,6 @@ function probe(files: Files = {}) {
   mkdirSync(group, { recursive: true });
   const mount = files.mountinfo ?? `30 20 0:26 / ${join(home, "fs")} rw,nosuid - cgroup2 cgroup2 rw`;
   writeFileSync(join(proc, "self", "mountinfo"), `20 1 0:5 / /dev rw - devtmpfs dev rw\n${mount}\n`);
-  writeFileSync(join(proc, "self", "cgroup"), `4:memory:/v1\n0::${files.path ?? "/mine"}\n`);
   for (const [pid, parent] of [
     [30, 20],
     [20, 1],
@@ -41,6 +40,7 @@ function probe(files: Files = {}) {
     mkdirSync(join(proc, String(pid)), { recursive: true });
     writeFileSync(join(proc, String(pid), "stat"), `${pid} (a (b) c) S ${parent} 1 1 0`);
   }
+  writeFileSync(join(proc, "30", "cgroup"), `4:memory:/v1\n0::${files.path ?? "/mine"}\n`);
   writeFileSync(join(group, "cgroup.controllers"), files.controllers ?? "cpu io memory pids");
   writeFileSync(join(group, "cgroup.procs"), (files.procs ?? [20, 30]).join("\n"));
   writeFileSync(join(group, "cgroup.subtree_control"), "");
@@ -57,6 +57,14 @@ describe("limits are a cgroup's", () => {
     mkdirSync(join(group, "mx-agent"), { recursive: true });
     expect(await probe({ path: "/mine/mx-agent", procs: [] })).toEqual({ kind: "cgroup", root: group });
   });
+
+  it("in the part of a service's group that systemd from 254 puts it in", async () => {
+    group = join(home, "fs", "mx-agent.service");
+    mkdirSync(join(group, "mx-agent"), { recursive: true });
+    expect(await probe({ path: "/mx-agent.service/mx-agent", procs: [] })).toEqual({
+      ...{ kind: "cgroup", root: group },
+    });
+  });
 });
 
 describe("limits are a watch's, which says why,", () => {
@@ -71,5 +79,12 @@ describe("limits are a watch's, which says why,", () => {
     ["where others are in the group", { procs: [20, 30, 99] }, /other processes as well \(99\)/],
   ])("%s", async (_, files, reason) => {
     expect(await probe(files)).toMatchObject({ kind: "watch", reason: expect.stringMatching(reason) });
+  });
+
+  it("where it is a service's own, which systemd puts the next daemon into", async () => {
+    group = join(home, "fs", "mx-agent.service");
+    expect(await probe({ path: "/mx-agent.service" })).toMatchObject({
+      ...{ kind: "watch", reason: expect.stringContaining("older than 254") },
+    });
   });
 });
