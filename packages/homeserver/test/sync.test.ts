@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Homeserver } from "../src/index.ts";
 import { testServer } from "./support/server.ts";
-import { type EventJson, newUser, type SyncAnswer, signIn, type User } from "./support/users.ts";
+import { bodies, newUser, type SyncAnswer, sharedRoom, signIn, type User } from "./support/users.ts";
 
 let server: Homeserver;
 let alice: User;
@@ -21,14 +21,8 @@ beforeEach(async () => {
   [alice, bob] = await Promise.all([newUser(server, `alice${round}`), newUser(server, `bob${round}`)]);
 });
 
-async function shared(body: Record<string, unknown> = {}): Promise<string> {
-  const room = await alice.room({ invite: [bob.id], ...body });
-  await bob.post(`/join/${room}`);
-  return room;
-}
-
+const shared = (body = {}) => sharedRoom(alice, bob, body);
 const joined = (sync: SyncAnswer, room: string) => sync.rooms?.join?.[room];
-const bodies = (events: EventJson[] | undefined) => (events ?? []).map((event) => event.content.body);
 
 describe("a long poll", () => {
   const poll = (user: User, since: string) => user.sync(since, { timeout: "30000" });
@@ -145,9 +139,7 @@ describe("a limited timeline", () => {
       to: since,
     });
     const { body } = await bob.get(`/rooms/${room}/messages?${query}`);
-    expect(bodies(body.chunk as EventJson[]).reverse()).toEqual(
-      Array.from({ length: 25 }, (_, i) => `m${i}`),
-    );
+    expect(bodies(body.chunk).reverse()).toEqual(Array.from({ length: 25 }, (_, i) => `m${i}`));
   });
 
   it("brings the state that changed within the gap", async () => {
@@ -166,141 +158,6 @@ describe("a limited timeline", () => {
     for (let i = 0; i < 10; i++) await alice.say(room, `m${i}`);
     expect(joined(await bob.sync(since), room)?.timeline).toMatchObject({ limited: false });
   });
-});
-
-describe("rooms", () => {
-  it("come whole when they are joined in between, with all of their state", async () => {
-    const room = await alice.room({ preset: "public_chat", name: "late" });
-    const { next_batch: since } = await bob.sync();
-    await bob.post(`/join/${room}`);
-    const answer = joined(await bob.sync(since), room);
-    const events = [...(answer?.state.events ?? []), ...(answer?.timeline.events ?? [])];
-    expect(events.map((event) => event.type)).toEqual(
-      expect.arrayContaining(["m.room.create", "m.room.name"]),
-    );
-  });
-
-  it("come with their counts for who does not load every member", async () => {
-    const room = await shared();
-    const filter = JSON.stringify({ room: { state: { lazy_load_members: true } } });
-    const answer = joined(await bob.sync(undefined, { filter }), room);
-    expect(answer?.summary).toEqual({
-      "m.heroes": [alice.id],
-      "m.joined_member_count": 2,
-      "m.invited_member_count": 0,
-    });
-  });
-
-  it("are offered with a stripped state when one is invited, once", async () => {
-    const { next_batch: since } = await bob.sync();
-    const room = await alice.room({ invite: [bob.id], name: "come in" });
-    const answer = await bob.sync(since);
-    const events = answer.rooms?.invite?.[room]?.invite_state.events ?? [];
-    expect(events).toContainEqual({
-      type: "m.room.name",
-      state_key: "",
-      sender: alice.id,
-      content: { name: "come in" },
-    });
-    expect(events.filter((event) => event.state_key === bob.id)).toMatchObject([
-      { content: { membership: "invite" } },
-    ]);
-    expect((await bob.sync(answer.next_batch)).rooms).toBeUndefined();
-    expect((await bob.sync()).rooms?.invite).toHaveProperty([room]);
-  });
-
-  it("end with the event that ended the stay", async () => {
-    const room = await shared();
-    const { next_batch: since } = await bob.sync();
-    await alice.say(room, "last words");
-    await alice.post(`/rooms/${room}/kick`, { user_id: bob.id, reason: "bye" });
-    await alice.say(room, "behind your back");
-    const answer = await bob.sync(since);
-    const left = answer.rooms?.leave?.[room];
-    expect(bodies(left?.timeline.events)).toEqual(["last words", undefined]);
-    expect(left?.timeline.events.at(-1)).toMatchObject({
-      state_key: bob.id,
-      content: { membership: "leave" },
-    });
-    expect((await bob.sync(answer.next_batch)).rooms).toBeUndefined();
-    expect((await bob.sync()).rooms?.leave).toBeUndefined();
-    const filter = JSON.stringify({ room: { include_leave: true } });
-    expect((await bob.sync(undefined, { filter })).rooms?.leave).toHaveProperty([room]);
-  });
-
-  it("of which one declined the invitation show that, and nothing else", async () => {
-    const room = await alice.room({ invite: [bob.id], name: "private matters" });
-    const { next_batch: since } = await bob.sync();
-    await bob.post(`/rooms/${room}/leave`);
-    const left = (await bob.sync(since)).rooms?.leave?.[room];
-    expect(left?.timeline.events).toMatchObject([{ state_key: bob.id, content: { membership: "leave" } }]);
-    expect(JSON.stringify(left)).not.toContain("private matters");
-  });
-});
-
-it("lazy members brings the members who speak, and oneself", async () => {
-  const carol = await newUser(server, `carol${round}`);
-  const room = await shared({ invite: [bob.id, carol.id] });
-  await carol.post(`/join/${room}`);
-  await alice.say(room, "hi");
-  const filter = JSON.stringify({ room: { state: { lazy_load_members: true }, timeline: { limit: 1 } } });
-  const first = await bob.sync(undefined, { filter });
-  const members = joined(first, room)?.state.events.filter((event) => event.type === "m.room.member");
-  expect(members?.map((event) => event.state_key)).toEqual(expect.arrayContaining([alice.id, bob.id]));
-  await carol.say(room, "me too");
-  const next = joined(await bob.sync(first.next_batch, { filter }), room);
-  expect(next?.state.events.map((event) => event.state_key)).toContain(carol.id);
-});
-
-it("unread counts grow with messages, and reading resets them", async () => {
-  const room = await shared();
-  const counts = async () => joined(await bob.sync(), room)?.unread_notifications;
-  await alice.say(room, "one");
-  const second = await alice.say(room, "two");
-  await alice.say(room, `three ${bob.id.slice(1).split(":")[0]}`);
-  expect(await counts()).toEqual({ notification_count: 3, highlight_count: 1 });
-  await bob.post(`/rooms/${room}/receipt/m.read/${second}`);
-  expect(await counts()).toEqual({ notification_count: 1, highlight_count: 1 });
-  const last = await alice.say(room, "four");
-  await bob.post(`/rooms/${room}/read_markers`, { "m.fully_read": last, "m.read.private": last });
-  expect(await counts()).toEqual({ notification_count: 0, highlight_count: 0 });
-  expect(JSON.stringify(joined(await alice.sync(), room)?.ephemeral)).not.toContain("m.read.private");
-});
-
-it("what an ignored user says is not shown", async () => {
-  const room = await shared();
-  await bob.put(`/user/${bob.id}/account_data/m.ignored_user_list`, { ignored_users: { [alice.id]: {} } });
-  await alice.say(room, "spam");
-  expect(bodies(joined(await bob.sync(), room)?.timeline.events)).not.toContain("spam");
-  const other = await alice.room({ invite: [bob.id] });
-  expect((await bob.sync()).rooms?.invite?.[other]).toBeUndefined();
-});
-
-it("what an ignored user says is not counted as unread, before and after reading", async () => {
-  const carol = await newUser(server, `ignorant${round}`);
-  const room = await shared({ invite: [bob.id, carol.id] });
-  await carol.post(`/join/${room}`);
-  await bob.put(`/user/${bob.id}/account_data/m.ignored_user_list`, { ignored_users: { [alice.id]: {} } });
-  const counts = async () => joined(await bob.sync(), room)?.unread_notifications.notification_count;
-  await alice.say(room, "spam");
-  expect(await counts()).toBe(0);
-  const first = await carol.say(room, "news");
-  await carol.say(room, "more news");
-  await alice.say(room, "more spam");
-  expect(await counts()).toBe(2);
-  await bob.post(`/rooms/${room}/receipt/m.read/${first}`);
-  expect(await counts()).toBe(1);
-});
-
-it.each(["leave", "kick"])("whoever is gone types no more (%s)", async (how) => {
-  const room = await shared();
-  await bob.put(`/rooms/${room}/typing/${bob.id}`, { typing: true, timeout: 60_000 });
-  const { next_batch: since } = await alice.sync();
-  if (how === "leave") await bob.post(`/rooms/${room}/leave`);
-  else await alice.post(`/rooms/${room}/kick`, { user_id: bob.id });
-  expect(joined(await alice.sync(since), room)?.ephemeral.events).toEqual([
-    { type: "m.typing", content: { user_ids: [] } },
-  ]);
 });
 
 it("device lists tell who came, who changed and who went", async () => {
@@ -361,36 +218,4 @@ it("a position that was never handed out is refused", async () => {
       body: { errcode: "M_INVALID_PARAM" },
     });
   }
-});
-
-it("who declined an invitation is shown nothing of the room, not even among the rooms left", async () => {
-  const room = await alice.room({ invite: [bob.id], name: "private matters" });
-  await bob.post(`/rooms/${room}/leave`);
-  const filter = JSON.stringify({ room: { include_leave: true } });
-  const answer = await bob.sync(undefined, { filter });
-  expect(answer.rooms?.leave).toHaveProperty([room]);
-  expect(JSON.stringify(answer.rooms)).not.toContain("private matters");
-});
-
-it("who came back only to be invited sees the room as it was when they left", async () => {
-  const room = await shared({ name: "then" });
-  await bob.post(`/rooms/${room}/leave`);
-  await alice.put(`/rooms/${room}/state/m.room.name`, { name: "now" });
-  await alice.post(`/rooms/${room}/invite`, { user_id: bob.id });
-  await bob.post(`/rooms/${room}/leave`);
-  expect((await bob.get(`/rooms/${room}/state/m.room.name`)).body.name).toBe("then");
-  const filter = JSON.stringify({ room: { include_leave: true } });
-  const left = (await bob.sync(undefined, { filter })).rooms?.leave?.[room];
-  expect(JSON.stringify(left)).not.toContain('"now"');
-});
-
-it("a whole stay between two looks is told in full", async () => {
-  const room = await alice.room({ preset: "public_chat", name: "short visit" });
-  const { next_batch: since } = await bob.sync();
-  await bob.post(`/join/${room}`);
-  await alice.say(room, "hello and goodbye");
-  await alice.post(`/rooms/${room}/kick`, { user_id: bob.id });
-  const left = (await bob.sync(since)).rooms?.leave?.[room];
-  expect(JSON.stringify(left)).toContain("hello and goodbye");
-  expect(JSON.stringify(left)).toContain("short visit");
 });

@@ -94,6 +94,10 @@ export interface EventJson {
   unsigned: Body;
 }
 
+/** What each event says; undefined for one that is no message. */
+export const bodies = (events: unknown): unknown[] =>
+  ((events ?? []) as EventJson[]).map((event) => event.content.body);
+
 export interface RoomJson {
   timeline: { events: EventJson[]; limited: boolean; prev_batch: string };
   state: { events: EventJson[] };
@@ -166,4 +170,11 @@ export async function newUser(server: { url: string }, name: string): Promise<Us
 /** Signs an account with the password `secret` in on another device. */
 export async function signIn(server: { url: string }, name: string, deviceId: string): Promise<User> {
   return await logIn(clientOf(server), name, "secret", deviceId);
+}
+
+/** A room of the owner's with the guest in it. */
+export async function sharedRoom(owner: User, guest: User, body: Body = {}): Promise<string> {
+  const room = await owner.room({ invite: [guest.id], ...body });
+  expect((await guest.post(`/join/${room}`)).status).toBe(200);
+  return room;
 }
