@@ -1,10 +1,12 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Database } from "../src/store/database.ts";
 import { openStore } from "../src/store/index.ts";
+import { FORMAT, migrate } from "../src/store/migrations.ts";
+import { schemaV1 } from "../src/store/schema.ts";
 import { ToDeviceStore } from "../src/store/to-device.ts";
 
 let directory: string;
@@ -111,6 +113,51 @@ it("a store of a later program is refused, untouched", () => {
   const after = new DatabaseSync(path);
   expect(after.prepare("PRAGMA user_version").get()).toEqual({ user_version: 99 });
   after.close();
+});
+
+describe("a store that a later program migrated", () => {
+  const later = [schemaV1, "CREATE TABLE later (x)"];
+
+  it("was copied before, as it was", async () => {
+    const store = openStore(path);
+    store.db.transaction(() => store.accounts.createUser("@a:x", null, 0));
+    store.db.close();
+    const sqlite = new DatabaseSync(path);
+    migrate(sqlite, path, later);
+    migrate(sqlite, path, later);
+    sqlite.close();
+    const copy = `${path}.format-${FORMAT}`;
+    expect((await stat(copy)).mode & 0o777).toBe(0o600);
+    const before = openStore(copy);
+    expect(before.accounts.users()).toMatchObject([{ user_id: "@a:x" }]);
+    before.db.close();
+  });
+
+  it("is refused untouched, even when that program was killed at once", async () => {
+    openStore(path).db.close();
+    const sqlite = new DatabaseSync(path);
+    sqlite.exec("PRAGMA journal_mode = WAL");
+    migrate(sqlite, path, later);
+    // What a kill leaves is what is there now.
+    const killed = join(directory, "killed");
+    for (const end of ["", "-wal"]) await cp(`${path}${end}`, join(killed, `homeserver.db${end}`));
+    sqlite.close();
+    const files = async () => {
+      const names = (await readdir(killed)).sort();
+      return Promise.all(names.map(async (name) => [name, await readFile(join(killed, name), "base64")]));
+    };
+    const before = await files();
+    expect(() => openStore(join(killed, "homeserver.db"))).toThrow(/format 2/);
+    expect(await files()).toEqual(before);
+  });
+
+  it("is as it was when a step fails", () => {
+    openStore(path).db.close();
+    const sqlite = new DatabaseSync(path);
+    expect(() => migrate(sqlite, path, [schemaV1, "CREATE TABLE x (y); nonsense"])).toThrow("syntax error");
+    sqlite.close();
+    openStore(path).db.close();
+  });
 });
 
 describe("to-device messages that nobody fetches", () => {

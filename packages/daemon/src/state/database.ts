@@ -1,8 +1,7 @@
-import { chmodSync, closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { chmodSync, closeSync, existsSync, openSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { pathToFileURL } from "node:url";
-import { MxError, mxError } from "@mx-agent/base";
+import { type MxError, mxError } from "@mx-agent/base";
+import { copyDatabase, formatOf, refuseNewer } from "@mx-agent/base/sqlite";
 
 /** One step from a format to the next; runs once, inside of a transaction. */
 export type Migration = string | ((db: DatabaseSync) => void);
@@ -32,15 +31,15 @@ export class Database {
 
   constructor(options: DatabaseOptions) {
     const { file, migrations, version, waitMs = 2_000 } = options;
-    if (existsSync(file)) peek(file, migrations.length);
+    if (existsSync(file)) refuseNewer(file, migrations.length);
     else create(file);
     chmodSync(file, 0o600);
     this.#db = open(file, waitMs);
     try {
       this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT");
-      const found = assertKnown(file, this.#db, migrations.length);
+      const found = formatOf(this.#db, file, migrations.length);
       this.#db.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
-      if (found > 0 && found < migrations.length) copy(this.#db, `${file}.format-${found}`);
+      if (found > 0 && found < migrations.length) copyDatabase(this.#db, `${file}.format-${found}`);
       this.transaction(() => this.#migrate(found, migrations, version));
       // So that the format in the file itself is true, and a look at it need not read the log.
       this.#db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
@@ -141,57 +140,6 @@ function create(file: string): void {
     // Somebody else made it at the same moment; who owns it is decided by the lock.
     if (!(error instanceof Error && "code" in error && error.code === "EEXIST"))
       throw cannotOpen(file, error);
-  }
-}
-
-/** Looks at the file alone, as if it could not change, whoever owns it: what is newer stays as it is, its log included. */
-function peek(file: string, known: number): void {
-  const url = pathToFileURL(file);
-  url.searchParams.set("immutable", "1");
-  let db: DatabaseSync | undefined;
-  try {
-    db = new DatabaseSync(url, { readOnly: true });
-    assertKnown(file, db, known);
-  } catch (error) {
-    if (error instanceof MxError) throw error;
-    // A file that an owner is writing to may look damaged from outside; what it is, opening it will say.
-  } finally {
-    db?.close();
-  }
-}
-
-/** The file's format; throws where it is a newer one. */
-function assertKnown(file: string, db: DatabaseSync, known: number): number {
-  const found = Number(db.prepare("PRAGMA user_version").get()?.user_version ?? 0);
-  if (found <= known) return found;
-  throw mxError("MX_STORE_NEWER", { file, found, known, version: writerOf(db) });
-}
-
-/** The version of mx-agent that wrote it, where its format still says so in our way. */
-function writerOf(db: DatabaseSync): string {
-  const row = db.prepare("SELECT 1 AS hit FROM sqlite_schema WHERE name = 'meta'").get()
-    ? db.prepare("SELECT * FROM meta WHERE key = 'version'").get()
-    : undefined;
-  return typeof row?.value === "string" ? row.value : "of a later format";
-}
-
-/** A whole copy, log included, that is complete or not there. */
-function copy(db: DatabaseSync, target: string): void {
-  const temporary = `${target}.new`;
-  rmSync(temporary, { force: true });
-  closeSync(openSync(temporary, "wx", 0o600));
-  db.prepare("VACUUM INTO ?").run(temporary);
-  sync(temporary);
-  renameSync(temporary, target);
-  sync(dirname(target));
-}
-
-function sync(path: string): void {
-  const descriptor = openSync(path, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
   }
 }
 

@@ -1,6 +1,7 @@
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync, statSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { migrate, refuseNewer } from "./migrations.ts";
+import { refuseNewer } from "@mx-agent/base/sqlite";
+import { FORMAT, migrate } from "./migrations.ts";
 
 /** Where the database lives: a file, or memory for a server that keeps nothing. */
 export type DatabaseLocation = string | ":memory:";
@@ -25,7 +26,7 @@ export class Database {
 
   constructor(location: DatabaseLocation) {
     if (location !== ":memory:") {
-      refuseNewer(location);
+      if (existsSync(location) && statSync(location).size > 0) refuseNewer(location, FORMAT);
       // Password hashes are nobody else's to read, whatever the umask; SQLite's other files take after this one.
       closeSync(openSync(location, "a", 0o600));
     }
@@ -35,7 +36,7 @@ export class Database {
     );
     // Filled in the end, whatever the history; what it does not have is in the system's own cache.
     this.#sqlite.exec(`PRAGMA cache_size=-${CACHE_KIB}`);
-    migrate(this.#sqlite);
+    migrate(this.#sqlite, location === ":memory:" ? undefined : location);
   }
 
   /** The first row, or undefined. */

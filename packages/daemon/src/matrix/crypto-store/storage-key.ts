@@ -10,9 +10,9 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
-import { mxError } from "@mx-agent/base";
+import { dirname } from "node:path";
+import { mxError, syncDirectory } from "@mx-agent/base";
 import { cannotWrite, damaged } from "./sqlite-error.ts";
-import { syncDirectory } from "./store-file.ts";
 
 const KEY_BYTES = 32;
 
@@ -46,7 +46,7 @@ function create(file: string): void {
     closeSync(descriptor);
     // A link never replaces: of two that are made at once, the first one stays.
     linkSync(temporary, file);
-    syncDirectory(file);
+    syncDirectory(dirname(file));
   } catch (error) {
     if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
   } finally {

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, closeSync, existsSync, fsyncSync, linkSync, openSync, renameSync, rmSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, linkSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { pathToFileURL } from "node:url";
-import { mxError } from "@mx-agent/base";
+import { mxError, syncDirectory } from "@mx-agent/base";
+import { copyDatabase, lookAt } from "@mx-agent/base/sqlite";
 import { damaged, openError } from "./sqlite-error.ts";
 import { APPLICATION_ID, type Migration, migrations as ours, TABLES } from "./tables.ts";
 import { valueFormat } from "./value.ts";
@@ -36,7 +36,8 @@ export function openStoreFile(options: StoreFileOptions): DatabaseSync {
       if (missing === "refuse") throw mxError("MX_STORE_MISSING", { file });
       create(file, migrations);
     }
-    peek(file, migrations);
+    // What is newer, or not a store at all, stays as it is.
+    lookAt(file, (found) => assertFormat(file, found, 1 + migrations.length));
     chmodSync(file, 0o600);
     db = new DatabaseSync(file, { timeout: 0 });
     db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA cell_size_check = ON; PRAGMA trusted_schema = OFF");
@@ -48,7 +49,7 @@ export function openStoreFile(options: StoreFileOptions): DatabaseSync {
     db.exec("PRAGMA journal_mode = WAL");
     if (found < 1 + migrations.length) migrate(file, db, found, migrations);
     noteWriter(db, version);
-    // So that the format in the file itself is true, and `peek` need not look into the log.
+    // So that the format in the file itself is true, and the look before need not look into the log.
     db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
     return db;
   } catch (error) {
@@ -78,22 +79,8 @@ function create(file: string, migrations: readonly Migration[]): void {
   } finally {
     rmSync(temporary, { force: true });
   }
-  syncDirectory(file);
-}
-
-/**
- * Looks at the file's header alone, as if it could not change, whoever owns it: what is newer, or not a
- * store at all, stays as it is, its log included.
- */
-function peek(file: string, migrations: readonly Migration[]): void {
-  const url = pathToFileURL(file);
-  url.searchParams.set("immutable", "1");
-  const db = new DatabaseSync(url, { readOnly: true });
-  try {
-    assertFormat(file, db, 1 + migrations.length);
-  } finally {
-    db.close();
-  }
+  // A new name is durable only when its directory is.
+  syncDirectory(dirname(file));
 }
 
 /** The file's format; throws where it is not a store of ours, or a newer one. */
@@ -138,7 +125,7 @@ function assertIntact(file: string, db: DatabaseSync): void {
 
 /** All steps in one transaction, after a copy: `FILE.format-N`. */
 function migrate(file: string, db: DatabaseSync, found: number, migrations: readonly Migration[]): void {
-  copy(db, `${file}.format-${found}`);
+  copyDatabase(db, `${file}.format-${found}`);
   db.exec("BEGIN IMMEDIATE");
   try {
     for (const migration of migrations.slice(found - 1)) migration(db);
@@ -149,18 +136,6 @@ function migrate(file: string, db: DatabaseSync, found: number, migrations: read
   }
 }
 
-function copy(db: DatabaseSync, target: string): void {
-  const temporary = `${target}.new`;
-  rmSync(temporary, { force: true });
-  closeSync(openSync(temporary, "wx", 0o600));
-  db.prepare("VACUUM INTO ?").run(temporary);
-  const descriptor = openSync(temporary, "r");
-  fsyncSync(descriptor);
-  closeSync(descriptor);
-  renameSync(temporary, target);
-  syncDirectory(target);
-}
-
 function noteWriter(db: DatabaseSync, version: string): void {
   const note = db.prepare(
     "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
@@ -168,16 +143,6 @@ function noteWriter(db: DatabaseSync, version: string): void {
   note.run("version", version);
   note.run("node", process.versions.node);
   note.run("value_format", String(valueFormat));
-}
-
-/** A new name is durable only when its directory is. */
-export function syncDirectory(file: string): void {
-  const descriptor = openSync(dirname(file), "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }
 
 function pragma(db: DatabaseSync, name: "user_version" | "application_id"): number {
