@@ -8,11 +8,13 @@ import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { type AuditLog, openAudit } from "../src/audit/log.ts";
 import { Daemon } from "../src/daemon.ts";
+import { methods } from "../src/methods/index.ts";
+import { imaginedEvent } from "../src/run/imagined.ts";
 import { ownKeyIds } from "../src/signing-keys.ts";
 import { Database } from "../src/state/database.ts";
 import { migrations } from "../src/state/schema.ts";
 import { openTables } from "../src/state/tables.ts";
-import { eventOf } from "./admit/support.ts";
+import { ALICE, approval, eventOf, NOW, ROOM, strangerKey } from "./admit/support.ts";
 
 let home: string;
 let db: Database;
@@ -119,4 +121,31 @@ test("an audit log that cannot be written ends no daemon: what is tightened hold
   writeFileSync(join(home, "config", "policy.toml"), "version = 1\n");
   expect(daemon.policy.current().state).toBe("ok");
   expect(daemon.status().policy.state).toBe("ok");
+});
+
+test("a key is revoked without a session too, and nothing else is said", async () => {
+  const { trust } = daemon.tables;
+  trust.approve(approval());
+  const { handle } = methods(daemon)["trust.revoke"];
+  const context = {} as Parameters<typeof handle>[1];
+  const all = { room: null, agent: "alice", fingerprint: null };
+  expect(await handle(all, context)).toMatchObject({ revoked: [{ status: "revoked" }], still_members: [] });
+  expect(trust.list(null)).toMatchObject([{ agent_id: "alice", status: "revoked" }]);
+  await expect(handle(all, context)).rejects.toMatchObject({ code: "MX_NOT_FOUND" });
+});
+
+test("what would be decided is shown for the key that counts now, whichever was approved before", async () => {
+  await login();
+  const { trust } = daemon.tables;
+  trust.approve(approval());
+  trust.approve(approval({ key_id: strangerKey.key_id, approved_at: new Date(NOW + 1).toISOString() }));
+  const imagined = { room_id: ROOM, user: ALICE, agent: "alice", command: ["true"] };
+  const { sender, content } = imaginedEvent({ ...imagined, cwd: null, env: [], tool: null }, {
+    trust,
+    identity: daemon.requireOnline().identity,
+    ownAgents: daemon.tables.ownAgents,
+    now: Date.now,
+  } as unknown as Parameters<typeof imaginedEvent>[1]);
+  expect(sender).toBe(ALICE);
+  expect(content).toMatchObject({ signature: { key_id: strangerKey.key_id } });
 });

@@ -113,11 +113,12 @@ export class Pings {
       !rooms.isJoined(room_id, event.sender)
     )
       return;
-    const own = event.sender === identity.account.user_id;
-    const entry = trust.find(room_id, from_agent, parsed.value.signature.key_id);
+    const { key_id } = parsed.value.signature;
+    // Another daemon of our own user has a key of its own, which is approved like anybody's.
+    const own = event.sender === identity.account.user_id && key_id === identity.key.key_id;
+    const entry = trust.find(room_id, from_agent, key_id);
     const public_key = own ? identity.key.publicKey : entry && decodePublicKey(entry.public_key);
     if (!public_key || (!own && (entry?.status !== "trusted" || entry.user_id !== event.sender))) return;
-    const key_id = parsed.value.signature.key_id;
     const expected = { room_id, user_id: event.sender, key_id, public_key, legacy: false, device_id };
     if (!isFrom(event, expected, this.#encrypted(room_id))) return;
     if (now() - (this.#answered.get(key_id) ?? 0) < PING_ANSWER_INTERVAL_MS) return;

@@ -20,7 +20,6 @@ export function daemonMethods(daemon: Daemon): Pick<Handlers, Names> {
       parse: parser(nothing),
       handle: async () => {
         daemon.policy.reload();
-        daemon.online?.registry.publishAll();
         return { policy: daemon.status().policy };
       },
     },

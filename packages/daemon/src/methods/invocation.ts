@@ -134,7 +134,7 @@ async function ownEnd(
       };
     const result = end && resultOfEnd(end);
     if (state === "ended" && result) return { type: "finished", invocation_id, result };
-    await Promise.race([pause(LOOK_MS), untilLeft(signal)]);
+    await pause(LOOK_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
   }
 }
 

@@ -137,15 +137,17 @@ export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
             hint: "`mx-agent trust list`",
           });
         for (const entry of revoked) daemon.audit.trust("revoked", entry);
-        here().revocations.check();
+        // It holds without a session as well: whoever has logged out has not given up deciding whom he trusts.
+        daemon.online?.revocations.check();
         return { revoked, still_members: stillMembers(revoked) };
       },
     },
   };
 
-  /** Those of them who are to read nothing more, and are in the room. */
+  /** Those of them who are to read nothing more, and are in the room, as far as that can be known. */
   function stillMembers(revoked: readonly TrustEntry[]) {
-    const { rooms, account } = here().session;
+    if (daemon.online === undefined) return [];
+    const { rooms, account } = daemon.online.session;
     const rest = revoked.filter(
       ({ room_id, user_id }) =>
         user_id !== account.user_id &&

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import { mxError } from "@mx-agent/base";
 import type { Handlers, MethodName } from "@mx-agent/ipc";
 import { z } from "zod";
@@ -101,17 +102,7 @@ export function workspaceMethods(daemon: Daemon): Pick<Handlers, Names> {
           const text = JSON.stringify(now);
           if (text !== shown) await send(now);
           shown = text;
-          await new Promise<void>((resolve) => {
-            const timer = setTimeout(resolve, WATCH_MS);
-            signal.addEventListener(
-              "abort",
-              () => {
-                clearTimeout(timer);
-                resolve();
-              },
-              { once: true },
-            );
-          });
+          await pause(WATCH_MS, undefined, { signal }).catch(() => {});
         }
         return overview(params.room);
       },

@@ -18,9 +18,11 @@ export function imaginedEvent(imagined: ImaginedRequest, world: ExecutorWorld): 
   const { room_id, user: sender } = imagined;
   const { identity } = world;
   const own = sender === identity.account.user_id;
-  const entries = world.trust.list(room_id).filter((entry) => entry.user_id === sender);
-  const entry =
-    imagined.agent === null ? entries.at(-1) : entries.find((one) => one.agent_id === imagined.agent);
+  const entries = world.trust
+    .list(room_id)
+    .filter(({ user_id, agent_id }) => user_id === sender && agent_id === (imagined.agent ?? agent_id));
+  // Of several keys that were approved for a name, the one that counts now.
+  const entry = entries.find(({ status }) => status === "trusted") ?? entries.at(-1);
   const key_id = own ? identity.key.key_id : (entry?.key_id ?? "mxagent-ed25519:unknown");
   const now = world.now();
   const invocation_id = newId("inv", now);

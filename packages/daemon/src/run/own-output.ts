@@ -4,10 +4,13 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { ExecOutput } from "@mx-agent/ipc";
 import type { RunnerClient, RunStream } from "@mx-agent/runner";
 import { ChunkIndex } from "../publish/chunk-index.ts";
-import type { ExecutionTable } from "../state/executions.ts";
+import type { ExecutionState, ExecutionTable } from "../state/executions.ts";
 
 const PIECE = 64 * 1024;
 const LOOK_MS = 200;
+
+/** What is held or was refused has no spool. */
+const HAS_OUTPUT = new Set<ExecutionState | undefined>(["running", "ended"]);
 
 export interface OwnOutput {
   runner: RunnerClient;
@@ -40,8 +43,9 @@ export async function sendOwnOutput({
   const offsets: Record<RunStream, number> = { stdout: begin("stdout"), stderr: begin("stderr") };
   for (;;) {
     // Looked at before the spool is read: what was written until then is in it.
-    const over = executions.byRun(run_id)?.state === "ended";
-    for (const stream of ["stdout", "stderr"] as const) {
+    const state = executions.byRun(run_id)?.state;
+    const over = state === undefined || state === "ended" || state === "rejected";
+    for (const stream of HAS_OUTPUT.has(state) ? (["stdout", "stderr"] as const) : []) {
       for (;;) {
         const bytes = await runner.read(run_id, stream, offsets[stream], PIECE);
         if (bytes.length === 0 || signal.aborted) break;

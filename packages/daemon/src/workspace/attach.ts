@@ -73,7 +73,8 @@ function refOf(dir: string, ref: string): string | undefined {
 
 /** Rooms are readable by their server: a token in a remote's URL must not get there. */
 function withoutUserinfo(url: string): string {
-  return url.replace(/^([a-z+]+:\/\/)[^/@]*@/i, "$1");
+  // Up to the last "@" before the path: git takes one in a password as it is.
+  return url.replace(/^([a-z+]+:\/\/)[^/]*@/i, "$1");
 }
 
 function read(file: string): string | undefined {
