@@ -20,6 +20,8 @@ export interface Reference {
 
 /** For people who install a service themselves: where npm puts a program for everybody. */
 const installed = { command: ["/usr/local/bin/mx-agent", "daemon", "start", "--foreground"], env: {} };
+/** Not below /tmp, where another user could put a link in its place. */
+const usersLog = "/Users/YOU/Library/Logs/mx-agent.log";
 const machineWide = { ...installed, env: { MX_AGENT_HOME: "/var/lib/mx-agent" } };
 
 export const references: readonly Reference[] = [
@@ -28,7 +30,7 @@ export const references: readonly Reference[] = [
   { file: "wiki/reference/cli.md", text: async () => `${generated}\n\n${await cliReference()}\n` },
   { file: "service/mx-agent.service", text: () => systemdUnit(installed, null) },
   { file: "service/mx-agent-system.service", text: () => systemdUnit(machineWide, "mx-agent") },
-  { file: "service/com.mxagent.daemon.plist", text: () => launchdAgent(installed, "/tmp/mx-agent.log") },
+  { file: "service/com.mxagent.daemon.plist", text: () => launchdAgent(installed, usersLog) },
   { file: "wiki/reference/policy.md", text: () => `${generated}\n\n${policyReference()}` },
 ];
 
