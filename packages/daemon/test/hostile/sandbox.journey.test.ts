@@ -2,9 +2,12 @@
  * A peer whose commands are allowed, in a sandbox, and who tries for the rest of the machine: through the whole way of
  * a request. Nothing gets through, each attempt is on record, and an ordinary command works right after it.
  */
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { probeMachine } from "@mx-agent/sandbox";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
@@ -14,6 +17,17 @@ import { processesWith } from "../../../runner/test/support/harness.ts";
 const { bubblewrap } = await probeMachine();
 const MiB = 1024 * 1024;
 const CANARY = "canary-of-the-builder";
+
+const PUSHED = "echo-pushed-into-the-terminal";
+/** Pushes a line into every terminal that it has or can open (TIOCSTI, 0x5412 on Linux). */
+const typing = `for my $path ("/dev/tty", "/dev/console", glob("/dev/pts/*"), map { "/proc/self/fd/$_" } 0 .. 255) {
+  open(my $terminal, "+<", $path) or open($terminal, "<", $path) or next;
+  for (split //, "${PUSHED}\\n") { ioctl($terminal, 0x5412, $_) or goto NEXT }
+  print "TYPED $path\\n"; last;
+  NEXT:
+}
+print "tried\\n";
+`;
 
 describe.skipIf(!bubblewrap.available)("a peer's sandboxed command", () => {
   let they: TwoDaemons;
@@ -32,7 +46,7 @@ env_allowlist = ["GREETING"]
 trusted = true
 [rooms."${room}".agents."${user}"]
 allow_exec = true
-allow_commands = ["sh", "bash", "echo"]
+allow_commands = ["sh", "bash", "echo", "perl"]
 allow_cwd = ["${project}"]
 `,
     });
@@ -92,13 +106,31 @@ allow_cwd = ["${project}"]
     expect(reach.code).not.toBe(0);
   });
 
-  test("types into no terminal, makes no namespace and gains no capability", async () => {
-    const terminal =
-      'perl -e \'open(T, "<", "/dev/tty") or exit 0; ioctl(T, 0x5412, $_) for split //, "id\\n"; print "TYPED"\' || true';
+  test("makes no namespace and gains no capability", async () => {
     const tried = await sh(
-      `${terminal}; unshare -Ur true && echo NESTED; mkdir /tmp/m; mount -t tmpfs x /tmp/m && echo MOUNTED && umount /tmp/m; grep CapEff /proc/self/status`,
+      `unshare -Ur true && echo NESTED; mkdir /tmp/m; mount -t tmpfs x /tmp/m && echo MOUNTED && umount /tmp/m; grep CapEff /proc/self/status`,
     );
     expect(tried.stdout).toMatch(/^CapEff:\s+0+\n$/);
+  });
+
+  test("types into no terminal, also where its daemon runs in one", async () => {
+    // What it tries does type, from a process of root's that is started in a terminal.
+    writeFileSync(join(they.project, "type.pl"), typing);
+    const control = spawnSync("script", ["-qec", `perl ${they.project}/type.pl`, "/dev/null"], {
+      encoding: "utf8",
+      input: "",
+    });
+    if (process.getuid?.() === 0) expect(control.stdout).toContain("TYPED");
+    await they.builder.ask(["daemon", "stop"]);
+    const terminal = they.builder.spawnAtTerminal(["daemon", "start", "--foreground"]);
+    await terminal.until("listening");
+    await expect.poll(async () => (await they.builder.run(["daemon", "status"])).code).toBe(0);
+    const tried = await attempt(["perl", "type.pl"]);
+    expect([tried.decision, tried.stdout]).toEqual(["allow", "tried\n"]);
+    expect(terminal.stdout).not.toContain(PUSHED);
+    await they.builder.ask(["daemon", "stop"]);
+    await terminal.ended;
+    await they.builder.startDaemon();
   });
 
   test("writes nowhere but in its project", async () => {
@@ -110,14 +142,15 @@ allow_cwd = ["${project}"]
   });
 
   test("comes to the end of its memory, its processes and its file", async () => {
-    const memory = await sh("head -c 1000000000 /dev/zero | tail -n 1 | wc -c");
+    // Its own limits, far above the policy's, only keep this machine from harm if the policy's fail.
+    const memory = await sh("ulimit -v 2000000; head -c 10000000000 /dev/zero | tail -n 1 | wc -c");
     expect(memory.outcome).toMatchObject({ outcome: "signaled", error: "LIMIT_MEMORY" });
     const mark = `mxjourneybomb${process.pid}`;
     writeFileSync(join(they.project, "bomb.sh"), boundedBomb);
     const bomb = await attempt(["sh", "bomb.sh", mark]);
     expect(bomb.outcome).toMatchObject({ outcome: "signaled", error: "LIMIT_PROCESSES" });
     await expect.poll(() => processesWith(mark), { timeout: 10_000 }).toEqual([]);
-    const file = await sh("head -c 50000000 /dev/zero > endless; stat -c %s endless");
+    const file = await sh("(ulimit -f 100000; cat /dev/zero > endless); stat -c %s endless");
     expect(file.stdout).toBe(`${2 * MiB}\n`);
   });
 
@@ -125,6 +158,31 @@ allow_cwd = ["${project}"]
     const mark = `mxjourneyleft${process.pid}`;
     await sh(`setsid sh -c 'trap "" TERM; sleep 600; : ${mark}' </dev/null >/dev/null 2>&1 & sleep 0.1`);
     await expect.poll(() => processesWith(mark), { timeout: 10_000 }).toEqual([]);
+  });
+
+  test("never runs at the end of a link that its directory is swapped for while it is started", async () => {
+    const { project, builder, room } = they;
+    const [swapped, outside] = [join(project, "swapped"), join(builder.home, "outside")];
+    for (const dir of [swapped, outside]) mkdirSync(dir);
+    writeFileSync(join(outside, "canary"), CANARY);
+    const script = fileURLToPath(new URL("support/swap.ts", import.meta.url));
+    const swapper = spawn(process.execPath, [script, swapped, outside], {
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    await once(swapper.stdout, "data");
+    try {
+      for (let round = 0; round < 3; round++) {
+        const target = ["exec", "--room", room, "--agent", "builder", "--cwd", swapped];
+        const words = ["sh", "-c", "echo mine > mine; ls -A; cat canary"];
+        const four = [1, 2, 3, 4].map(() => they.laptop.run([...target, "--", ...words]));
+        for (const { stdout } of await Promise.all(four)) expect(["", "mine\n"]).toContain(stdout);
+      }
+    } finally {
+      swapper.stdin.end();
+      await once(swapper, "exit");
+    }
+    expect(readdirSync(outside)).toEqual(["canary"]);
+    expect(await they.exec(["echo", "fine"])).toMatchObject({ code: 0, stdout: "fine\n" });
   });
 
   test("is not started elsewhere, nor as another program, nor with a variable that steers it", async () => {
