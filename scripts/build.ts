@@ -4,6 +4,7 @@
  * is in the bundle.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { manPages } from "@mx-agent/cli";
 import { type BuildOptions, build, type Metafile } from "esbuild";
@@ -17,6 +18,9 @@ const manifest: { version: string; dependencies: Record<string, string> } = JSON
 const dist = join(root, "dist");
 const made = join(root, `.cache/dist-${process.pid}`);
 mkdirSync(made, { recursive: true });
+process.once("exit", () => rmSync(made, { recursive: true, force: true }));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+  process.once(signal, () => process.exit(128 + constants.signals[signal]));
 
 const shared: BuildOptions = {
   absWorkingDir: root,
@@ -96,7 +100,7 @@ writeFileSync(
 
 writeFileSync(join(made, "package.json"), '{ "type": "commonjs" }\n');
 writeFileSync(join(made, "THIRD-PARTY-LICENSES.txt"), licencesOf(metafile));
-writeEntry(made);
+await writeEntry(made);
 
 // Where `man` finds them once npm has installed the package for everybody.
 mkdirSync(join(made, "man"));

@@ -3,7 +3,8 @@
  * command that runs on one of them for the other. Everything that is shown is done by the built `mx-agent`.
  * Ends with `demo: ok` and status 0, or with what went wrong; nothing of it stays.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   mkdirSync,
   mkdtempSync,
@@ -13,13 +14,17 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Machine, shown } from "./demo/machine.ts";
 import { makeRepository, policyText } from "./demo/repository.ts";
 import { root } from "./tasks.ts";
 
-const say = (line: string) => process.stdout.write(`${line}\n`);
+let ending = false;
+/** What is still under way when the demo ends says nothing any more. */
+const say = (line: string) => {
+  if (!ending) process.stdout.write(`${line}\n`);
+};
 const chapter = (title: string) => say(`\n== ${title}`);
 
 say("mx-agent demo: a signed command runs on another agent's machine, through a Matrix room.");
@@ -28,39 +33,56 @@ const homeserver = new Machine("homeserver", dir, say);
 const laptop = new Machine("laptop", dir, say);
 const builder = new Machine("builder", dir, say);
 const homeserverData = join(homeserver.home, "data");
-let ending: Promise<void> | undefined;
 
 /** Ends everything that was started, whatever happened, and removes the directory. */
-function cleanUp(): Promise<void> {
-  ending ??= (async () => {
-    await endRuns().catch(() => {});
-    for (const machine of [laptop, builder])
-      await machine.run(["daemon", "stop"], { quiet: true }).catch(() => {});
-    await homeserver.run(["homeserver", "stop", "--data", homeserverData], { quiet: true }).catch(() => {});
+async function cleanUp(): Promise<void> {
+  await Promise.all([homeserver, laptop, builder].map((machine) => machine.leave()));
+  try {
+    await endRuns();
+  } finally {
+    for (const machine of [laptop, builder]) await machine.tidy(["daemon", "stop"]);
+    await homeserver.tidy(["homeserver", "stop", "--data", homeserverData]);
     rmSync(dir, { recursive: true, force: true });
-  })();
-  return ending;
+  }
 }
+
 /** A runner with a run stays when its daemon stops, as it should; here nothing is to stay. */
 async function endRuns(): Promise<void> {
-  const listed = await builder.run(["invocation", "list", "--json"], { quiet: true });
-  const invocations: { invocation_id: string; state: string }[] = JSON.parse(listed.stdout);
+  const { code, stdout } = await builder.tidy(["invocation", "list", "--json"]);
+  // No daemon runs (yet), and nothing for it.
+  if (code !== 0) return;
+  const invocations: { invocation_id: string; state: string }[] = JSON.parse(stdout);
   for (const { invocation_id, state } of invocations)
-    if (state === "running") await builder.run(["invocation", "cancel", invocation_id], { quiet: true });
+    if (state === "running") await builder.tidy(["invocation", "cancel", invocation_id]);
   await until("nothing runs", async () => {
-    const { running_invocations } = await builder.json(["daemon", "status"]);
-    return running_invocations === 0 ? true : undefined;
+    const status = await builder.tidy(["daemon", "status", "--json"]);
+    return status.code !== 0 || JSON.parse(status.stdout).running_invocations === 0 ? true : undefined;
   });
 }
 
-for (const signal of ["SIGINT", "SIGTERM"] as const)
-  process.once(signal, () => {
-    void cleanUp().then(() => process.exit(130));
-  });
+/** What ends the demo early: a signal, or a reader of its output who left. */
+class Interrupted extends Error {
+  readonly status: number;
+
+  constructor(message: string, status: number) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Rejects when the demo is to end early. Each further signal is heard and changes nothing: the end is on its way. */
+const interrupted = new Promise<never>((_, reject) => {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+    process.on(signal, () => reject(new Interrupted(`ended by ${signal}`, 128 + constants.signals[signal])));
+  process.stdout.on("error", (error) =>
+    reject(new Interrupted(error.message, 128 + constants.signals.SIGPIPE)),
+  );
+});
 
 async function demo(): Promise<void> {
-  const built = spawnSync(process.execPath, [join(root, "scripts", "build.ts")], { stdio: "inherit" });
-  if (built.status !== 0) throw new Error("the build failed");
+  const build = spawn(process.execPath, [join(root, "scripts", "build.ts")], { stdio: "inherit" });
+  const [built] = await once(build, "close");
+  if (built !== 0) throw new Error("the build failed");
 
   chapter("A homeserver: here the embedded one; Synapse, Tuwunel or a public one do as well");
   await homeserver.run(["homeserver", "start", "--bind", "127.0.0.1:0", "--data", homeserverData]);
@@ -200,11 +222,12 @@ function hasBubblewrap(): boolean {
 }
 
 try {
-  await demo();
+  await Promise.race([demo(), interrupted]);
   await cleanUp();
   say("\ndemo: ok");
 } catch (error) {
   say(`\ndemo: failed: ${error instanceof Error ? error.message : String(error)}`);
+  ending = true;
   await cleanUp();
-  process.exitCode = 1;
+  process.exit(error instanceof Interrupted ? error.status : 1);
 }

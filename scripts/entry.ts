@@ -5,10 +5,12 @@
  * that is compiled when it is first called, which are most; and by default it lies below /tmp, where another
  * user can be first to make the directory, and leave there what we would then run.
  */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 
 /** Has it compiled, with the functions that it called, for the commands that are called most. */
 const RECORDED = [
@@ -54,8 +56,11 @@ const recorder = `{
 }
 `;
 
-/** Writes mx-agent.js and its code cache into `directory`, where cli.cjs and lib are. An error when the program does not run. */
-export function writeEntry(directory: string): void {
+/**
+ * Writes mx-agent.js and its code cache into `directory`, where cli.cjs and lib are. An error when the program
+ * does not run. What it starts and leaves elsewhere ends with this process, also when a signal ends it.
+ */
+export async function writeEntry(directory: string): Promise<void> {
   const [program, recording] = [join(directory, "mx-agent.js"), join(directory, "record.cjs")];
   const bundle = join(directory, "cli.cjs");
   writeFileSync(bundle, readFileSync(bundle, "latin1").replaceAll(/\bimport\("/g, 'load("'));
@@ -63,19 +68,36 @@ export function writeEntry(directory: string): void {
   writeFileSync(program, entry);
   chmodSync(program, 0o755);
   writeFileSync(recording, recorder);
-  const home = mkdtempSync(join(tmpdir(), "mx-"));
-  const run = (file: string, args: readonly string[]) =>
-    spawnSync(process.execPath, [file, ...args], {
-      env: { PATH: process.env.PATH, HOME: home, MX_AGENT_HOME: home },
-      encoding: "utf8",
-    });
-  try {
-    const { status, stderr } = run(program, ["daemon", "start"]);
-    if (status !== 0) throw new Error(`the daemon that was built does not start: ${stderr}`);
-    for (const args of RECORDED) run(recording, args);
-  } finally {
-    run(program, ["daemon", "stop"]);
+  const home = mkdtempSync(join(temporary(), "mx-"));
+  const env = { PATH: process.env.PATH, HOME: home, MX_AGENT_HOME: home };
+  const daemon = spawn(process.execPath, [program, "daemon", "start", "--foreground"], {
+    env,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const tidy = () => {
+    daemon.kill();
     rmSync(home, { recursive: true, force: true });
-    rmSync(recording);
+    rmSync(recording, { force: true });
+  };
+  process.once("exit", tidy);
+  const ended = once(daemon, "close");
+  const said: Buffer[] = [];
+  daemon.stderr.on("data", (bytes: Buffer) => said.push(bytes));
+  const run = (file: string, args: readonly string[]) =>
+    spawnSync(process.execPath, [file, ...args], { env });
+  while (run(program, ["daemon", "status"]).status !== 0) {
+    await setImmediate();
+    if (daemon.exitCode !== null || daemon.signalCode !== null)
+      throw new Error(`the daemon that was built does not start: ${Buffer.concat(said).toString()}`);
   }
+  for (const args of RECORDED) run(recording, args);
+  daemon.kill();
+  await ended;
+  process.off("exit", tidy);
+  tidy();
+}
+
+/** Where a socket's path is short enough: at most 107 bytes. */
+function temporary(): string {
+  return tmpdir().length < 70 ? tmpdir() : "/tmp";
 }

@@ -6,6 +6,7 @@ const shared = { root, pool: "forks" as const, testTimeout: 30_000, hookTimeout:
 
 /** Journeys of what brings its own homeserver, or none: on another one they would be the same. */
 const withoutChoice = [
+  "packages/cli/test/demo.journey.test.ts",
   "packages/cli/test/pack.journey.test.ts",
   "packages/cli/test/tarball.journey.test.ts",
   "packages/cli/test/docs/docs-commands.journey.test.ts",

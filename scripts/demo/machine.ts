@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -11,12 +12,15 @@ export interface Ended {
 }
 
 const entry = join(root, "dist", "mx-agent.js");
+const LEAVE_MS = 40_000;
 
 /** One machine of the demo: a home of its own, and the built `mx-agent` as somebody there would type it. */
 export class Machine {
   readonly name: string;
   readonly home: string;
   readonly #say: (line: string) => void;
+  readonly #running = new Map<ChildProcess, string | undefined>();
+  #left = false;
 
   constructor(name: string, dir: string, say: (line: string) => void) {
     this.name = name;
@@ -53,11 +57,39 @@ export class Machine {
     return this.#finish(child);
   }
 
+  /** Throws once the demo is ending. */
   spawn(args: string[], input?: string): ChildProcess {
+    if (this.#left) throw new Error("the demo is ending");
+    return this.#start(args, input);
+  }
+
+  /** Starts nothing more of the demo, ends what waits for a remote command, and resolves when no command runs. */
+  async leave(): Promise<void> {
+    this.#left = true;
+    const running = [...this.#running.keys()];
+    for (const [child, noun] of this.#running) if (noun === "exec") child.kill("SIGINT");
+    const late = setTimeout(() => running.forEach((child) => void child.kill("SIGKILL")), LEAVE_MS);
+    await Promise.all(running.map((child) => once(child, "close")));
+    clearTimeout(late);
+  }
+
+  /** Runs a command while the demo is ending, whatever comes of it. */
+  tidy(args: string[]): Promise<Ended> {
+    return this.#finish(this.#start(args));
+  }
+
+  /**
+   * In a group of its own: the terminal's Ctrl-C is for the demo, which first lets a command end that is
+   * starting something, and then ends what that has started.
+   */
+  #start(args: string[], input?: string): ChildProcess {
     const child = spawn(process.execPath, [entry, ...args], {
-      env: { ...process.env, MX_AGENT_HOME: this.home, NO_COLOR: "1" },
+      env: { ...withoutOurs(process.env), MX_AGENT_HOME: this.home, NO_COLOR: "1" },
       stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+      detached: true,
     });
+    this.#running.set(child, args[0]);
+    child.on("close", () => this.#running.delete(child));
     child.stdin?.end(input);
     return child;
   }
@@ -75,6 +107,11 @@ export class Machine {
       child.on("close", (code) => resolve({ code: code ?? 128, ...out }));
     });
   }
+}
+
+/** What is set for the user's own daemon is not to lead the demo's there. */
+function withoutOurs(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("MX_AGENT_")));
 }
 
 /** A command as a person would type it: quoted where a shell would need that. */

@@ -1,11 +1,10 @@
 /** Every command that README and wiki show is typed here as it stands there, and does what they say. */
 import { spawn, spawnSync } from "node:child_process";
-import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
-import { type Block, blocksOf, root } from "./markdown.ts";
+import { copyOfClone } from "../support/clone.ts";
+import { type Block, blocksOf } from "./markdown.ts";
 import { World } from "./session.ts";
 import { compare } from "./transcript.ts";
 
@@ -63,11 +62,8 @@ describe("README", () => {
       const shown = blocksOf("README.md").find(({ lines }) => lines[0]?.startsWith("mx-agent demo:"));
       if (shown === undefined) throw new Error("README.md shows no demo");
       // In a copy, because the demo builds, and other tests run the bundle meanwhile.
-      const copy = await mkdtemp(join(tmpdir(), "mx-clone-"));
+      const copy = await copyOfClone();
       try {
-        for (const part of ["packages", "scripts", "package.json"])
-          await cp(join(root, part), join(copy, part), { recursive: true, verbatimSymlinks: true });
-        await symlink(join(root, "node_modules"), join(copy, "node_modules"));
         const came = await outputOf(process.execPath, ["scripts/demo.ts"], copy);
         expect(came.code, came.output).toBe(0);
         // What README shows is of a machine with a sandbox; without one the demo warns, which is not shown there.

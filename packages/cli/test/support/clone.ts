@@ -1,0 +1,15 @@
+import { cp, mkdtemp, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../../..", import.meta.url));
+
+/** A copy of this clone in which something can be built while other tests run the bundle of this one. */
+export async function copyOfClone(): Promise<string> {
+  const copy = await mkdtemp(join(tmpdir(), "mx-clone-"));
+  for (const part of ["packages", "scripts", "package.json", "package-lock.json"])
+    await cp(join(root, part), join(copy, part), { recursive: true, verbatimSymlinks: true });
+  await symlink(join(root, "node_modules"), join(copy, "node_modules"));
+  return copy;
+}
