@@ -280,6 +280,9 @@ export class Run {
       ?.remove()
       .catch((error: unknown) => this.#machine.log(`${this.run_id}: ${String(error)}`));
     const [stdout, stderr] = [await this.#spools.stdout.close(), await this.#spools.stderr.close()];
+    const lost = stdout.lost ?? stderr.lost;
+    // A run without an end would be waited for; output that a disk may not have kept is output cut off.
+    if (lost !== null) this.#machine.log(`${this.run_id}: its output may not be on the disk: ${lost}`);
     const end: RunEnd = {
       exit_code: null,
       signal: null,
@@ -290,7 +293,7 @@ export class Run {
       stderr_bytes: stderr.bytes,
       stdout_sha256: stdout.sha256,
       stderr_sha256: stderr.sha256,
-      truncated: this.#truncated,
+      truncated: this.#truncated || lost !== null,
       ended_at: this.#machine.now().toISOString(),
     };
     const state: EndedState = { ...this.state, end };

@@ -213,14 +213,18 @@ export class StreamSpool {
     }
   }
 
-  /** Makes the bytes durable and closes; the digest is over all of them. */
-  async close(): Promise<{ bytes: number; sha256: string }> {
+  /** Makes the bytes durable and closes; the digest is over all of them. `lost`: why they may not last, else null. */
+  async close(): Promise<{ bytes: number; sha256: string; lost: string | null }> {
+    let lost: string | null = null;
     try {
       if (this.bytes > 0) await this.#file.datasync();
-    } finally {
-      await this.#file.close();
+    } catch (error) {
+      lost = error instanceof Error ? error.message : String(error);
     }
-    return { bytes: this.bytes, sha256: this.#hash.digest("hex") };
+    await this.#file.close().catch((error: unknown) => {
+      lost ??= String(error);
+    });
+    return { bytes: this.bytes, sha256: this.#hash.digest("hex"), lost };
   }
 }
 
