@@ -21,6 +21,9 @@ export type DecisionsWorld = Pick<
   "db" | "executions" | "nonces" | "audit" | "early" | "identity" | "outbox" | "now" | "forAdmission"
 >;
 
+/** A disk that takes nothing, or an audit log that somebody removed or changed. */
+const NOT_ON_RECORD: ReadonlySet<string> = new Set(["MX_CANNOT_WRITE", "MX_STORE_DAMAGED"]);
+
 interface Decided {
   event: IncomingEvent;
   admission: Admission;
@@ -51,7 +54,7 @@ export class Decisions {
     try {
       return this.decide([event]);
     } catch (error) {
-      if (!(error instanceof MxError) || error.code !== "MX_CANNOT_WRITE") throw error;
+      if (!(error instanceof MxError) || !NOT_ON_RECORD.has(error.code)) throw error;
       this.#logger.error(
         { err: error, event_id: event.event_id },
         "a decision could not be written; nothing was run",

@@ -39,14 +39,14 @@ import {
 let dir: string;
 let system: number;
 let daemon: ReturnType<typeof start>;
-/** Whether the audit log cannot be written. */
-let full: boolean;
+/** Why the audit log cannot be written. */
+let trouble: Error | null;
 /** How often the audit log was synced. */
 let syncs: number;
 beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), "mx-executor-"));
   system = NOW;
-  full = false;
+  trouble = null;
   syncs = 0;
   daemon = start();
   daemon.tables.trust.approve(approval());
@@ -77,7 +77,7 @@ function start({ nonces = 20_000, runner }: { nonces?: number; runner?: RunnerCl
     machine,
     audit: new Auditor({
       appendMany: (entries) => {
-        if (full) throw mxError("MX_CANNOT_WRITE", { path: "audit.jsonl", detail: "full", hint: "" });
+        if (trouble) throw trouble;
         audit.push(...entries);
         if (entries.length > 0) syncs += 1;
       },
@@ -296,20 +296,26 @@ test("what was let through and has not been started yet can be cancelled, and is
   daemon.runs.close();
 });
 
-test("what cannot be put on record does not run and burns nothing; who may ask is told, strangers are not", async () => {
-  full = true;
-  const content = fresh();
-  await send(content);
-  expect(daemon.started).toEqual([]);
-  expect(daemon.said).toEqual([
-    expect.objectContaining({ content: expect.objectContaining({ reason: "over_capacity" }) }),
-  ]);
-  await send({});
-  expect(daemon.said).toHaveLength(1);
-  full = false;
-  await send(content);
-  expect(daemon.started).toEqual([content.invocation_id]);
-});
+const FULL = mxError("MX_CANNOT_WRITE", { path: "audit.jsonl", detail: "full", hint: "" });
+const REMOVED = mxError("MX_STORE_DAMAGED", { file: "audit.jsonl", detail: "somebody removed it", hint: "" });
+
+test.each([FULL, REMOVED])(
+  "what cannot be put on record ($code) does not run and burns nothing; who may ask is told, strangers are not",
+  async (error) => {
+    trouble = error;
+    const content = fresh();
+    await send(content);
+    expect(daemon.started).toEqual([]);
+    expect(daemon.said).toEqual([
+      expect.objectContaining({ content: expect.objectContaining({ reason: "over_capacity" }) }),
+    ]);
+    await send({});
+    expect(daemon.said).toHaveLength(1);
+    trouble = null;
+    await send(content);
+    expect(daemon.started).toEqual([content.invocation_id]);
+  },
+);
 
 /** Requests that came in one sync. */
 const sendTogether = (...contents: Content[]) =>
@@ -342,11 +348,11 @@ test("requests that came together are counted against each other", async () => {
 });
 
 test("of requests that came together nothing runs, is answered or is burned where the record cannot be written", async () => {
-  full = true;
+  trouble = FULL;
   const contents = [fresh(), fresh({ command: ["rm"] }), fresh()];
   await expect(sendTogether(...contents)).rejects.toMatchObject({ code: "MX_CANNOT_WRITE" });
   expect([daemon.started, daemon.said, daemon.audit]).toEqual([[], [], []]);
-  full = false;
+  trouble = null;
   await sendTogether(...contents);
   expect(daemon.started).toEqual([contents[0]?.invocation_id, contents[2]?.invocation_id]);
   expect(daemon.said).toEqual([
