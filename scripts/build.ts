@@ -29,7 +29,6 @@ const shared: BuildOptions = {
   target: "node24",
   define: { "process.env.MX_AGENT_VERSION": JSON.stringify(manifest.version) },
   legalComments: "linked",
-  metafile: true,
   logLevel: "error",
 };
 

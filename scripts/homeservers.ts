@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { createRegistrationToken, homeserverProcess } from "@mx-agent/homeserver";
+import { createRegistrationToken, homeserverProcess, type Registration } from "@mx-agent/homeserver";
 import { startSynapse } from "./synapse/index.ts";
 import { freePort, type ServerProcess, spawnServer } from "./synapse/process.ts";
 
@@ -24,14 +24,12 @@ export interface HomeserverOptions {
   /** The rate limits that it comes with, instead of practically none. */
   defaultRateLimits?: boolean;
   /** Who may make an account; by default everybody. */
-  registration?: TestRegistration;
+  registration?: Registration;
   /** A CAS server that logs people in (Synapse alone). */
   cas?: string;
   /** An OAuth 2.0 server that has the accounts (Synapse alone). */
   oauth?: { url: string; secret: string };
 }
-
-export type TestRegistration = "open" | "token" | "closed";
 
 /** A homeserver in a process of its own, which ends with this process, however that ends. */
 export interface TestHomeserver {

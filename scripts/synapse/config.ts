@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Registration } from "@mx-agent/homeserver";
 
 /** What must stay the same over restarts on one directory. */
 export interface Secrets {
@@ -14,7 +15,7 @@ export interface SynapseSettings {
   name: string;
   port: number;
   defaultRateLimits: boolean;
-  registration: "open" | "token" | "closed";
+  registration: Registration;
   cas: string | undefined;
   oauth: OAuthSettings | undefined;
   federation: FederationSettings | undefined;

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { freePort, type Synapse, startSynapse, synapsePython } from "./index.ts";
+import { type Synapse, startSynapse, synapsePython } from "./index.ts";
+import { freePort } from "./process.ts";
 
 const certificates = fileURLToPath(new URL("certificates.py", import.meta.url));
 
@@ -51,9 +52,12 @@ export async function startFederation(options: FederationOptions = {}): Promise<
   };
   try {
     await promisify(execFile)(await synapsePython(), [certificates, dir]);
-    const [first, second] = await Promise.all([start(0), start(1)]);
+    // Both have started, or failed to, before anything is closed: one that comes later would be left behind.
+    const [first, second] = await Promise.allSettled([start(0), start(1)]);
+    if (first.status === "rejected") throw first.reason;
+    if (second.status === "rejected") throw second.reason;
     return {
-      servers: [first, second],
+      servers: [first.value, second.value],
       cut: () => {
         for (const line of lines) line.cut();
       },

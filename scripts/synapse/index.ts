@@ -3,11 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Registration } from "@mx-agent/homeserver";
 import { type FederationSettings, type OAuthSettings, secretsOf, writeConfig } from "./config.ts";
 import { answering, freePort, type ServerProcess, spawnServer } from "./process.ts";
 import { pythonVenv } from "./venv.ts";
 
-export { freePort } from "./process.ts";
 export { VenvUnavailable } from "./venv.ts";
 export const synapseVersion = "1.163.2";
 
@@ -25,7 +25,7 @@ export interface SynapseOptions {
   /** Whether other servers reach it; by default none does. */
   federation?: FederationSettings;
   /** Who may make an account; by default everybody. */
-  registration?: "open" | "token" | "closed";
+  registration?: Registration;
   /** The base URL of a CAS server: single sign-on, and no passwords. */
   cas?: string;
   /** An OAuth 2.0 server that has the accounts; no passwords, and nobody is registered here. */

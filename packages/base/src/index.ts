@@ -29,6 +29,7 @@ export type { FileIdentity } from "./file-identity.ts";
 export { checkOwnFile, readPrivateFile, syncDirectory, writeFileAtomic } from "./files.ts";
 export { encodeFrame, FrameDecoder, MAX_FRAME_BYTES } from "./frames.ts";
 export { lastWords } from "./last-words.ts";
+export { boundLog } from "./log-bound.ts";
 export { oneLine } from "./log-human.ts";
 export {
   type ErrorJson,

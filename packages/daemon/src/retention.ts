@@ -1,9 +1,9 @@
 /** What is kept of what is over, and for how long: records, spools, chunk boundaries, the logs of processes. */
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { boundLog } from "@mx-agent/base";
 import type { Result } from "@mx-agent/ipc";
 import type { RunnerClient } from "@mx-agent/runner";
-import { boundLog } from "./log-bound.ts";
 import { removeStdinFiles } from "./request/stdin-files.ts";
 import type { Tables } from "./state/tables.ts";
 

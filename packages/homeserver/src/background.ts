@@ -1,10 +1,9 @@
 import { spawn } from "node:child_process";
 import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { lastWords, mxError } from "@mx-agent/base";
 import { homeserverProcess } from "./node-process.ts";
-import { type RunningHomeserver, readRunning } from "./running.ts";
+import { logFile, type RunningHomeserver, readRunning } from "./running.ts";
 import { isLocked } from "./store/lock.ts";
 
 export type HomeserverStatus = { readonly running: false } | ({ readonly running: true } & RunningHomeserver);
@@ -39,7 +38,7 @@ export async function startInBackground(options: {
     throw startError(`one is running on ${dataDir} already (pid ${status.pid}, ${status.url})`);
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const { file, args, env } = homeserverProcess(options.args, options.env);
-  const logPath = join(dataDir, "homeserver.log");
+  const logPath = logFile(dataDir);
   const log = openSync(logPath, "a", 0o600);
   const from = fstatSync(log).size;
   let ended: string | undefined;
@@ -72,9 +71,10 @@ export async function stopHomeserver(dataDir: string): Promise<boolean> {
   if (!status.running) return false;
   process.kill(status.pid, "SIGTERM");
   for (let waited = 0; waited < STOP_TIMEOUT_MS; waited += POLL_MS) {
-    const now = homeserverStatus(dataDir);
-    // Somebody else's may have been started meanwhile.
-    if (!isLocked(dataDir) || (now.running && now.pid !== status.pid)) return true;
+    if (!isLocked(dataDir)) return true;
+    // Somebody else's may have been started meanwhile. One that stops takes its file away before the lock.
+    const now = readRunning(dataDir);
+    if (now !== undefined && now.pid !== status.pid) return true;
     await delay(POLL_MS);
   }
   throw startError(`the homeserver with pid ${status.pid} did not stop within ${STOP_TIMEOUT_MS / 1000} s`);

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { mxError } from "@mx-agent/base";
+import { boundLog, mxError } from "@mx-agent/base";
 import { sessionOfToken } from "./accounts/tokens.ts";
 import { UserInteractiveAuth } from "./accounts/uia.ts";
 import {
@@ -21,7 +21,7 @@ import { MediaFiles } from "./media/files.ts";
 import { type HomeserverOptions, type Settings, settingsOf } from "./options.ts";
 import { PushRules } from "./rooms/push-rules.ts";
 import { allRoutes } from "./routes.ts";
-import { removeRunning } from "./running.ts";
+import { logFile, removeRunning } from "./running.ts";
 import { openStore, type Store } from "./store/index.ts";
 import { lockDataDir } from "./store/lock.ts";
 import { Notifier } from "./sync/notifier.ts";
@@ -99,7 +99,12 @@ async function openApp(
   resources.defer(() => store.db.close());
   keepName(store, settings.serverName);
   const now = () => Date.now();
-  const housekeeping = setInterval(() => cleanUp(store, now()), HOUSEKEEPING_MS).unref();
+  const tidy = () => {
+    cleanUp(store, now());
+    if (dataDir !== null) boundLog(logFile(dataDir));
+  };
+  tidy();
+  const housekeeping = setInterval(tidy, HOUSEKEEPING_MS).unref();
   resources.defer(() => clearInterval(housekeeping));
   const notifier = new Notifier();
   const typing = new Typing(

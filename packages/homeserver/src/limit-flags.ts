@@ -6,9 +6,13 @@ import { type LimitClass, limitClasses, type RateLimit, type RateLimits } from "
  * second; the last of a class counts. MX_USAGE for anything else.
  */
 export function parseRateLimits(texts: readonly string[]): Partial<RateLimits> | null {
-  if (texts.includes("off")) return null;
+  let off = false;
   const limits = new Map<LimitClass, RateLimit>();
   for (const text of texts) {
+    if (text === "off") {
+      off = true;
+      continue;
+    }
     const [, name, burst, perSecond] = /^([a-z_]+)=(\d{1,9})\/(\d{1,9}(?:\.\d{1,6})?)$/.exec(text) ?? [];
     const known = limitClasses.find((one) => one === name);
     if (known === undefined || Number(burst) < 1 || !(Number(perSecond) > 0)) {
@@ -19,5 +23,5 @@ export function parseRateLimits(texts: readonly string[]): Partial<RateLimits> |
     }
     limits.set(known, { burst: Number(burst), perSecond: Number(perSecond) });
   }
-  return Object.fromEntries(limits);
+  return off ? null : Object.fromEntries(limits);
 }

@@ -1,4 +1,7 @@
+import type { Env } from "@mx-agent/base";
+import { createLogger } from "@mx-agent/base/log";
 import { startHomeserver } from "./homeserver.ts";
+import type { Logger } from "./http/server.ts";
 import type { HomeserverOptions } from "./options.ts";
 import { removeRunning, writeRunning } from "./running.ts";
 
@@ -21,7 +24,7 @@ export async function runHomeserver(
   try {
     if (options.dataDir !== null) {
       const started_at = new Date().toISOString();
-      await writeRunning(options.dataDir, { pid: process.pid, url: homeserver.url, started_at });
+      writeRunning(options.dataDir, { pid: process.pid, url: homeserver.url, started_at });
     }
     onReady(homeserver.url);
     await stopped;
@@ -31,4 +34,9 @@ export async function runHomeserver(
     if (options.dataDir !== null) await removeRunning(options.dataDir);
     await homeserver.close();
   }
+}
+
+/** What a server has to say goes to standard error, redacted, as MX_AGENT_LOG and -v (`verbose` times) want it. */
+export function homeserverLogger(env: Env, verbose: number): Logger {
+  return createLogger({ name: "homeserver", env, verbose });
 }

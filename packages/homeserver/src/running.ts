@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { writeFileAtomic } from "@mx-agent/base";
 
 /** `homeserver.json`: what is running on a data directory. Written by the server once it answers. */
 export interface RunningHomeserver {
@@ -10,27 +11,24 @@ export interface RunningHomeserver {
   readonly started_at: string;
 }
 
+const runningFile = (dataDir: string) => join(dataDir, "homeserver.json");
+
+/** Where a server in the background writes what it has to say. */
+export const logFile = (dataDir: string): string => join(dataDir, "homeserver.log");
+
 /** Writes `homeserver.json`; only the process that holds the data directory's lock may. */
-export async function writeRunning(dataDir: string, running: RunningHomeserver): Promise<void> {
-  const temporary = join(dataDir, ".homeserver.json.new");
-  const file = await open(temporary, "w", 0o600);
-  try {
-    await file.writeFile(`${JSON.stringify(running)}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, join(dataDir, "homeserver.json"));
+export function writeRunning(dataDir: string, running: RunningHomeserver): void {
+  writeFileAtomic(runningFile(dataDir), `${JSON.stringify(running)}\n`);
 }
 
 export async function removeRunning(dataDir: string): Promise<void> {
-  await rm(join(dataDir, "homeserver.json"), { force: true });
+  await rm(runningFile(dataDir), { force: true });
 }
 
 /** What the file says; undefined where there is none. */
 export function readRunning(dataDir: string): RunningHomeserver | undefined {
   try {
-    const value: unknown = JSON.parse(readFileSync(join(dataDir, "homeserver.json"), "utf8"));
+    const value: unknown = JSON.parse(readFileSync(runningFile(dataDir), "utf8"));
     const { pid, url, started_at } = value as Partial<RunningHomeserver>;
     if (typeof pid !== "number" || typeof url !== "string" || typeof started_at !== "string")
       return undefined;

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -74,6 +74,15 @@ it("a killed server does not count as running, nor does a file that names somebo
   expect(await stopHomeserver(dataDir)).toBe(false);
   const again = await startInBackground({ dataDir, args: args() });
   expect(again.pid).not.toBe(pid);
+});
+
+it("a log that grew too large is put aside when the next server starts", async () => {
+  const log = join(dataDir, "homeserver.log");
+  await writeFile(log, "of last year");
+  await truncate(log, 40 * 1024 * 1024);
+  await startInBackground({ dataDir, args: args() });
+  expect((await stat(log)).size).toBeLessThan(1_000_000);
+  expect((await readFile(`${log}.1`, "utf8")).startsWith("of last year")).toBe(true);
 });
 
 it("several may ask at once: none of them takes another for a server", async () => {

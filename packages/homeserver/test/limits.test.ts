@@ -102,6 +102,8 @@ describe("rate limits", () => {
     });
     expect(parseRateLimits([])).toEqual({});
     expect(parseRateLimits(["off"])).toBeNull();
+    expect(parseRateLimits(["message=5/0.5", "off"])).toBeNull();
+    expect(() => parseRateLimits(["off", "nonsense"])).toThrow("--limit nonsense");
     for (const wrong of ["", "message", "message=1", "message=0/1", "message=1/0", "x=1/1", "message=1/x"])
       expect(() => parseRateLimits([wrong]), wrong).toThrow("--limit");
   });

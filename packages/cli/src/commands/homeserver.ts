@@ -10,6 +10,7 @@ import { askSecret, readLines } from "../prompt.ts";
 import { pairs, table } from "../render/table.ts";
 import { ago } from "../render/time.ts";
 import { type Define, verb } from "../verb.ts";
+import { verbosityOf } from "../verbose.ts";
 
 interface StartFlags extends JsonFlag {
   bind: string;
@@ -209,6 +210,7 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
       ],
       ...(flags.allowRemote ? ["--allow-remote"] : []),
       ...flags.limit.flatMap((limit) => ["--limit", limit]),
+      ...Array.from({ length: verbosityOf(cli) }, () => "-v"),
     ],
     env: cli.env,
   });
@@ -217,9 +219,10 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
 }
 
 async function runHere(cli: Cli, flags: StartFlags, options: HomeserverOptions): Promise<void> {
-  const { runHomeserver } = await import("@mx-agent/homeserver");
+  const { homeserverLogger, runHomeserver } = await import("@mx-agent/homeserver");
+  const logger = homeserverLogger(cli.env, verbosityOf(cli));
   const ready = Promise.withResolvers<string>();
-  const running = runHomeserver(options, ready.resolve);
+  const running = runHomeserver({ ...options, logger }, ready.resolve);
   const url = await Promise.race([ready.promise, running]);
   if (url !== undefined) {
     await answer(cli, flags, { url, pid: process.pid }, () => url);

@@ -31,7 +31,8 @@ export async function ensureEmbedded(cli: Cli, bind: string | undefined): Promis
     args: [
       ...process.execArgv,
       cli.entry,
-      ...["homeserver", "start", "--foreground", "--data", data, "--bind", wanted],
+      // Its last words, where it cannot start, are read from its log.
+      ...["homeserver", "start", "--foreground", "--json", "--data", data, "--bind", wanted],
     ],
     env: cli.env,
   });

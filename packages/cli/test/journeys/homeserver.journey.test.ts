@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -89,6 +89,18 @@ describe("the embedded homeserver", () => {
     expect(await statuses((await start("--limit", "login=2/0.001")).url)).toEqual([400, 400, 429, 429]);
     await box.run(["homeserver", "stop", "--data", data]);
     expect(await statuses((await start("--limit", "off")).url)).toEqual([400, 400, 400, 400]);
+  });
+
+  test("says in its log what is asked of it, where -v wants to know, and no secret", async () => {
+    const { url } = await start("-v");
+    const log = () => readFile(join(data, "homeserver.log"), "utf8");
+    await fetch(`${url}/_matrix/client/v3/sync`, { headers: { authorization: "Bearer my-secret-token" } });
+    expect(await log()).toMatch(/request.*\/_matrix\/client\/v3\/sync/);
+    expect(await log()).not.toContain("my-secret-token");
+    await box.run(["homeserver", "stop", "--data", data]);
+    const before = await log();
+    await fetch(`${(await start()).url}/_matrix/client/v3/sync`);
+    expect((await log()).slice(before.length)).not.toContain("sync");
   });
 
   test("that forgets everything ends with Ctrl-C", async () => {

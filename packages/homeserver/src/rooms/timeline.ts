@@ -36,7 +36,8 @@ export function stateView(app: App, roomId: string): StateView {
  * The writes are one unit; whoever calls this within a transaction makes several events one unit.
  */
 export function appendEvent(app: App, proposed: NewEvent): StoredEvent {
-  checkSize(proposed);
+  const json = JSON.stringify(proposed.content);
+  checkSize(proposed, json);
   const stateKey = proposed.stateKey ?? null;
   const view = stateView(app, proposed.roomId);
   const verdict = authorise({ ...proposed, stateKey }, view);
@@ -54,14 +55,14 @@ export function appendEvent(app: App, proposed: NewEvent): StoredEvent {
       sender: proposed.sender,
       ts: app.now(),
       content: proposed.content,
-      size: JSON.stringify(proposed.content).length,
+      size: json.length,
       redacts: target?.eventId ?? null,
       redactedBy: null,
       replacesState: replaced?.eventId ?? null,
       deviceId: proposed.deviceId ?? null,
       txnId: proposed.txnId ?? null,
     };
-    events.insert(event);
+    events.insert(event, json);
     const before = new Set(rooms.joined(event.roomId));
     if (event.type === "m.room.member" && stateKey !== null) {
       // The rules let no other membership through.
@@ -87,7 +88,8 @@ export function appendEvent(app: App, proposed: NewEvent): StoredEvent {
   });
 }
 
-function checkSize(event: NewEvent): void {
+/** `json` is the content's. */
+function checkSize(event: NewEvent, json: string): void {
   checkCanonical([event.type, event.stateKey, event.content]);
   for (const [name, value] of Object.entries({
     type: event.type,
@@ -98,7 +100,8 @@ function checkSize(event: NewEvent): void {
       throw tooLarge(`${name} may have ${MAX_FIELD_BYTES} bytes`);
   }
   if (event.type === "") throw invalidParam("an event needs a type");
-  const bytes = Buffer.byteLength(JSON.stringify(event)) + ENVELOPE_BYTES;
+  const around = JSON.stringify({ ...event, content: {} });
+  const bytes = Buffer.byteLength(around) + Buffer.byteLength(json) + ENVELOPE_BYTES;
   if (bytes > MAX_EVENT_BYTES) throw tooLarge(`an event may have ${MAX_EVENT_BYTES} bytes`);
 }
 

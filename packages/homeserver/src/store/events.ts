@@ -63,7 +63,8 @@ export class EventStore {
     });
   }
 
-  insert(event: StoredEvent): void {
+  /** `content` is the event's, as JSON. */
+  insert(event: StoredEvent, content: string): void {
     this.#db.run(
       `INSERT INTO events (pos, event_id, room_id, type, state_key, sender, ts, content, redacts, replaces_state, device_id, txn_id)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -74,7 +75,7 @@ export class EventStore {
       event.stateKey,
       event.sender,
       event.ts,
-      JSON.stringify(event.content),
+      content,
       event.redacts,
       event.replacesState,
       event.deviceId,

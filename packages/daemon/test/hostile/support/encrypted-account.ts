@@ -1,12 +1,10 @@
 /** A hostile member of an encrypted room: keys and encryption as they have to be, and whatever it likes inside. */
 import { randomUUID } from "node:crypto";
-import { generateSigningKey, type SigningKey, signContent } from "@mx-agent/protocol";
+import { EventTypes, generateSigningKey, type SigningKey, signContent } from "@mx-agent/protocol";
 import type { TestHomeserver } from "../../../../../scripts/homeservers.ts";
 import type { UploadedMedia } from "../../../src/matrix/media.ts";
 import { eventually, machine, send, type TestMachine } from "../../matrix/helpers.ts";
 import { type Account, agentStateOf, type DeviceMessage, HttpRefusal, type RoomEvent } from "./account.ts";
-
-const AGENT = "com.mxagent.agent.v1";
 
 export class EncryptedAccount implements Account {
   readonly key: SigningKey = generateSigningKey();
@@ -108,7 +106,7 @@ export class EncryptedAccount implements Account {
   }
 
   async announce(room: string, agent_id: string, key = this.key): Promise<void> {
-    await this.sendState(room, AGENT, agent_id, agentStateOf(this, room, agent_id, key));
+    await this.sendState(room, EventTypes.agent, agent_id, agentStateOf(this, room, agent_id, key));
   }
 
   until(wanted: (event: RoomEvent) => boolean): Promise<RoomEvent> {

@@ -1,7 +1,7 @@
 import { copyFileSync, statSync, truncateSync } from "node:fs";
 
-/** How large the log of a daemon in the background gets before it starts anew; one file before it is kept. */
-export const MAX_LOG_BYTES = 32 * 1024 * 1024;
+/** How large the log of a process in the background gets before it starts anew; one file before it is kept. */
+const MAX_LOG_BYTES = 32 * 1024 * 1024;
 
 /**
  * Puts what a log has aside (`FILE.1`, in place of what was there) and empties it, once it is too large. Whoever writes
