@@ -4,6 +4,7 @@ import type { AgentInfo, DaemonStatus, InvocationResult, WorkspaceInfo } from "@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { endingOf, signalExit } from "../src/exec/outcome.ts";
+import { rawOutput } from "../src/exec/output.ts";
 import { refusalError } from "../src/exec/refusal.ts";
 import { renderAgents } from "../src/render/agent.ts";
 import { renderAuditLine } from "../src/render/audit.ts";
@@ -16,11 +17,11 @@ import { ago, bytes, duration } from "../src/render/time.ts";
 import { renderWorkspaces } from "../src/render/workspace.ts";
 import { fakeCli } from "./support/fake-cli.ts";
 
-/** C0 but for the line end, DEL, C1, and what turns the direction of writing: none may reach a terminal. */
-const obeyed = /[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/u;
+/** C0, DEL, C1, other ends of a line, and what turns the direction of writing: none may reach a terminal. */
+const obeyed = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u;
 const onTerminal = (text: string) => text.replaceAll("\n", "");
 const hostile = fc.string({
-  unit: fc.oneof(fc.constantFrom("\u001b", "\n", "\r", "\u202e", "\u009b"), fc.string()),
+  unit: fc.oneof(fc.constantFrom("\u001b", "\n", "\r", "\u202e", "\u009b", "\u061c", "\u2028"), fc.string()),
 });
 
 describe("what another machine sent", () => {
@@ -42,6 +43,17 @@ describe("what another machine sent", () => {
         expect(
           onTerminal(renderAgents([{ ...agent, agent_id: text, warnings: [text] }], Infinity, 0)),
         ).not.toMatch(obeyed);
+      }),
+    );
+  });
+
+  test("about a request that waits for approval keeps to its line", async () => {
+    await fc.assert(
+      fc.asyncProperty(hostile, async (text) => {
+        const { cli, stderr } = fakeCli();
+        await rawOutput(cli).item({ type: "held", expires_at: text, summary: text });
+        expect(stderr().split("\n")).toHaveLength(2);
+        expect(onTerminal(stderr())).not.toMatch(obeyed);
       }),
     );
   });

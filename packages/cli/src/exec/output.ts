@@ -4,6 +4,7 @@ import type { ExecOutput, ExecResult } from "@mx-agent/ipc";
 import { type Cli, write } from "../cli.ts";
 import { startProgress } from "../progress.ts";
 import { errorLines } from "../render/errors.ts";
+import { visible } from "../render/style.ts";
 import { trace } from "../verbose.ts";
 
 export interface OutputSink {
@@ -19,7 +20,10 @@ export function rawOutput(cli: Cli): OutputSink {
       if (item.type === "chunk")
         await write(item.stream === "stdout" ? cli.stdout : cli.stderr, Buffer.from(item.data, "base64"));
       else if (item.type === "held")
-        await write(cli.stderr, `waiting for approval until ${item.expires_at}: ${item.summary}\n`);
+        await write(
+          cli.stderr,
+          `waiting for approval until ${visible(item.expires_at)}: ${visible(item.summary)}\n`,
+        );
       else await trace(cli, whatHappened(item));
     },
     async end(result, error) {

@@ -11,27 +11,15 @@ export function painter(stream: Terminal, env: Cli["env"]): Paint {
   return wanted ? (colour, text) => `\u001b[${codes[colour]}m${text}\u001b[0m` : (_, text) => text;
 }
 
+/** Control characters, line and paragraph separators, and what changes the direction of writing. */
+const OBEYED = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/gu;
+
 /**
  * Text from another machine, for a terminal: control characters, which could move the cursor or
  * rewrite what a person reads, are shown and not obeyed.
  */
 export function visible(text: string): string {
-  let shown = "";
-  for (const character of text) shown += obeyed(character) ? escaped(character) : character;
-  return shown;
-}
-
-/** C0, C1, and what changes the direction of writing. */
-function obeyed(character: string): boolean {
-  const code = character.codePointAt(0) ?? 0;
-  return (
-    code < 0x20 ||
-    (code >= 0x7f && code < 0xa0) ||
-    code === 0x200e ||
-    code === 0x200f ||
-    (code >= 0x202a && code <= 0x202e) ||
-    (code >= 0x2066 && code <= 0x2069)
-  );
+  return text.replace(OBEYED, escaped);
 }
 
 function escaped(character: string): string {
