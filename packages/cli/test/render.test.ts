@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { endingOf, signalExit } from "../src/exec/outcome.ts";
 import { rawOutput } from "../src/exec/output.ts";
 import { refusalError } from "../src/exec/refusal.ts";
-import { renderAgents } from "../src/render/agent.ts";
+import { renderAgents, renderTool } from "../src/render/agent.ts";
 import { renderAuditLine } from "../src/render/audit.ts";
 import { shellWords } from "../src/render/command.ts";
 import { renderDaemonStatus } from "../src/render/daemon-status.ts";
@@ -14,6 +14,8 @@ import { errorJson, errorLines } from "../src/render/errors.ts";
 import { painter, visible } from "../src/render/style.ts";
 import { pairs, table } from "../src/render/table.ts";
 import { ago, bytes, duration } from "../src/render/time.ts";
+import { renderStillMember } from "../src/render/trust.ts";
+import { allowLines } from "../src/render/up.ts";
 import { renderWorkspaces } from "../src/render/workspace.ts";
 import { fakeCli } from "./support/fake-cli.ts";
 
@@ -55,6 +57,26 @@ describe("what another machine sent", () => {
         expect(stderr().split("\n")).toHaveLength(2);
         expect(onTerminal(stderr())).not.toMatch(obeyed);
       }),
+    );
+  });
+
+  test("as a tool, a command to type or a member keeps to its lines", () => {
+    fc.assert(
+      fc.property(hostile, (text) => {
+        const tool = { name: text, version: "1", description: text, agent_id: text };
+        const shown = renderTool({ ...tool, input_schema: { description: text } });
+        expect(onTerminal(shown)).not.toMatch(obeyed);
+        expect(shown.split("\n")).toHaveLength(7);
+        expect(onTerminal(allowLines(text).join(""))).not.toMatch(obeyed);
+        expect(renderStillMember({ room_id: text, user_id: text })).not.toMatch(obeyed);
+      }),
+    );
+  });
+
+  test("a member that is still there can be removed by the line that is shown", () => {
+    // Without quotes an interactive bash would look into its history for `!room`.
+    expect(renderStillMember({ room_id: "!room:b", user_id: "@bob:b" })).toMatch(
+      / mx-agent workspace remove @bob:b --room '!room:b'$/,
     );
   });
 

@@ -5,6 +5,7 @@ import { parseDuration } from "../parse/duration.ts";
 import { commaList } from "../parse/list.ts";
 import { confirm, readLines } from "../prompt.ts";
 import { renderLink } from "../render/invite.ts";
+import { visible } from "../render/style.ts";
 import { pairs } from "../render/table.ts";
 import { allowLines } from "../render/up.ts";
 import { explained } from "../setup/explained.ts";
@@ -60,7 +61,7 @@ async function join(cli: Cli, words: string[], flags: Flags): Promise<void> {
     if (flags.allowCommands !== undefined)
       await note(
         cli,
-        `${link.user_id} may then run here, in ${flags.cwd}: ${flags.allowCommands.join(", ")}`,
+        `${visible(link.user_id)} may then run here, in ${flags.cwd}: ${flags.allowCommands.join(", ")}`,
       );
     if (!cli.stdin.isTTY || fromStdin) throw usage("no terminal to ask whether to join; give --yes");
     if (!(await confirm(cli, "Join?"))) throw mxError("MX_DECLINED");

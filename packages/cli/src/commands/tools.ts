@@ -3,9 +3,8 @@ import { answer, type JsonFlag } from "../answer.ts";
 import { ask } from "../daemon.ts";
 import { roomOf, targetOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
-import { renderTools } from "../render/agent.ts";
+import { renderTool, renderTools } from "../render/agent.ts";
 import { shellWords } from "../render/command.ts";
-import { pairs } from "../render/table.ts";
 import { type Define, verb } from "../verb.ts";
 
 interface Flags extends JsonFlag {
@@ -54,15 +53,6 @@ export const define: Define = (noun, cli) => {
           name,
           hint: `\`mx-agent ${shellWords(["tools", "list", "--room", room, "--agent", agent])}\` shows them`,
         });
-      await answer(cli, flags, found, (tool) =>
-        [
-          pairs([
-            ["tool", `${tool.name}@${tool.version}`],
-            ["agent", tool.agent_id],
-            ["description", tool.description],
-          ]),
-          `input:\n${JSON.stringify(tool.input_schema, null, 2)}`,
-        ].join("\n"),
-      );
+      await answer(cli, flags, found, renderTool);
     });
 };

@@ -9,7 +9,7 @@ import { defaults } from "../places.ts";
 import { confirm } from "../prompt.ts";
 import { visible } from "../render/style.ts";
 import { pairs } from "../render/table.ts";
-import { renderRotation, renderTrustEntries, renderTrustEntry } from "../render/trust.ts";
+import { renderRotation, renderStillMember, renderTrustEntries, renderTrustEntry } from "../render/trust.ts";
 import { type Define, verb } from "../verb.ts";
 
 interface ApproveFlags extends JsonFlag {
@@ -101,7 +101,7 @@ export const define: Define = (noun, cli) => {
         fingerprint: flags.fingerprint ?? null,
       });
       await answer(cli, flags, done, ({ revoked }, columns) => renderTrustEntries(revoked, columns));
-      if (!flags.json) for (const member of done.still_members) await note(cli, memberStill(member));
+      if (!flags.json) for (const member of done.still_members) await note(cli, renderStillMember(member));
     });
 };
 
@@ -149,9 +149,6 @@ async function compareAndAsk(
 function candidateOf({ announced, fingerprint }: Result<"trust.inspect">["agent"]): string {
   return announced && !announced.approved ? announced.fingerprint : fingerprint;
 }
-
-const memberStill = ({ room_id, user_id }: { room_id: string; user_id: string }) =>
-  `${visible(user_id)} gets no more keys, and is still a member: mx-agent workspace remove ${visible(user_id)} --room ${room_id}`;
 
 function inspection({ agent, approved }: Result<"trust.inspect">): string {
   const shown = pairs([

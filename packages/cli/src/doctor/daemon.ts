@@ -1,5 +1,6 @@
 /** The daemon, and the way to it. */
 import { chmodSync, lstatSync } from "node:fs";
+import { shellWords } from "../render/command.ts";
 import { isServiceInstalled, lingers } from "../service/manager.ts";
 import type { CheckName, Finding } from "./finding.ts";
 import { failure, ok, warning } from "./finding.ts";
@@ -109,22 +110,17 @@ export function checkKeys({ daemon, fingerprint, agents }: World): Finding[] {
     return [failure(check, "the signing key cannot be read", "`mx-agent daemon logs` says why")];
   const found: Finding[] = [];
   for (const { agent_id, room_id, mine, warnings, ...agent } of agents) {
+    const which = shellWords(["--room", room_id, "--agent", agent_id]);
     if (mine && agent.fingerprint !== fingerprint)
       found.push(
         failure(
           check,
           `${room_id} shows another key than ours for ${agent_id}`,
-          `somebody has overwritten it; \`mx-agent agent register --room '${room_id}' --agent ${agent_id}\``,
+          `somebody has overwritten it; \`mx-agent agent register ${which}\``,
         ),
       );
     for (const text of warnings)
-      found.push(
-        warning(
-          check,
-          `${agent_id}: ${text}`,
-          `\`mx-agent agent show --room '${room_id}' --agent ${agent_id}\``,
-        ),
-      );
+      found.push(warning(check, `${agent_id}: ${text}`, `\`mx-agent agent show ${which}\``));
   }
   const { undecryptable } = daemon.status;
   if (undecryptable > 0)

@@ -54,6 +54,17 @@ export function renderAgent(agent: AgentInfo): string {
   return [shown, ...agent.warnings.map((warning) => `warning: ${visible(warning)}`)].join("\n");
 }
 
+/** Its schema is as its machine wrote it: each line is shown, and none obeyed. */
+export function renderTool(tool: ToolInfo): string {
+  const shown = pairs([
+    ["tool", `${tool.name}@${tool.version}`],
+    ["agent", tool.agent_id],
+    ["description", tool.description],
+  ]);
+  const schema = JSON.stringify(tool.input_schema, null, 2).split("\n").map(visible);
+  return [shown, "input:", ...schema].join("\n");
+}
+
 export function renderTools(tools: readonly ToolInfo[], columns?: number): string {
   if (tools.length === 0) return "no tools";
   return table(

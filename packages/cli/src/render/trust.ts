@@ -1,4 +1,5 @@
 import type { Result, TrustEntry } from "@mx-agent/ipc";
+import { shellWords } from "./command.ts";
 import { visible } from "./style.ts";
 import { pairs, table } from "./table.ts";
 
@@ -34,6 +35,12 @@ export function renderRotation(done: Result<"trust.rotate">): string {
     ...names,
     "When those who approved the key have approved the announced one: mx-agent trust rotate --finish",
   ].join("\n");
+}
+
+/** After a revocation: the user can still read nothing new, and is in the room. */
+export function renderStillMember({ room_id, user_id }: { room_id: string; user_id: string }): string {
+  const command = shellWords(["mx-agent", "workspace", "remove", user_id, "--room", room_id]);
+  return visible(`${user_id} gets no more keys, and is still a member: ${command}`);
 }
 
 export function renderTrustEntry(entry: TrustEntry): string {

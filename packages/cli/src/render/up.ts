@@ -2,6 +2,7 @@ import { isLocal } from "../setup/invitation.ts";
 import type { UpResult } from "../setup/up.ts";
 import { shellWords } from "./command.ts";
 import { joinLine } from "./invite.ts";
+import { visible } from "./style.ts";
 import { pairs } from "./table.ts";
 
 export function renderUp(result: UpResult): string {
@@ -50,7 +51,7 @@ export function allowLines(agent: string): string[] {
   return [
     "",
     "This machine's policy says what others may run here. Two lines allow something, and show it:",
-    `  ${shellWords(["mx-agent", "policy", "allow", agent, "--commands", "git,ls", "--cwd", "DIRECTORY"])}`,
+    `  ${visible(shellWords(["mx-agent", "policy", "allow", agent, "--commands", "git,ls", "--cwd", "DIRECTORY"]))}`,
     "  mx-agent policy check",
   ];
 }

@@ -16,6 +16,7 @@ import type { Auditor } from "../audit-entries.ts";
 import type { Identity } from "../identity.ts";
 import type { IncomingEvent, MatrixSession } from "../matrix/api.ts";
 import type { Tables } from "../state/tables.ts";
+import { typed } from "../typed.ts";
 import type { Workspaces } from "../workspace/workspaces.ts";
 import { type BoxKey, newBoxKey, seal, unseal } from "./seal.ts";
 
@@ -155,7 +156,7 @@ export class Guest {
     if (approved === undefined || approved.public_key === public_key) return;
     throw mxError("MX_BAD_INPUT", {
       detail: `another key is approved for ${agent_id} in that room: ${approved.fingerprint}`,
-      hint: `compare by another way; if the new one is right: mx-agent trust revoke ${agent_id} --room '${room_id}'`,
+      hint: `compare by another way; if the new one is right: mx-agent trust revoke ${typed(agent_id, "AGENT")} --room ${typed(room_id, "ROOM")}`,
     });
   }
 
