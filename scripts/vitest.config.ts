@@ -23,7 +23,7 @@ const embedded = (process.env.MX_TEST_HOMESERVER ?? "embedded") === "embedded";
 /**
  * `*.test.ts`: unit and package tests. `*.journey.test.ts`: whole journeys through the built CLI and
  * real homeservers, on the homeserver that MX_TEST_HOMESERVER names. `*.long.test.ts`: crash, soak and
- * fuzz runs, whose size is MX_TEST_SCALE (1 is the full run).
+ * fuzz runs, whose size is MX_TEST_SCALE (1 is the full run). `systemd`: on the machine of scripts/test-systemd.sh.
  */
 export default defineConfig({
   test: {
@@ -52,6 +52,15 @@ export default defineConfig({
           name: "long",
           include: ["packages/*/test/**/*.long.test.ts"],
           testTimeout: 3_600_000,
+          maxWorkers: 1,
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: "systemd",
+          include: ["scripts/systemd/*.test.ts"],
+          testTimeout: 300_000,
           maxWorkers: 1,
         },
       },
