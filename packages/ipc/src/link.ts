@@ -1,6 +1,6 @@
 import { isUtf8 } from "node:buffer";
 import type { Socket } from "node:net";
-import { encodeFrame, FrameDecoder, toMxError } from "@mx-agent/base";
+import { encodeFrame, FrameDecoder, failpoint, toMxError } from "@mx-agent/base";
 
 export interface LinkEvents {
   /** One frame's JSON and the bytes of its body. */
@@ -57,7 +57,9 @@ export class Link {
   post(payload: object): number {
     const frame = encodeFrame(JSON.stringify(payload));
     if (this.#socket.writable) {
+      failpoint("ipc.before_send");
       this.#socket.write(frame);
+      failpoint("ipc.after_send");
       if (this.#socket.writableLength > this.#pauseAbove) this.#socket.pause();
     }
     return frame.length - 4;

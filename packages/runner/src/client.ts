@@ -1,6 +1,6 @@
 /** The daemon's end of the runner's socket. */
 import { connect as connectSocket, type Socket } from "node:net";
-import { errorFromJson, FrameDecoder, mxError, toMxError } from "@mx-agent/base";
+import { errorFromJson, FrameDecoder, failpoint, mxError, toMxError } from "@mx-agent/base";
 import {
   RUNNER_VERSION,
   type RunnerClient,
@@ -134,7 +134,9 @@ class Client implements RunnerClient {
     const answer = new Promise<{ result: unknown; payload: Buffer }>((resolve, reject) =>
       this.#waiting.set(id, { resolve, reject }),
     );
+    failpoint("to_runner.before_send");
     this.#socket.write(frame);
+    failpoint("to_runner.after_send");
     // The runner is this same program; its answers are not parsed again.
     return (await answer) as { result: Methods[M]["result"]; payload: Buffer };
   }

@@ -1,15 +1,18 @@
 import { mxError } from "@mx-agent/base";
 import type { ExecResult } from "@mx-agent/ipc";
 import { answer, type JsonFlag } from "../answer.ts";
-import { type Cli, write } from "../cli.ts";
+import { type Cli, type ExitCode, write } from "../cli.ts";
 import { ask, withCall } from "../daemon.ts";
-import { rawOutput } from "../exec/output.ts";
+import { endingOf } from "../exec/outcome.ts";
+import { errorField, rawOutput } from "../exec/output.ts";
+import { refusalError } from "../exec/refusal.ts";
 import { parseCount } from "../parse/count.ts";
 import { parseDuration } from "../parse/duration.ts";
 import { parseTime } from "../parse/time.ts";
+import { errorLines, ownLine } from "../render/errors.ts";
 import { renderEnd, renderInvocation, renderInvocations } from "../render/invocation.ts";
 import { bytes } from "../render/time.ts";
-import { type Define, verb } from "../verb.ts";
+import { type Define, setExit, verb } from "../verb.ts";
 
 export const define: Define = (noun, cli) => {
   verb(noun, {
@@ -50,8 +53,11 @@ export const define: Define = (noun, cli) => {
     name: "wait <invocation>",
     summary: "wait until an invocation has ended",
     example: "invocation wait inv_01JZ3V5Q8K9M2N4P6R7S8T9V0W",
+    more:
+      "The exit status is the command's own, or ours where `exec` would give one of ours: 77 for what was refused,\n" +
+      "130 for what was cancelled. --json gives what `exec --json` gives, without the output.",
   }).action(async (invocation_id: string, flags: JsonFlag) =>
-    answer<ExecResult>(cli, flags, await ask(cli, "invocation.wait", { invocation_id }), renderEnd),
+    setExit(cli, await waitForEnd(cli, invocation_id, flags)),
   );
 
   verb(noun, {
@@ -78,6 +84,22 @@ export const define: Define = (noun, cli) => {
       await answer(cli, flags, done, ({ pruned }) => `${pruned} forgotten, ${bytes(done.bytes)} freed`);
     });
 };
+
+/** Ends as `exec` would have ended. */
+async function waitForEnd(cli: Cli, invocation_id: string, flags: JsonFlag): Promise<ExitCode> {
+  const end = await ask(cli, "invocation.wait", { invocation_id });
+  const { agent, room_id: room, summary } = await ask(cli, "invocation.show", { invocation_id });
+  if (end.type === "rejected") throw refusalError(end, { room, agent }, summary);
+  const { exit, error } =
+    end.type === "finished"
+      ? endingOf(end.result, invocation_id, summary, { room, agent })
+      : { exit: 0, error: null };
+  await answer<ExecResult>(cli, flags, { ...end, ...errorField(error) }, renderEnd);
+  if (error === null) return exit;
+  if (!flags.json) await write(cli.stderr, errorLines(error));
+  await write(cli.stderr, ownLine(error));
+  return exit;
+}
 
 type LogsFlags = JsonFlag & { follow?: boolean; since?: string };
 

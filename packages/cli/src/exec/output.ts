@@ -75,7 +75,8 @@ export function streamedOutput(cli: Cli): OutputSink {
   return { item: line, end: (result, error) => line({ ...result, ...errorField(error) }) };
 }
 
-const errorField = (error: MxError | null) => (error === null ? {} : { error: error.toJSON() });
+/** `error`, beside a result whose exit status is ours. */
+export const errorField = (error: MxError | null) => (error === null ? {} : { error: error.toJSON() });
 
 /**
  * Passes on what is new in an output that is sent again from its beginning: after a restart of the

@@ -160,10 +160,14 @@ describe("a command on the other machine", () => {
     const id = started.stdout.trim();
     const logs = await they.laptop.run(["invocation", "logs", "-f", id]);
     expect(logs).toMatchObject({ code: 0, stdout: "begun\nended\n" });
-    const end = await they.laptop.ask<{ result: object }>(["invocation", "wait", id]);
-    const there = await they.builder.ask<{ result: object }>(["invocation", "wait", id]);
-    expect(there).toMatchObject({ type: "finished", result: { outcome: "exited", exit_code: 3 } });
-    expect(end.result).toMatchObject({ outcome: "exited", exit_code: 3 });
+    for (const machine of [they.laptop, they.builder]) {
+      const { code, stdout } = await machine.run(["invocation", "wait", id, "--json"]);
+      expect(code).toBe(3);
+      expect(JSON.parse(stdout)).toMatchObject({
+        type: "finished",
+        result: { outcome: "exited", exit_code: 3 },
+      });
+    }
     const listed = await they.laptop.ask<{ invocation_id: string }[]>(["invocation", "list"]);
     expect(listed.map(({ invocation_id }) => invocation_id)).toContain(id);
     const shown = await they.builder.ask(["invocation", "show", id]);
@@ -194,8 +198,12 @@ describe("a command on the other machine", () => {
     const { stdout } = await they.exec(["sleep", "605"], { flags: ["--detach"] });
     const id = stdout.trim();
     await they.laptop.ask(["invocation", "cancel", id]);
-    const end = await they.laptop.ask<{ result: object }>(["invocation", "wait", id]);
-    expect(end.result).toMatchObject({ outcome: "cancelled" });
+    const ended = await they.laptop.run(["invocation", "wait", id, "--json"]);
+    expect(JSON.parse(ended.stdout)).toMatchObject({
+      result: { outcome: "cancelled" },
+      error: { code: "MX_CANCELLED" },
+    });
+    expect(ended).toMatchObject({ code: 130, stderr: "mx-agent: MX_CANCELLED\n" });
   });
 
   test("that waits for an approval is ended by the operator there, and its caller hears so", async () => {
@@ -220,7 +228,7 @@ describe("a command on the other machine", () => {
   test("that nobody is left to ask about is forgotten when it is told to be", async () => {
     const { stdout } = await they.exec(["true"], { flags: ["--detach"] });
     const id = stdout.trim();
-    await they.laptop.ask(["invocation", "wait", id]);
+    await they.laptop.run(["invocation", "wait", id]);
     for (const machine of [they.laptop, they.builder]) {
       await eventually(async () => {
         await machine.ask(["invocation", "prune", "--older-than", "0s"]);

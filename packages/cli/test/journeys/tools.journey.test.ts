@@ -98,6 +98,20 @@ describe("a tool", () => {
     expect(await call("fail")).toEqual({ code: 3, stdout: "so far\n", stderr: "but\n" });
   });
 
+  test("that was called can be waited for by its id, also when it has ended", async () => {
+    await call("fail");
+    const asked = await they.laptop.ask<{ invocation_id: string; kind: string }[]>([
+      ...["invocation", "list", "--side", "caller", "--limit", "1"],
+    ]);
+    expect(asked).toMatchObject([{ kind: "call" }]);
+    const ended = await they.laptop.run(["invocation", "wait", asked[0]?.invocation_id ?? "", "--json"]);
+    expect(ended.code).toBe(3);
+    expect(JSON.parse(ended.stdout)).toMatchObject({
+      type: "finished",
+      result: { outcome: "exited", exit_code: 3, stdout_bytes: "so far\n".length, complete: true },
+    });
+  });
+
   test("that says more than an answer has room for is heard as far as it goes, and is no success", async () => {
     const input = join(they.laptop.home, "times.json");
     await writeFile(input, '{"times":1500}');

@@ -1,4 +1,4 @@
-import { mxError } from "@mx-agent/base";
+import { failpoint, mxError } from "@mx-agent/base";
 import { type RateLimitGate, requestClass, retryAfterMs } from "./gate.ts";
 import { isOfVerification } from "./keys/room-verifications.ts";
 import { shallow } from "./nesting.ts";
@@ -35,7 +35,9 @@ export function guardedFetch(options: GuardedFetchOptions): Fetch {
     for (;;) {
       await gate.pass(kind, init?.signal);
       if (method !== "GET") await options.durable();
+      failpoint("http.before_request");
       const response = await fetch(input, init);
+      failpoint("http.after_request");
       noteDate(response, clock, options.onClockSkew);
       if (kind === "media" && response.ok) return response;
       const body = shallow(await response.text());

@@ -4,6 +4,7 @@ import type { ExecResult, Handlers, InvocationInfo, InvocationResult, MethodName
 import type { RunEnd } from "@mx-agent/runner";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
+import { endOfCall } from "../request/call-end.ts";
 import type { PendingLine } from "../request/pending.ts";
 import { sendOwnOutput } from "../run/own-output.ts";
 import type { Execution, ExecutionTable } from "../state/executions.ts";
@@ -74,7 +75,10 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
         const pending = online.caller.attach(requireRequest(invocation_id), async () => {});
         try {
           online.caller.replayOutcome(pending, false);
-          return resultOf(pending, await Promise.race([online.caller.outcome(pending), untilLeft(signal)]));
+          const settled = await Promise.race([online.caller.outcome(pending), untilLeft(signal)]);
+          return settled.type === "response"
+            ? endOfCall(pending.request, settled)
+            : resultOf(pending, settled);
         } finally {
           online.caller.release(pending);
         }

@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from "node:fs";
-import { mxError } from "@mx-agent/base";
+import { failpoint, mxError } from "@mx-agent/base";
 
 /** Where it ends and when it was cut, 6 bytes each. */
 const FIELD = 6;
@@ -61,9 +61,11 @@ export class ChunkIndex {
     record.writeUIntBE(now, FIELD, FIELD);
     if (this.#fd === null) throw mxError("MX_INTERNAL", { detail: `${this.#file} was closed` });
     // At its own place: half a record, of a disk that was full, is written over.
+    failpoint("chunk_index.before_write");
     const written = writeSync(this.#fd, record, 0, RECORD, this.count * RECORD);
     if (written < RECORD)
       throw mxError("MX_CANNOT_WRITE", { path: this.#file, detail: "the disk is full", hint: "make room" });
+    failpoint("chunk_index.after_write");
     this.#ends.push(end);
     this.#times.push(now);
   }

@@ -98,11 +98,9 @@ export class Answers {
         this.#finished(event, request, waiting);
         return;
       case EventTypes.callResponse: {
-        const parsed = parseContent(EventTypes.callResponse, event.content);
-        if (!parsed.ok) return;
-        const { ok, result, error, code = null } = parsed.value;
+        if (!parseContent(EventTypes.callResponse, event.content).ok) return;
         if (!requests.setFinished(invocation_id, JSON.stringify(event.content), null, now())) return;
-        for (const pending of waiting) pending.settle({ type: "response", ok, result, error, code });
+        for (const pending of waiting) pending.settleCall(event.content);
         return;
       }
       default:

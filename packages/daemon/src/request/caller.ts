@@ -190,6 +190,7 @@ export class Caller {
         .then((whole) => this.#parts.requests.setResult(request.invocation_id, whole))
         .catch(() => {});
     } else if (result !== null) pending.settle({ type: "finished", result });
+    else if (finished !== null && kind === "call") pending.settleCall(JSON.parse(finished));
   }
 
   #send(

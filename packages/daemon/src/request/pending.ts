@@ -135,6 +135,14 @@ export class Pending {
     this.#settle(outcome);
   }
 
+  /** The content of a `call.response`; one that makes no sense settles nothing. */
+  settleCall(content: unknown): void {
+    const parsed = parseContent(EventTypes.callResponse, content);
+    if (!parsed.ok) return;
+    const { ok, result, error, code = null } = parsed.value;
+    this.settle({ type: "response", ok, result, error, code });
+  }
+
   /** There will be no outcome. */
   fail(error: MxError): void {
     this.#fail(error);

@@ -1,6 +1,6 @@
 import { chmodSync, closeSync, existsSync, openSync } from "node:fs";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
-import { type MxError, mxError } from "@mx-agent/base";
+import { failpoint, type MxError, mxError } from "@mx-agent/base";
 import { copyDatabase, formatOf, refuseNewer } from "@mx-agent/base/sqlite";
 
 /** One step from a format to the next; runs once, inside of a transaction. */
@@ -73,8 +73,12 @@ export class Database {
     return statement;
   }
 
+  /** One statement that writes: a transaction of its own where there is none. */
   run(sql: string, ...values: SQLInputValue[]): { changes: number; lastInsertRowid: number } {
+    const alone = this.#depth === 0;
+    if (alone) failpoint("state.before_commit");
     const { changes, lastInsertRowid } = this.#statement(sql).run(...values);
+    if (alone) failpoint("state.after_commit");
     return { changes: Number(changes), lastInsertRowid: Number(lastInsertRowid) };
   }
 
@@ -96,7 +100,9 @@ export class Database {
     this.#depth++;
     try {
       const result = work();
+      failpoint("state.before_commit");
       this.#db.exec("COMMIT");
+      failpoint("state.after_commit");
       return result;
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");

@@ -58,13 +58,8 @@ test("two machines that are never there at the same time ask, run and answer", a
   await builder.kill();
   laptop.start();
   await laptop.answers();
-  const codes = await Promise.all(
-    ids.map(async (id) => {
-      const ended = await they.laptop.ask<{ result: { exit_code: number } }>(["invocation", "wait", id]);
-      return ended.result.exit_code;
-    }),
-  );
-  expect(codes).toEqual([3, 4]);
+  const waited = await Promise.all(ids.map((id) => they.laptop.run(["invocation", "wait", id])));
+  expect(waited.map(({ code }) => code)).toEqual([3, 4]);
   builder.start();
   await builder.answers();
   expect(await they.exec(["echo", "together"])).toMatchObject({ code: 0, stdout: "together\n" });

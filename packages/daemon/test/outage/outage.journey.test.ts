@@ -165,10 +165,10 @@ describe("a caller who left", () => {
     await laptop.answers();
     const logs = they.laptop.spawn(["invocation", "logs", "-f", id]);
     await logs.until("one");
-    const waiting = they.laptop.ask<{ result: { exit_code: number } }>(["invocation", "wait", id]);
+    const waiting = they.laptop.run(["invocation", "wait", id]);
     await writeFile(go, "");
     expect((await logs.ended).stdout).toBe("one\ntwo\n");
-    expect((await waiting).result.exit_code).toBe(5);
+    expect((await waiting).code).toBe(5);
     expect((await they.laptop.run(["invocation", "logs", id])).stdout).toBe("one\ntwo\n");
     const pruned = await they.laptop.ask<{ pruned: number }>(["invocation", "prune", "--older-than", "1s"]);
     expect(pruned.pruned).toBeGreaterThan(0);

@@ -35,6 +35,11 @@ export class Box {
     return this.#died;
   }
 
+  /** Of the daemon that was started last. */
+  get pid(): number {
+    return this.#pid;
+  }
+
   get alive(): boolean {
     return isAlive(this.#pid);
   }
@@ -119,6 +124,11 @@ export class Box {
   async #gone(pid: number): Promise<void> {
     while (isAlive(pid)) await pause(LOOK_MS);
   }
+}
+
+/** Whether a process stands still by SIGSTOP. */
+export function isStopped(pid: number): boolean {
+  return /\) T /.test(read(`/proc/${pid}/stat`));
 }
 
 /** Looks again until it is so; an error after a generous while. */
