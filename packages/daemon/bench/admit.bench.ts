@@ -20,6 +20,7 @@ import { Database } from "../src/state/database.ts";
 import { ExecutionTable } from "../src/state/executions.ts";
 import { NonceTable } from "../src/state/nonces.ts";
 import { migrations } from "../src/state/schema.ts";
+import { Settings } from "../src/state/settings.ts";
 import { AdmitBench } from "./admit-world.ts";
 
 export const name = "admit";
@@ -138,7 +139,7 @@ class DurableDaemon {
         executions: this.#executions,
         nonces: new NonceTable(this.#db),
         audit: new Auditor(sink),
-        early: new EarlyRefusals(Date.now),
+        early: new EarlyRefusals(Date.now, new Settings(this.#db)),
         identity: new Identity(generateSigningKey(), account),
         outbox: silent,
         now: Date.now,

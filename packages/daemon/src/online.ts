@@ -79,12 +79,9 @@ export class Online {
   private constructor(options: OnlineOptions, session: MatrixSession, identity: Identity) {
     const { tables, audit, now, policy, logger, machine, runner } = options;
     const { rooms, outbox } = session;
-    const early = new EarlyRefusals(now);
+    const early = new EarlyRefusals(now, tables.settings);
     const heard = new Map<string, number>();
-    this.#sumUp = () => {
-      const summary = early.takeSummary();
-      if (summary) audit.early(summary);
-    };
+    this.#sumUp = () => early.sumUp((summary) => audit.early(summary));
     this.session = session;
     this.identity = identity;
     this.#tables = tables;

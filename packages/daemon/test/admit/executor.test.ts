@@ -70,7 +70,7 @@ function start({ nonces = 20_000, runner }: { nonces?: number; runner?: RunnerCl
   const audit: Record<string, unknown>[] = [];
   const started: string[] = [];
   const cancelled: string[] = [];
-  const early = new EarlyRefusals(now);
+  const early = new EarlyRefusals(now, new Settings(db));
   const world = executorWorld({
     ...tables,
     policy: { current: () => policy },
@@ -114,7 +114,13 @@ const send = (content: Content, changes = {}) =>
 const at = (ms: number) => new Date(system + ms).toISOString();
 const fresh = (changes: Content = {}) =>
   signed(request({ created_at: at(0), expires_at: at(120_000), ...changes }));
-const reasons = () => daemon.early.takeSummary()?.reasons ?? {};
+function reasons(): Record<string, number> {
+  let found: Record<string, number> = {};
+  daemon.early.sumUp((summary) => {
+    found = summary.reasons;
+  });
+  return found;
+}
 
 test("a request is on record before it is handed on, and comes once", async () => {
   const content = fresh();
@@ -368,4 +374,19 @@ test("requests that come together again after a crash are not decided on again",
   await daemon.executor.onRequests([...came, eventOf(fresh(), { event_id: `$${++events}` })]);
   expect(daemon.started).toHaveLength(1);
   expect(daemon.audit).toHaveLength(1);
+});
+
+test("what strangers were refused is counted also where the daemon is killed before it has summed that up", async () => {
+  const stranger = { sender: "@mallory:example.org" };
+  await send(request({ created_at: at(0), expires_at: at(120_000) }), stranger);
+  restart();
+  await send(request({ created_at: at(0), expires_at: at(120_000) }), stranger);
+  await send({}, stranger);
+  // While the log cannot be written the count is kept.
+  const full = () => {
+    throw mxError("MX_CANNOT_WRITE", { path: "audit.jsonl", detail: "full", hint: "" });
+  };
+  expect(() => daemon.early.sumUp(full)).toThrow();
+  expect(reasons()).toEqual({ unsigned: 2, malformed_request: 1 });
+  expect(reasons()).toEqual({});
 });
