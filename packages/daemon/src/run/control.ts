@@ -66,11 +66,12 @@ export class ControlChannel {
         const parsed = parseContent(EventTypes.execStdin, event.content);
         if (!parsed.ok) return;
         // Numbers protect from replay; input without one is the timeline's, and its nonce does.
-        if (
-          parsed.value.seq !== undefined ||
-          (event.kind === "timeline" && this.#admit(parsed.value) === "fresh")
-        )
-          this.#stdin.push(parsed.value);
+        if (parsed.value.seq !== undefined) return this.#stdin.push(parsed.value);
+        if (event.kind !== "timeline") return;
+        const admitted = this.#admit(parsed.value);
+        if (admitted === "fresh") this.#stdin.push(parsed.value);
+        // Nobody would notice the hole, and a child that reads on behind it does what nobody asked for.
+        else if (admitted === "full") await this.#cancel();
         return;
       }
       case EventTypes.streamAck: {

@@ -14,8 +14,6 @@ import type { Runs } from "./runs.ts";
 
 type State = InvocationAnswer["state"];
 
-const NONCE_LIFETIME_MS = 24 * 3_600_000;
-
 export class Queries {
   readonly #world: ExecutorWorld;
   readonly #runs: Runs;
@@ -32,7 +30,7 @@ export class Queries {
     const device_id = parsed.ok ? parsed.value.binding?.device_id : undefined;
     if (!parsed.ok || device_id === undefined) return;
     const { invocation_id, nonce } = parsed.value;
-    if (nonces.admit(execution.key_id, nonce, now() + NONCE_LIFETIME_MS, now()) !== "fresh") return;
+    if (nonces.admitControl(execution.key_id, nonce, now()) !== "fresh") return;
     executions.setReplyDevice(execution.run_id, device_id);
     this.#runs.moveTo(execution.run_id, device_id);
     const to = { room_id: execution.room_id, user_id: execution.sender, device_id };

@@ -27,22 +27,34 @@ export class NonceTable {
 
   /** Remembers a nonce until it expires; joins the caller's transaction. */
   admit(key_id: string, nonce: string, expires_ts: number, now: number): "fresh" | "replayed" | "full" {
+    return this.#admit(key_id, nonce, expires_ts, now, this.#limit);
+  }
+
+  #admit(
+    key_id: string,
+    nonce: string,
+    expires_ts: number,
+    now: number,
+    limit: number,
+  ): "fresh" | "replayed" | "full" {
     return this.#db.transaction(() => {
       this.#db.run("DELETE FROM nonces WHERE expires_ts < ?", now);
       if (this.#db.get("SELECT 1 AS hit FROM nonces WHERE key_id = ? AND nonce = ?", key_id, nonce))
         return "replayed";
       const row = this.#db.get("SELECT count(*) AS n FROM nonces WHERE key_id = ?", key_id);
-      if (row && integer(row, "n") >= this.#limit) return "full";
+      if (row && integer(row, "n") >= limit) return "full";
       this.#db.run("INSERT INTO nonces VALUES (?, ?, ?)", key_id, nonce, expires_ts);
       return "fresh";
     });
   }
 
   /**
-   * As `admit`, for a message to a run that was admitted. A cancel names one run and can't end it twice: only a
-   * replayed one is ignored, so that who has filled his memory can still end what he began.
+   * As `admit`, for a message about a run that was admitted. There is as much room again for those: who has filled the
+   * memory with requests can still feed, ask about and end what he began. Where that is full as well a cancel works
+   * all the same, because it names one run and can't end it twice. Input and queries do not: served again, the one
+   * would be typed twice, and the other would move a run's output back to an earlier device.
    */
   admitControl(key_id: string, nonce: string, now: number): "fresh" | "replayed" | "full" {
-    return this.admit(key_id, nonce, now + CONTROL_LIFETIME_MS, now);
+    return this.#admit(key_id, nonce, now + CONTROL_LIFETIME_MS, now, 2 * this.#limit);
   }
 }

@@ -1,5 +1,5 @@
 /** What a daemon remembers against replay, when a peer fills it up, and when the clock is set back behind it. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { EventTypes, newNonce } from "@mx-agent/protocol";
@@ -78,6 +78,9 @@ async function whileStopped(work: (db: Database) => void): Promise<void> {
   await builder.startDaemon();
 }
 
+/** A command that keeps its input in a file of the mark's name. */
+const reading = (mark: string) => ["sh", "-c", 'cat > "$0"; echo "$0" >> ran', mark];
+
 const noncesOf = (db: Database, key_id: string, nonce: unknown) =>
   db.all("SELECT nonce FROM nonces WHERE key_id = ? AND nonce = ?", key_id, String(nonce)).length;
 
@@ -85,6 +88,9 @@ test("a trusted peer who fills the memory of nonces locks out himself alone, mak
   const { mallory, room } = stage;
   const first = byMallory(madeAt(0, "mallory's first", mallorys));
   await runs("mallory", first, "mallory's first");
+  const fed = byMallory(madeAt(0, "fed", { ...mallorys, stdin: true, command: reading("fed") }));
+  await mallory.send(room, REQUEST, fed);
+  await mallory.until(isAbout(fed, EventTypes.execAccepted));
   await whileStopped((db) => {
     const now = Date.now();
     const expires_ts = now + 4 * LIFETIME_MS;
@@ -94,7 +100,7 @@ test("a trusted peer who fills the memory of nonces locks out himself alone, mak
       db.run("INSERT INTO nonces VALUES (?, ?, ?)", key_id, newNonce(), expires_ts);
     const nonces = new NonceTable(db);
     const outcomes = Array.from({ length: 11 }, () => nonces.admit(key_id, newNonce(), expires_ts, now));
-    expect(outcomes).toEqual([...Array(9).fill("fresh"), "full", "full"]);
+    expect(outcomes).toEqual([...Array(8).fill("fresh"), "full", "full", "full"]);
   });
 
   const further = ["one more", "another", "and another"].map((mark) => byMallory(madeAt(0, mark, mallorys)));
@@ -103,6 +109,28 @@ test("a trusted peer who fills the memory of nonces locks out himself alone, mak
   expect(answer.content).toMatchObject({ reason: "over_capacity", detail: "wait until some have expired" });
   counted.over_capacity = further.length;
   await runs("alice", byAlice(madeAt(0, "beside a full table")), "beside a full table");
+
+  // What he began he can feed, and ask about.
+  const { invocation_id } = fed;
+  const { account } = await stage.builder.ask<{ account: { user_id: string; device_id: string } }>([
+    ...["daemon", "status"],
+  ]);
+  const query = mallory.sign(room, EventTypes.invocationQuery, { invocation_id, nonce: newNonce() });
+  await mallory.sendToDevice(account.user_id, account.device_id, EventTypes.invocationQuery, query);
+  const stdin = (text: string, eof: boolean) => {
+    const data = Buffer.from(text).toString("base64");
+    const created_at = new Date().toISOString();
+    const content = { invocation_id, data, eof, created_at, nonce: newNonce() };
+    return mallory.send(room, EventTypes.execStdin, mallory.sign(room, EventTypes.execStdin, content));
+  };
+  await stdin("first, ", false);
+  await stdin("last", true);
+  await mallory.until(isAbout(fed, EventTypes.execFinished));
+  expect(readFileSync(join(stage.project, "fed"), "utf8")).toBe("first, last");
+  marks.push("fed");
+  await mallory.pump();
+  const told = mallory.messages.find(({ type }) => type === EventTypes.invocationAnswer);
+  expect(told?.content).toMatchObject({ invocation_id, nonce: query.nonce });
 
   // Its nonce is the oldest of all.
   await servedAgain(mallory.user_id, first, "after mallory's first again", 0);
