@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { approve, type TwoDaemons, twoDaemons } from "../support/two-daemons.ts";
+import {
+  approve,
+  entryOf,
+  everydayCommands,
+  policyFor,
+  type TwoDaemons,
+  twoDaemons,
+} from "../support/two-daemons.ts";
 
 let they: TwoDaemons;
 beforeAll(async () => {
@@ -25,6 +32,29 @@ describe("in a workspace that is encrypted, as one is unless told otherwise,", (
     const refused = await they.exec(["ls", "dandelion"]);
     expect(refused.code).toBe(77);
     expect(refused.stderr).toContain("policy_denied");
+  });
+
+  test("a machine runs a command of its own, and its agent answers itself", async () => {
+    const { builder, laptop, room, project } = they;
+    await builder.setPolicy(
+      `${policyFor(room, laptop.user, everydayCommands, project)}${entryOf(room, builder.user, ["sort"], project)}`,
+    );
+    const args = ["exec", "--room", room, "--agent", "builder", "--cwd", project, "--", "sort"];
+    expect(await builder.run(args, { stdin: "marigold\nlily\n" })).toMatchObject({
+      ...{ code: 0, stdout: "lily\nmarigold\n" },
+    });
+    expect(await builder.run(["agent", "ping", "--room", room, "--agent", "builder"])).toMatchObject({
+      code: 0,
+    });
+    expect(await builder.ask(["daemon", "status"])).toMatchObject({ outbox_depth: 0 });
+  });
+
+  test("an agent is there as often as it is asked", async () => {
+    const target = ["--room", they.room, "--agent", "builder"];
+    const asked = ["show", "ping", "show", "ping"];
+    const ended = await Promise.all(asked.map((verb) => they.laptop.run(["agent", verb, ...target])));
+    expect(ended.map(({ code }) => code)).toEqual([0, 0, 0, 0]);
+    expect(await they.laptop.run(["agent", "ping", ...target])).toMatchObject({ code: 0 });
   });
 
   test("it goes on after both daemons were restarted", async () => {

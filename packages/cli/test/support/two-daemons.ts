@@ -121,7 +121,12 @@ network = "allow"
 env_allowlist = ["GREETING"]
 [rooms."${room}"]
 trusted = true
-[rooms."${room}".agents."${user}"]
+${entryOf(room, user, commands, directory)}`;
+}
+
+/** What such a policy says of one user. */
+export function entryOf(room: string, user: string, commands: string[], directory: string): string {
+  return `[rooms."${room}".agents."${user}"]
 allow_exec = true
 allow_unsandboxed = true
 allow_commands = ${JSON.stringify(commands)}

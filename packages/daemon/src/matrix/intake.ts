@@ -81,6 +81,12 @@ export class Intake {
     this.#toDevice.push(transport.then((known) => ({ ...message, transport: known })));
   }
 
+  /** A message that this device sent to itself, and that no /sync brings. */
+  take(message: ToDeviceMessage & { transport: Transport }): void {
+    if (PASSING.has(message.type)) this.#pass(message);
+    else this.#options.db.transaction(() => this.#storeToDevice(message, this.#options.clock()));
+  }
+
   /** Commits what was read; answers the rooms that it changed. */
   async commit(next_batch: string): Promise<SyncBatch> {
     const batch = this.#batch;

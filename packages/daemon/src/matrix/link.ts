@@ -6,6 +6,7 @@ import type { Outgoing } from "./api.ts";
 import type { Changes } from "./changes.ts";
 import type { RateLimitGate } from "./gate.ts";
 import type { OutboxLink, Prepared } from "./outbox.ts";
+import type { OwnDevice } from "./own-device.ts";
 import { type Clock, isRecord } from "./types.ts";
 
 export interface LinkOptions {
@@ -17,6 +18,7 @@ export interface LinkOptions {
   changes: Changes;
   ready: () => Promise<void>;
   encrypt: OutboxLink["encrypt"];
+  own: OwnDevice;
 }
 
 /** How long a room that we were told of may stay unknown to /sync before a message into it is given up. */
@@ -26,13 +28,17 @@ const UNKNOWN_ROOM_MS = 120_000;
 export function outboxLink(options: LinkOptions): OutboxLink {
   const { client, gate } = options;
   return {
-    encrypt: options.encrypt,
+    encrypt: async (outgoing) => (options.own.is(outgoing) ? null : options.encrypt(outgoing)),
     async admit(outgoing, signal) {
       await abortable(options.ready(), signal);
       if (outgoing.kind !== "to_device") await roomKnown(outgoing.room_id, options, signal);
       await gate.pass(outgoing.kind === "to_device" ? "to_device" : "message", signal);
     },
     async send(outgoing, prepared, txn_id, signal) {
+      if (options.own.is(outgoing)) {
+        await options.own.take(outgoing);
+        return null;
+      }
       const answer = await client.http.authedRequest<unknown>(
         Method.Put,
         pathOf(outgoing, prepared, txn_id),

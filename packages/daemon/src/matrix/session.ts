@@ -32,6 +32,7 @@ import { outboxLink } from "./link.ts";
 import { mediaOf } from "./media.ts";
 import { cutNesting } from "./nesting.ts";
 import { DurableOutbox } from "./outbox.ts";
+import { ownDevice } from "./own-device.ts";
 import { takeOver } from "./owner.ts";
 import { keysPublished } from "./published.ts";
 import { renewal } from "./renewal.ts";
@@ -226,6 +227,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
       changes,
       ready: () => ready.promise,
       encrypt: encryptor(encryption),
+      own: ownDevice({ crypto, account, rooms, intake, onStored: () => delivery.kick() }),
     }),
   });
 

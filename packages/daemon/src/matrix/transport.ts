@@ -107,7 +107,12 @@ async function knownDevice(crypto: RustCrypto, user_id: string, key: string): Pr
   return null;
 }
 
-async function isVerified(crypto: RustCrypto, user_id: string, device_id: string | null): Promise<boolean> {
+/** Whether the device is verified: cross-signed by an identity that we verified, or by hand. */
+export async function isVerified(
+  crypto: RustCrypto,
+  user_id: string,
+  device_id: string | null,
+): Promise<boolean> {
   if (device_id === null) return false;
   return (await crypto.getDeviceVerificationStatus(user_id, device_id))?.isVerified() ?? false;
 }
