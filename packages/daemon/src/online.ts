@@ -231,6 +231,7 @@ export class Online {
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     this.registry.close();
+    this.pings.close();
     this.runs.close();
     this.caller.close();
     await Promise.all([this.invites.close(), this.session.close()]);

@@ -27,7 +27,14 @@ interface Outstanding {
   target: PingTarget;
   from_agent: string;
   sent: number;
-  pong(round_trip_ms: number): void;
+  /** Who waits for the answer. */
+  waiting: Set<(round_trip_ms: number) => void>;
+}
+
+/** Of one asker, for one agent here: when it was answered last, and the answer that waits for its second to be over. */
+interface Answers {
+  last: number;
+  next?: { timer: NodeJS.Timeout; send: () => void };
 }
 
 export interface PingParts {
@@ -41,12 +48,13 @@ export interface PingParts {
 
 /**
  * Asks agents whether they are there, and answers those who may ask: only keys that are trusted here, once a
- * second each; the rest hear nothing (PROTOCOL.md, "To-device events").
+ * second each for each agent; the rest hear nothing (PROTOCOL.md, "To-device events"). What comes sooner is
+ * answered when the second is over, the newest alone, and who asks twice at once asks once.
  */
 export class Pings {
   readonly #parts: PingParts;
   readonly #outstanding = new Map<string, Outstanding>();
-  readonly #answered = new Map<string, number>();
+  readonly #answers = new Map<string, Answers>();
 
   constructor(parts: PingParts) {
     this.#parts = parts;
@@ -54,32 +62,50 @@ export class Pings {
 
   /** Milliseconds until the pong, or null when none came in time. */
   ping(target: PingTarget, from_agent: string, timeout_ms: number): Promise<number | null> {
-    const { identity, outbox } = this.#parts;
-    const nonce = newNonce();
-    const content = { from_agent, target_agent: target.agent, nonce, ts: this.#parts.now() };
+    const [nonce, outstanding] = this.#alreadyAsked(target, from_agent) ?? this.#ask(target, from_agent);
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
-        this.#outstanding.delete(nonce);
+        outstanding.waiting.delete(pong);
+        if (outstanding.waiting.size === 0) this.#outstanding.delete(nonce);
         resolve(null);
       }, timeout_ms);
-      const sent = performance.now();
       const pong = (round_trip_ms: number) => {
         clearTimeout(timer);
         resolve(round_trip_ms);
       };
-      this.#outstanding.set(nonce, { target, from_agent, sent, pong });
-      outbox.enqueue(
-        {
-          kind: "to_device",
-          room_id: target.room_id,
-          user_id: target.user_id,
-          device_id: target.device_id,
-          type: EventTypes.ping,
-          content: identity.sign(target.room_id, EventTypes.ping, content),
-        },
-        { volatile: true },
-      );
+      outstanding.waiting.add(pong);
     });
+  }
+
+  /** Answers nobody any more. */
+  close(): void {
+    for (const { next } of this.#answers.values()) clearTimeout(next?.timer);
+  }
+
+  #alreadyAsked(target: PingTarget, from_agent: string): [string, Outstanding] | undefined {
+    const asked = JSON.stringify([target, from_agent]);
+    return [...this.#outstanding].find(([, one]) => JSON.stringify([one.target, one.from_agent]) === asked);
+  }
+
+  #ask(target: PingTarget, from_agent: string): [string, Outstanding] {
+    const { identity, outbox, now } = this.#parts;
+    const nonce = newNonce();
+    const content = { from_agent, target_agent: target.agent, nonce, ts: now() };
+    const outstanding = {
+      target,
+      from_agent,
+      sent: performance.now(),
+      waiting: new Set<(round_trip_ms: number) => void>(),
+    };
+    this.#outstanding.set(nonce, outstanding);
+    const { room_id, user_id, device_id } = target;
+    const type = EventTypes.ping;
+    const signed = identity.sign(room_id, type, content);
+    outbox.enqueue(
+      { kind: "to_device", room_id, user_id, device_id, type, content: signed },
+      { volatile: true },
+    );
+    return [nonce, outstanding];
   }
 
   onEvent(event: IncomingEvent): void {
@@ -98,7 +124,7 @@ export class Pings {
       return;
     if (!isFrom(event, { ...target, public_key }, this.#encrypted(target.room_id))) return;
     this.#outstanding.delete(parsed.value.nonce);
-    outstanding.pong(performance.now() - outstanding.sent);
+    for (const pong of outstanding.waiting) pong(performance.now() - outstanding.sent);
   }
 
   #onPing(event: IncomingEvent): void {
@@ -121,20 +147,38 @@ export class Pings {
     if (!public_key || (!own && (entry?.status !== "trusted" || entry.user_id !== event.sender))) return;
     const expected = { room_id, user_id: event.sender, key_id, public_key, legacy: false, device_id };
     if (!isFrom(event, expected, this.#encrypted(room_id))) return;
-    if (now() - (this.#answered.get(key_id) ?? 0) < PING_ANSWER_INTERVAL_MS) return;
-    this.#answered.set(key_id, now());
-    const content = { from_agent, target_agent, nonce, ts: now() };
-    outbox.enqueue(
-      {
-        kind: "to_device",
-        room_id,
-        user_id: event.sender,
-        device_id,
-        type: EventTypes.pong,
-        content: identity.sign(room_id, EventTypes.pong, content),
-      },
-      { volatile: true },
-    );
+    this.#answerInTime(JSON.stringify([key_id, room_id, target_agent]), () => {
+      const content = { from_agent, target_agent, nonce, ts: now() };
+      const type = EventTypes.pong;
+      const signed = identity.sign(room_id, type, content);
+      outbox.enqueue(
+        { kind: "to_device", room_id, user_id: event.sender, device_id, type, content: signed },
+        { volatile: true },
+      );
+    });
+  }
+
+  #answerInTime(asker: string, send: () => void): void {
+    const { now } = this.#parts;
+    const answers = this.#answers.get(asker) ?? { last: Number.NEGATIVE_INFINITY };
+    this.#answers.set(asker, answers);
+    if (answers.next) {
+      answers.next.send = send;
+      return;
+    }
+    // A clock that was set back keeps nobody waiting for longer.
+    const wait = Math.min(answers.last + PING_ANSWER_INTERVAL_MS - now(), PING_ANSWER_INTERVAL_MS);
+    const answer = (sendIt: () => void) => {
+      answers.last = now();
+      delete answers.next;
+      sendIt();
+    };
+    if (wait <= 0) answer(send);
+    else
+      answers.next = {
+        send,
+        timer: setTimeout(() => answer(answers.next?.send ?? send), wait),
+      };
   }
 
   #encrypted(room_id: string): boolean {
