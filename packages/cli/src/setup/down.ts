@@ -1,5 +1,6 @@
 /** `down`: stops what `up` started, from the inside out; with `purge` removes it. */
 import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { MxError, mxError } from "@mx-agent/base";
 import { note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
@@ -14,7 +15,7 @@ import { readRecord, remember, type SetupRecord } from "./record.ts";
 export interface DownResult {
   /** The daemon's process; null where none ran. */
   daemon: number | null;
-  /** Commands that go on under the runner, and those that were ended. */
+  /** Commands that go on under the runner, and those that were ended: invocations, or runs where no daemon names them. */
   running: string[];
   cancelled: string[];
   homeserver: boolean;
@@ -35,12 +36,13 @@ export async function takeDown(
   const record = recordOf(cli, flags.purge === true);
   if (flags.purge && !flags.yes) await agreed(cli, places, record);
   const before = await running(cli);
-  const ends = flags.cancel || flags.purge ? before : [];
+  const ends = flags.cancel || flags.purge ? [...before] : [];
   if (ends.length > 0) await cancel(cli, ends);
   if (flags.purge) await logOut(cli);
   const { stopDaemon } = await import("../background/daemon.ts");
   await doing(cli, "stopping the daemon");
   const daemon = await stopDaemon(cli);
+  if (flags.cancel || flags.purge) ends.push(...((await whereItRuns(endRuns(dirs.runtime))) ?? []));
   const { stopTunnel } = await import("../background/tunnel.ts");
   const tunnel = record.tunnel !== undefined && stopTunnel(record.tunnel);
   if (record.tunnel !== undefined && !flags.purge) remember(cli.env, { tunnel: undefined });
@@ -90,8 +92,29 @@ async function running(cli: Cli): Promise<string[]> {
 async function cancel(cli: Cli, ids: string[]): Promise<void> {
   await doing(cli, `ending ${ids.length} commands`);
   for (const invocation_id of ids) await ask(cli, "invocation.cancel", { invocation_id });
+  await untilEnded(ids, () => running(cli));
+}
+
+/** What a runner goes on with after its daemon, and the runner; the ids of the runs. MX_NOT_RUNNING where there is none. */
+async function endRuns(runtime: string): Promise<string[]> {
+  const { connectRunner } = await import("@mx-agent/runner");
+  const runner = await connectRunner(join(runtime, "runner.sock"));
+  try {
+    const look = async () =>
+      (await runner.list()).filter(({ end }) => end === null).map(({ run_id }) => run_id);
+    const ids = await look();
+    for (const id of ids) await runner.cancel(id);
+    await untilEnded(ids, look);
+    await runner.shutdown();
+    return ids;
+  } finally {
+    runner.close();
+  }
+}
+
+async function untilEnded(ids: readonly string[], look: () => Promise<string[]>): Promise<void> {
   for (let waited = 0; waited < CANCEL_MS; waited += LOOK_MS) {
-    const left = await running(cli);
+    const left = await look();
     if (!ids.some((id) => left.includes(id))) return;
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }

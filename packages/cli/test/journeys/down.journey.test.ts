@@ -63,6 +63,16 @@ sandboxed("a command that runs goes on under the runner, until --cancel ends it"
   expect((await live.ended).code).toBeGreaterThan(128);
 });
 
+sandboxed("--cancel ends what runs, also where its daemon was stopped before", async () => {
+  const live = await endless();
+  await builder.ask(["down"]);
+  expect(await builder.ask<DownResult>(["down", "--cancel"])).toMatchObject({
+    ...{ daemon: null, running: [], cancelled: [expect.any(String)] },
+  });
+  await builder.ask(["up", "--no-invite"]);
+  expect((await live.ended).code).toBeGreaterThan(128);
+});
+
 test("where nothing runs it says so, and it may be typed twice", async () => {
   await builder.ask(["down"]);
   expect(await builder.ask<DownResult>(["down"])).toMatchObject({ daemon: null, running: [], removed: [] });
