@@ -18,6 +18,7 @@ import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Machine, shown } from "./demo/machine.ts";
 import { makeRepository, policyText } from "./demo/repository.ts";
+import { eventually } from "./eventually.ts";
 import { root } from "./tasks.ts";
 
 let ending = false;
@@ -54,10 +55,10 @@ async function endRuns(): Promise<void> {
   const invocations: { invocation_id: string; state: string }[] = JSON.parse(stdout);
   for (const { invocation_id, state } of invocations)
     if (state === "running") await builder.tidy(["invocation", "cancel", invocation_id]);
-  await until("nothing runs", async () => {
+  await eventually(async () => {
     const status = await builder.tidy(["daemon", "status", "--json"]);
-    return status.code !== 0 || JSON.parse(status.stdout).running_invocations === 0 ? true : undefined;
-  });
+    return status.code !== 0 || JSON.parse(status.stdout).running_invocations === 0;
+  }, "nothing runs");
 }
 
 /** What ends the demo early: a signal, or a reader of its output who left. */
@@ -174,14 +175,15 @@ async function demo(): Promise<void> {
 async function interrupt(args: string[]): Promise<void> {
   say(`\n  laptop$ mx-agent ${shown(args)}`);
   const child = laptop.spawn(args);
-  const all = await until("the remote sleeps run", () =>
-    remoteSleeps().length === 2 ? remoteSleeps() : undefined,
+  const all = await eventually(
+    () => (remoteSleeps().length === 2 ? remoteSleeps() : undefined),
+    "the remote sleeps run",
   );
   say(`  (it has started two sleeps there, process ${all.join(" and process ")})`);
   child.kill("SIGINT");
   say("  ^C");
   const code = await new Promise((resolve) => child.on("close", resolve));
-  await until("the remote sleeps are gone", () => (remoteSleeps().length === 0 ? true : undefined));
+  await eventually(() => remoteSleeps().length === 0, "the remote sleeps are gone");
   say(`  exit code ${code}; the remote sleeps are gone`);
   if (code !== 130) throw new Error(`Ctrl-C ended with ${code}, not 130`);
 }
@@ -206,15 +208,6 @@ function isRemoteSleep(entry: string): boolean {
     // It ended while we looked.
     return false;
   }
-}
-
-async function until<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
-  for (let tries = 0; tries < 600; tries++) {
-    const found = await look();
-    if (found !== undefined) return found;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error(`waited in vain: ${what}`);
 }
 
 function hasBubblewrap(): boolean {

@@ -1,9 +1,9 @@
 /** Two bare SDK clients, keys in memory, in an encrypted room of their own. */
 import { randomBytes } from "node:crypto";
-import { setTimeout as pause } from "node:timers/promises";
 import { ClientEvent, type MatrixClient } from "matrix-js-sdk/lib/client.js";
 import { createClient } from "matrix-js-sdk/lib/matrix.js";
 import { type MatrixEvent, MatrixEventEvent } from "matrix-js-sdk/lib/models/event.js";
+import { eventually } from "../../../scripts/eventually.ts";
 import type { TestHomeserver } from "../../../scripts/homeservers.ts";
 
 const TYPE = "com.example.bench";
@@ -29,10 +29,10 @@ export class BarePair implements Disposable {
         },
       ],
     });
-    await until(() => executing.getRoom(room_id) !== null);
+    await eventually(() => executing.getRoom(room_id) !== null);
     await executing.joinRoom(room_id);
     const bothThere = (client: MatrixClient) => client.getRoom(room_id)?.getJoinedMemberCount() === 2;
-    await until(() => bothThere(asking) && bothThere(executing));
+    await eventually(() => bothThere(asking) && bothThere(executing));
     return new BarePair([asking, executing], room_id);
   }
 
@@ -78,10 +78,6 @@ async function clientOn(homeserver: TestHomeserver): Promise<MatrixClient> {
   // Decrypted where it stands in the timeline, as a client would.
   client.on(ClientEvent.Event, (event) => void client.decryptEventIfNeeded(event));
   await client.startClient({ initialSyncLimit: 20, disablePresence: true });
-  await until(() => client.isInitialSyncComplete());
+  await eventually(() => client.isInitialSyncComplete());
   return client;
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await pause(20);
 }

@@ -6,10 +6,11 @@ import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { probeMachine, type SandboxRequest } from "@mx-agent/sandbox";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { eventually } from "../../../scripts/eventually.ts";
 import type { RunSpec } from "../src/index.ts";
 import { boundedBomb } from "./support/bomb.ts";
 import { cgroupPlace, delegate, removeGroup } from "./support/cgroup-place.ts";
-import { eventually, nobody, processesWith, runner, self, type TestRunner } from "./support/harness.ts";
+import { nobody, processesWith, runner, self, type TestRunner } from "./support/harness.ts";
 
 const place = cgroupPlace();
 const { bubblewrap } = await probeMachine();

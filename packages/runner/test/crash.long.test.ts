@@ -5,8 +5,9 @@
 import { randomInt } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
+import { eventually } from "../../../scripts/eventually.ts";
 import type { RunSpec } from "../src/index.ts";
-import { eventually, processesWith, runner, sha256 } from "./support/harness.ts";
+import { processesWith, runner, sha256 } from "./support/harness.ts";
 
 const KILLS = Math.max(5, Math.round(1000 * Number(process.env.MX_TEST_SCALE ?? "1")));
 const RUNS_AT_ONCE = 4;

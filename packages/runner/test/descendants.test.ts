@@ -1,8 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { eventually } from "../../../scripts/eventually.ts";
 import { processTable } from "../src/processes.ts";
-import { childrenOf, eventually, processesWith, runner, type TestRunner } from "./support/harness.ts";
+import { childrenOf, processesWith, runner, type TestRunner } from "./support/harness.ts";
 
 let one: TestRunner;
 let words = 0;

@@ -16,17 +16,10 @@ import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { type MachineCapabilities, probeMachine, type SandboxRequest } from "@mx-agent/sandbox";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { eventually } from "../../../scripts/eventually.ts";
 import type { RunSpec } from "../src/index.ts";
 import { boundedBomb } from "./support/bomb.ts";
-import {
-  eventually,
-  identity,
-  nobody,
-  processesWith,
-  runner,
-  self,
-  type TestRunner,
-} from "./support/harness.ts";
+import { identity, nobody, processesWith, runner, self, type TestRunner } from "./support/harness.ts";
 
 const { bubblewrap }: MachineCapabilities = await probeMachine();
 const unavailable = bubblewrap.available ? "" : ` (NOT RUN: ${bubblewrap.reason})`;

@@ -1,9 +1,10 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { eventually } from "../../../scripts/eventually.ts";
 import type { RunSpec } from "../src/index.ts";
 import { boundedBomb } from "./support/bomb.ts";
-import { eventually, processesWith, runner, type TestRunner } from "./support/harness.ts";
+import { processesWith, runner, type TestRunner } from "./support/harness.ts";
 
 const MiB = 1024 * 1024;
 let one: TestRunner;

@@ -5,10 +5,11 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { FrameDecoder } from "@mx-agent/base";
 import { describe, expect, it } from "vitest";
+import { eventually } from "../../../scripts/eventually.ts";
 import { connectRunner, RUNNER_VERSION, type RunnerClient } from "../src/index.ts";
 import { processInfo } from "../src/processes.ts";
 import { decodeMessage, encodeMessage } from "../src/wire.ts";
-import { entry, eventually, processesWith, runner, sha256, TestRunner } from "./support/harness.ts";
+import { entry, processesWith, runner, sha256, TestRunner } from "./support/harness.ts";
 
 let words = 0;
 const word = () => `mxmark${process.pid}x${++words}x`;

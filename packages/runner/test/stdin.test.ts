@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { childrenOf, eventually, runner, sha256, type TestRunner } from "./support/harness.ts";
+import { eventually } from "../../../scripts/eventually.ts";
+import { childrenOf, runner, sha256, type TestRunner } from "./support/harness.ts";
 
 let one: TestRunner;
 beforeAll(async () => {

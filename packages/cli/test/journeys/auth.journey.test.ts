@@ -3,9 +3,9 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { freePort, startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { closeAll, type Machine, newMachine, startMachine } from "../support/machine.ts";
-import { eventually } from "../support/two-daemons.ts";
 
 let homeserver: TestHomeserver;
 const machines: Machine[] = [];
@@ -208,7 +208,7 @@ describe("a homeserver that", () => {
       await eventually(async () => (await syncState(machine)) === "degraded");
       expect((await machine.run(["daemon", "status"])).code).toBe(0);
       await own.restart();
-      await eventually(async () => (await syncState(machine)) === "healthy", 1200);
+      await eventually(async () => (await syncState(machine)) === "healthy");
     } finally {
       await machine.close();
       await own.close();
@@ -227,7 +227,7 @@ describe("a homeserver that", () => {
       expect(status.account?.user_id).toBe(machine.user);
       expect(status.sync.state).not.toBe("healthy");
       await own.restart();
-      await eventually(async () => (await syncState(machine)) === "healthy", 1200);
+      await eventually(async () => (await syncState(machine)) === "healthy");
     } finally {
       await machine.close();
       await own.close();

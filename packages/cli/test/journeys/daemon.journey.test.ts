@@ -5,10 +5,10 @@ import { createConnection } from "node:net";
 import { join } from "node:path";
 import { IPC_VERSION } from "@mx-agent/ipc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { isAlive } from "../../src/background/alive.ts";
 import { closeAll, type Machine, newMachine } from "../support/machine.ts";
-import { eventually } from "../support/two-daemons.ts";
 
 let homeserver: TestHomeserver;
 const machines: Machine[] = [];
@@ -134,7 +134,7 @@ describe("a daemon", () => {
     await box.startDaemon();
     const pid = await box.daemonPid();
     process.kill(pid, "SIGTERM");
-    await eventually(async () => !isAlive(pid), 100);
+    await eventually(async () => !isAlive(pid));
     await expect(stat(join(box.home, "runtime", "daemon.sock"))).rejects.toThrow(/ENOENT/);
     expect(await box.run(["daemon", "status"])).toMatchObject({ code: 3 });
     await box.startDaemon();

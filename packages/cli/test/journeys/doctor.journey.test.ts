@@ -1,8 +1,8 @@
 /** `doctor` and `status` of a machine that works, and of one whose homeserver has gone. */
 import { afterEach, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { closeAll, type Machine, startMachine } from "../support/machine.ts";
-import { eventually } from "../support/two-daemons.ts";
 
 let homeserver: TestHomeserver | undefined;
 let machine: Machine | undefined;

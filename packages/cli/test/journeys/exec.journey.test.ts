@@ -3,11 +3,11 @@ import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import type { Machine } from "../support/machine.ts";
 import {
   approve,
   entryOf,
-  eventually,
   everydayCommands,
   policyFor,
   type TwoDaemons,

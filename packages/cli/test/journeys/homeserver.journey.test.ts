@@ -2,9 +2,9 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { freePort, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { closeAll, type Machine, newMachine } from "../support/machine.ts";
-import { eventually } from "../support/two-daemons.ts";
 
 let box: Machine;
 let data: string;

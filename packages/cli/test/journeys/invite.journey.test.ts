@@ -1,9 +1,9 @@
 /** Links that do not lead in, and what is said of each; nothing is left behind by a try. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { bareMachine, closeAll, type Machine } from "../support/machine.ts";
 import { failure, invite, type Joined, type Up } from "../support/set-up.ts";
-import { eventually } from "../support/two-daemons.ts";
 
 let homeserver: TestHomeserver;
 let laptop: Machine;

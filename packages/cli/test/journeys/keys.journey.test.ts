@@ -2,14 +2,9 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { DeviceInfo, RecoveryStatus } from "@mx-agent/ipc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { type Machine, newMachine, type RunningCommand } from "../support/machine.ts";
-import {
-  eventually,
-  everydayCommands,
-  policyFor,
-  type TwoDaemons,
-  twoDaemons,
-} from "../support/two-daemons.ts";
+import { everydayCommands, policyFor, type TwoDaemons, twoDaemons } from "../support/two-daemons.ts";
 
 let they: TwoDaemons;
 beforeAll(async () => {

@@ -3,14 +3,9 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { isAlive } from "../../src/background/alive.ts";
-import {
-  eventually,
-  everydayCommands,
-  policyFor,
-  type TwoDaemons,
-  twoDaemons,
-} from "../support/two-daemons.ts";
+import { everydayCommands, policyFor, type TwoDaemons, twoDaemons } from "../support/two-daemons.ts";
 
 let they: TwoDaemons;
 beforeAll(async () => {

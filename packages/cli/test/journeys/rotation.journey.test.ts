@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { eventually, type TwoDaemons, twoDaemons } from "../support/two-daemons.ts";
+import { eventually } from "../../../../scripts/eventually.ts";
+import { type TwoDaemons, twoDaemons } from "../support/two-daemons.ts";
 
 interface Agent {
   fingerprint: string;

@@ -1,7 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { eventually, type TwoDaemons, twoDaemons } from "../support/two-daemons.ts";
+import { eventually } from "../../../../scripts/eventually.ts";
+import { type TwoDaemons, twoDaemons } from "../support/two-daemons.ts";
 
 let they: TwoDaemons;
 beforeAll(async () => {

@@ -3,10 +3,10 @@ import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readInviteLink } from "@mx-agent/protocol";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { isAlive } from "../../src/background/alive.ts";
 import { bareMachine, type Machine } from "../support/machine.ts";
 import { failure, type Up } from "../support/set-up.ts";
-import { eventually } from "../support/two-daemons.ts";
 
 const ADDRESS = "https://quiet-plum-orchard.trycloudflare.com";
 const up = ["up", "--embedded", "--bind", "127.0.0.1:0", "--tunnel"];

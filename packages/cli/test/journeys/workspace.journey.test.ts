@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { connect } from "@mx-agent/ipc/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { closeAll, type Machine, startMachine } from "../support/machine.ts";
-import { approve, eventually, shareWorkspace } from "../support/two-daemons.ts";
+import { approve, shareWorkspace } from "../support/two-daemons.ts";
 
 let homeserver: TestHomeserver;
 let alice: Machine;

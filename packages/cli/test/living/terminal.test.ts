@@ -1,12 +1,12 @@
 /** What a person at a terminal sees of a command, whatever the terminal is like. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { nouns } from "../../src/nouns.ts";
 import { table } from "../../src/render/table.ts";
 import { run } from "../../src/run.ts";
 import { commandTree, leaves } from "../../src/tree.ts";
 import { type Home, home } from "../support/daemon-of.ts";
 import { fakeCli } from "../support/fake-cli.ts";
-import { eventually } from "../support/two-daemons.ts";
 
 let here: Home;
 beforeEach(async () => {

@@ -1,6 +1,7 @@
 /** Laptop and builder: two machines in one workspace that trust each other, and a policy on the builder. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import {
   closeAll,
@@ -97,15 +98,6 @@ async function untilInvited(machine: Machine, room: string): Promise<void> {
     const rooms = await machine.ask<{ room_id: string; membership: string }[]>(["workspace", "list"]);
     return rooms.some(({ room_id, membership }) => room_id === room && membership === "invite");
   });
-}
-
-/** Looks again until it is so; an error after a generous while. */
-export async function eventually(look: () => Promise<boolean>, tries = 200): Promise<void> {
-  for (let n = 0; n < tries; n++) {
-    if (await look()) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  throw new Error("it did not become so");
 }
 
 export const everydayCommands = ["cat", "echo", "env", "false", "pwd", "sh", "sleep", "sort", "true"];

@@ -7,8 +7,8 @@ import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { mxAgent, type Ran } from "../support/machine.ts";
-import { eventually } from "../support/two-daemons.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const releases = readdirSync(here).flatMap((name) => /^home-(.+)\.tar\.gz$/.exec(name)?.[1] ?? []);

@@ -4,9 +4,10 @@
  * passed again and again is killed at each passage in `passages.long.test.ts`.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { isAlive } from "../../../cli/src/background/alive.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
-import { Box, linesOf, until } from "./support/box.ts";
+import { Box, linesOf } from "./support/box.ts";
 import { isCallers, isExecutors, isPassedOften, isRunners, killPoints } from "./support/kill-points.ts";
 import { Commands } from "./support/one-command.ts";
 
@@ -75,7 +76,7 @@ describe("one command, and the runner is killed", () => {
     void command.live.ended.then(() => {
       over = true;
     });
-    await until(async () => over || first === undefined || !isAlive(first));
+    await eventually(async () => over || first === undefined || !isAlive(first));
     const hit = first === undefined || !isAlive(first);
     await builder.kill();
     await builder.killRunner();

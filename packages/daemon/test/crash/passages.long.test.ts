@@ -5,8 +5,9 @@
  *   MX_TEST_SCALE=1 npm run test:long -- packages/daemon/test/crash/passages
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
-import { Box, isStopped, scale, until } from "./support/box.ts";
+import { Box, isStopped, scale } from "./support/box.ts";
 import { isCallers, isExecutors, isPassedOften, isRunners, killPoints } from "./support/kill-points.ts";
 import { Commands } from "./support/one-command.ts";
 
@@ -84,13 +85,13 @@ describe("one command, and while one stands at a point another one is killed", (
     box.start(`${point}:1:stop`);
     // A request needs its daemon to be there; what its daemon passes before that, it passes without one.
     if (who === "laptop")
-      await until(async () => stopped().length > 0 || (await Promise.race([box.answers(), soon()])));
+      await eventually(async () => stopped().length > 0 || (await Promise.race([box.answers(), soon()])));
     const command = commands.start();
     let over = false;
     void command.live.ended.then(() => {
       over = true;
     });
-    await until(async () => over || stopped().length > 0);
+    await eventually(async () => over || stopped().length > 0);
     const there = stopped();
     await kill(victim);
     for (const pid of there) process.kill(pid, "SIGCONT");
@@ -126,5 +127,5 @@ test("no command began later, or again, or is still there", async () => {
   expect(await commands.late()).toEqual([]);
   expect(await boxes.builder.answers()).toBe(true);
   const status = () => boxes.builder.ask("daemon.status", {});
-  await until(async () => (await status()).running_invocations === 0);
+  await eventually(async () => (await status()).running_invocations === 0);
 });

@@ -10,8 +10,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
-import { Box, linesOf, scale, until } from "./support/box.ts";
+import { Box, linesOf, scale } from "./support/box.ts";
 import { Errand, type Outcome } from "./support/errand.ts";
 
 const KILLS = Math.max(20, Math.round(1_000 * scale()));
@@ -121,7 +122,7 @@ test(`${KILLS} kills at random moments: nothing runs twice, nothing is lost, and
   expect(errands.length).toBeGreaterThan(KILLS / 10);
   expect(await wrongOnes()).toEqual([]);
   expect(errands.some(({ outcome }) => outcome.type === "exited")).toBe(true);
-  await until(async () => (await builder.ask("daemon.status", {})).running_invocations === 0);
+  await eventually(async () => (await builder.ask("daemon.status", {})).running_invocations === 0);
   expect(childrenLeft()).toEqual([]);
 });
 

@@ -6,9 +6,10 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { type Federation, startFederation } from "../../../../scripts/synapse/federation.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
-import { Box, linesOf, scale, until } from "../crash/support/box.ts";
+import { Box, linesOf, scale } from "../crash/support/box.ts";
 
 const PARTITION_MS = Math.max(5_000, Math.round(60_000 * scale()));
 
@@ -65,7 +66,7 @@ describe.each([
     await before.open();
     const asked = they.exec(["sh", "-c", `echo began >> ${began}; echo asked meanwhile`]);
     await meanwhile.open();
-    await until(async () => (await builder.ask("daemon.status", {})).running_invocations === 0);
+    await eventually(async () => (await builder.ask("daemon.status", {})).running_invocations === 0);
     await pause(PARTITION_MS);
     expect(live.stdout).toBe("one\n");
     expect(await linesOf(began)).toBe(0);

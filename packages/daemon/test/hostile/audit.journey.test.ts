@@ -3,7 +3,8 @@ import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import { importSigningKey } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { eventually, type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
+import { eventually } from "../../../../scripts/eventually.ts";
+import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
 import { encodeCheckpoint, signerOf } from "../../src/audit/checkpoint.ts";
 import { encodeLine, NOTHING, type Position } from "../../src/audit/line.ts";
 

@@ -8,9 +8,9 @@ import { startHomeserverForTests, type TestHomeserver } from "../../../../script
 import { type Machine, type Ran, startMachine } from "../../../cli/test/support/machine.ts";
 import { everydayCommands, policyFor, shareWorkspace } from "../../../cli/test/support/two-daemons.ts";
 import { type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
+import { throughProxy } from "../support/through-proxy.ts";
 import { type DeviceMessage, RawAccount } from "./support/account.ts";
 import { HostileSync, timelineOf } from "./support/hostile-sync.ts";
-import { behind } from "./support/stage.ts";
 
 let homeserver: TestHomeserver;
 let proxy: FaultProxy;
@@ -28,7 +28,7 @@ beforeAll(async () => {
   proxy = await startFaultProxy(homeserver.url);
   hostile = new HostileSync(proxy);
   [laptop, builder, mallory] = await Promise.all([
-    startMachine({ name: "laptop", homeserver: behind(homeserver, proxy) }),
+    startMachine({ name: "laptop", homeserver: throughProxy(homeserver, proxy) }),
     startMachine({ name: "builder", homeserver }),
     RawAccount.register(homeserver, "mallory"),
   ]);

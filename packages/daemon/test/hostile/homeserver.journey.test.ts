@@ -1,8 +1,8 @@
 /** A hostile homeserver against the executing side: it replays, reorders, withholds, rewrites and forges. */
 import { EventTypes, generateSigningKey } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { type Machine, newMachine } from "../../../cli/test/support/machine.ts";
-import { eventually } from "../../../cli/test/support/two-daemons.ts";
 import { HostileSync, type ServedEvent, timelineOf } from "./support/hostile-sync.ts";
 import { type Content, isAbout, policyOf, type Stage, setTheStage, trust } from "./support/stage.ts";
 

@@ -1,7 +1,7 @@
 /** A member who asks for what only a requester may know: what became of an invocation. */
 import { EventTypes, newNonce } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { eventually } from "../../../cli/test/support/two-daemons.ts";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { type Stage, setTheStage } from "./support/stage.ts";
 
 const QUERY = EventTypes.invocationQuery;

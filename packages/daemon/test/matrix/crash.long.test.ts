@@ -5,10 +5,11 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { login } from "../../src/matrix/login.ts";
 import type { Credentials } from "../../src/matrix/types.ts";
-import { eventually, newUser, plainRoom, request, type Site, send, siteOn } from "./helpers.ts";
+import { newUser, plainRoom, request, type Site, send, siteOn } from "./helpers.ts";
 
 const scale = Number(process.env.MX_TEST_SCALE ?? "1");
 const program = fileURLToPath(new URL("fixtures/session-process.ts", import.meta.url));

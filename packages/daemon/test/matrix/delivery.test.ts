@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import type { IncomingEvent, Transport } from "../../src/matrix/api.ts";
 import { type Decrypt, Delivery } from "../../src/matrix/delivery.ts";
 import type { Database } from "../../src/state/database.ts";
 import { InboxTable, MAX_ATTEMPTS } from "../../src/state/inbox.ts";
-import { eventually, memoryLogger, openDatabase, REQUEST } from "./helpers.ts";
+import { memoryLogger, openDatabase, REQUEST } from "./helpers.ts";
 
 let dir: string;
 let db: Database;

@@ -1,8 +1,9 @@
 import { rm } from "node:fs/promises";
 import { expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import type { IncomingEvent } from "../../src/matrix/api.ts";
 import type { ProxiedAnswer } from "../support/fault-proxy.ts";
-import { CHUNK, eventually, REQUEST, request, send, type TestMachine } from "./helpers.ts";
+import { CHUNK, REQUEST, request, send, type TestMachine } from "./helpers.ts";
 import { ownSite } from "./own-site.ts";
 
 const { site, proxy } = ownSite();

@@ -1,17 +1,9 @@
 import { expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests } from "../../../../scripts/homeservers.ts";
 import { login } from "../../src/matrix/login.ts";
 import { garbage, tooManyRequests } from "../support/fault-proxy.ts";
-import {
-  eventually,
-  newUser,
-  plainRoom,
-  REQUEST,
-  request,
-  send,
-  siteOn,
-  type TestMachine,
-} from "./helpers.ts";
+import { newUser, plainRoom, REQUEST, request, send, siteOn, type TestMachine } from "./helpers.ts";
 import { ownSite } from "./own-site.ts";
 
 const { server, site, proxy } = ownSite();

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { MAX_PAGES } from "../../src/matrix/backfill.ts";
 import { startFaultProxy } from "../support/fault-proxy.ts";
-import { eventually, REQUEST, request, shareRoom, type TestMachine } from "./helpers.ts";
+import { REQUEST, request, shareRoom, type TestMachine } from "./helpers.ts";
 import { ownSite } from "./own-site.ts";
 
 const { server, site } = ownSite();

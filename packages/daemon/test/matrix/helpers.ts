@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { eventually } from "../../../../scripts/eventually.ts";
 import type {
   CreateRoom,
   IncomingEvent,
@@ -139,21 +139,6 @@ export async function machine({ url, user, password, ...rest }: MachineOptions):
       await rm(dir, { recursive: true, force: true });
     },
   };
-}
-
-/** Polls until `find` gives something; fails with what it was waiting for. */
-export async function eventually<T>(
-  find: () => T | undefined | null | false | Promise<T | undefined | null | false>,
-  what = find.toString(),
-  timeoutMs = 60_000,
-): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await find();
-    if (found !== undefined && found !== null && found !== false) return found;
-    if (performance.now() > deadline) throw new Error(`it did not happen within ${timeoutMs} ms: ${what}`);
-    await sleep(20);
-  }
 }
 
 export const REQUEST = "com.mxagent.exec.request.v1";

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import type { Comparison } from "../../src/matrix/keys/verification.ts";
 import type { Alarm } from "../../src/matrix/types.ts";
-import { eventually, newUser, REQUEST, request, send, type TestMachine } from "./helpers.ts";
+import { newUser, REQUEST, request, send, type TestMachine } from "./helpers.ts";
 import { ownSite } from "./own-site.ts";
 
 const { server, site } = ownSite();

@@ -1,7 +1,8 @@
 import { createDecipheriv, createHash, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
-import { eventually, plainRoom, type Site, siteOn, type TestMachine } from "./helpers.ts";
+import { plainRoom, type Site, siteOn, type TestMachine } from "./helpers.ts";
 
 let server: TestHomeserver;
 let site: Site;

@@ -1,9 +1,10 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { startFaultProxy } from "../support/fault-proxy.ts";
-import { eventually, plainRoom, REQUEST, siteOn } from "./helpers.ts";
+import { plainRoom, REQUEST, siteOn } from "./helpers.ts";
 
 const scale = Number(process.env.MX_TEST_SCALE ?? "1");
 const PER_SYNC = 500;

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { expect, onTestFinished, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests } from "../../../../scripts/homeservers.ts";
 import { nioPython } from "../../../../scripts/nio.ts";
 import { spawnServer } from "../../../../scripts/synapse/process.ts";
 import { VenvUnavailable } from "../../../../scripts/synapse/venv.ts";
-import { eventually, newUser, plainRoom, REQUEST, request, send, siteOn } from "./helpers.ts";
+import { newUser, plainRoom, REQUEST, request, send, siteOn } from "./helpers.ts";
 
 const program = fileURLToPath(new URL("nio-client.py", import.meta.url));
 

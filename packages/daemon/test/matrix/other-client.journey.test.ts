@@ -1,17 +1,9 @@
 import { VerificationPhase } from "matrix-js-sdk/lib/crypto-api/verification.js";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import type { Comparison } from "../../src/matrix/keys/verification.ts";
-import {
-  eventually,
-  newUser,
-  plainRoom,
-  request,
-  type Site,
-  send,
-  siteOn,
-  type TestMachine,
-} from "./helpers.ts";
+import { newUser, plainRoom, request, type Site, send, siteOn, type TestMachine } from "./helpers.ts";
 import { agree, type OtherClient, otherClient, reaches } from "./other-client.ts";
 
 let server: TestHomeserver;

@@ -9,9 +9,10 @@ import {
 } from "matrix-js-sdk/lib/crypto-api/verification.js";
 import { MemoryStore } from "matrix-js-sdk/lib/store/memory.js";
 import { SyncState } from "matrix-js-sdk/lib/sync.js";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { login } from "../../src/matrix/login.ts";
 import { sdkLogger, silenceSdkConsole } from "../../src/matrix/sdk-logger.ts";
-import { eventually, memoryLogger } from "./helpers.ts";
+import { memoryLogger } from "./helpers.ts";
 
 export interface OtherClient {
   client: MatrixClient;

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { garbage } from "../support/fault-proxy.ts";
-import { eventually, newUser, REQUEST, request, send, type TestMachine } from "./helpers.ts";
+import { newUser, REQUEST, request, send, type TestMachine } from "./helpers.ts";
 import { ownSite } from "./own-site.ts";
 
 const { server, site, proxy } = ownSite();

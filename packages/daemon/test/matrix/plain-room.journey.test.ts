@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { AGENT, CHUNK, eventually, plainRoom, REQUEST, request, send } from "./helpers.ts";
+import { eventually } from "../../../../scripts/eventually.ts";
+import { AGENT, CHUNK, plainRoom, REQUEST, request, send } from "./helpers.ts";
 import { ownSite } from "./own-site.ts";
 
 const { site } = ownSite();

@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import type { IncomingEvent } from "../../src/matrix/api.ts";
 import { login } from "../../src/matrix/login.ts";
-import { eventually, newUser, request, send, type TestMachine } from "./helpers.ts";
+import { newUser, request, send, type TestMachine } from "./helpers.ts";
 import { ownSite } from "./own-site.ts";
 
 const { server, site } = ownSite();

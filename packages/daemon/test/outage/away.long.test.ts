@@ -1,9 +1,10 @@
 /** The executing machine is gone for longer than half a minute, and the end of a run is all that was heard of it. */
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
-import { Box, until } from "../crash/support/box.ts";
+import { Box } from "../crash/support/box.ts";
 import { type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
 import { throughProxy } from "../support/through-proxy.ts";
 
@@ -34,7 +35,7 @@ test(`output that nobody got is fetched from a machine that comes back after ${A
       : undefined,
   );
   const live = they.execLive(["sh", "-c", "echo all of it; exit 6"], ["--stdin", "none"]);
-  await until(async () => {
+  await eventually(async () => {
     const [run] = await laptop.ask("invocation.list", { side: "caller", running: false, limit: 1 });
     return run?.state === "ended";
   });

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import {
   policyFor,
@@ -10,7 +11,7 @@ import {
   type TwoDaemons,
   twoDaemons,
 } from "../../../cli/test/support/two-daemons.ts";
-import { Box, until } from "../crash/support/box.ts";
+import { Box } from "../crash/support/box.ts";
 import { narrowTimeline } from "./support/narrow.ts";
 
 const REQUESTS = 300;
@@ -63,14 +64,14 @@ test(`${REQUESTS} requests in two rooms for a daemon that is down all run, each 
     ids.push((await call.result).invocation_id);
   }
   client.close();
-  await until(async () => (await laptop.ask("daemon.status", {})).outbox_depth === 0, "sending them");
+  await eventually(async () => (await laptop.ask("daemon.status", {})).outbox_depth === 0, "sending them");
 
   builder.start();
   const states = async () => {
     const all = await laptop.ask("invocation.list", { side: "caller", running: false, limit: 1_000 });
     return ids.map((id) => all.find(({ invocation_id }) => invocation_id === id));
   };
-  await until(async () => (await states()).every((info) => info?.state === "ended"), "running them");
+  await eventually(async () => (await states()).every((info) => info?.state === "ended"), "running them");
   for (const info of await states()) expect(info?.result).toMatchObject({ outcome: "exited", exit_code: 0 });
   const begun = readFileSync(log, "utf8").trim().split("\n").map(Number);
   expect(begun.sort((a, b) => a - b)).toEqual(Array.from({ length: REQUESTS }, (_, n) => n));

@@ -4,9 +4,10 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import type { Machine } from "../../../cli/test/support/machine.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
-import { Box, until } from "../crash/support/box.ts";
+import { Box } from "../crash/support/box.ts";
 
 const HOUR_MS = 3_600_000;
 const preload = fileURLToPath(new URL("support/clock.ts", import.meta.url));
@@ -73,7 +74,7 @@ test("a caller whose clock jumps an hour ahead while the other machine is away w
   setClock(they.builder, 2 * HOUR_MS);
   await builder.kill();
   const live = they.execLive(["echo", "in the end"], ["--stdin", "none"]);
-  await until(async () => {
+  await eventually(async () => {
     const asked = await they.laptop.ask<{ state: string }[]>(["invocation", "list", "--running"]);
     return asked.some(({ state }) => state === "requested");
   });

@@ -2,9 +2,10 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
-import { Box, linesOf, until } from "../crash/support/box.ts";
+import { Box, linesOf } from "../crash/support/box.ts";
 import { type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
 import { throughProxy } from "../support/through-proxy.ts";
 
@@ -44,14 +45,14 @@ test("two machines that are never there at the same time ask, run and answer", a
     });
     ids.push(stdout.trim());
   }
-  await until(
+  await eventually(
     async () => (await laptop.ask("daemon.status", {})).outbox_depth === 0,
     "the laptop has sent it",
   );
   await laptop.kill();
   builder.start();
-  await until(async () => (await linesOf(file)) === 2, "both have begun");
-  await until(async () => {
+  await eventually(async () => (await linesOf(file)) === 2, "both have begun");
+  await eventually(async () => {
     const { running_invocations, outbox_depth } = await builder.ask("daemon.status", {});
     return running_invocations === 0 && outbox_depth === 0;
   }, "the builder has answered");
@@ -101,7 +102,7 @@ test("a machine whose login the server ended, but not its device, goes on as tha
   );
   // What is sent now ends the poll that is under way, and waits.
   const meanwhile = await they.exec(["sh", "-c", `echo meanwhile >> ${file}`], { flags: ["--detach"] });
-  await until(async () => (await builder.ask("daemon.status", {})).sync.state === "logged_out");
+  await eventually(async () => (await builder.ask("daemon.status", {})).sync.state === "logged_out");
   again();
   await they.builder.login();
   expect(await they.builder.ask(["device", "show"])).toMatchObject(device);
@@ -125,7 +126,7 @@ test(`the outcome of a command waits until all its ${LINES} messages are there, 
   // Each line waits longer than output is collected, so that it is a message of its own.
   const count = `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo line $i; sleep 0.03; done`;
   const live = they.execLive(["sh", "-c", `${wait}; ${count}; echo done > ${done}`], ["--stdin", "none"]);
-  await until(async () => (await builder.ask("daemon.status", {})).running_invocations === 1);
+  await eventually(async () => (await builder.ask("daemon.status", {})).running_invocations === 1);
   // From here on the laptop hears nothing, and one message on its way to it gets lost for good.
   const deaf = laptopsWay.on((request) => (request.path.includes("/sync") ? { kind: "drop" } : undefined));
   let messages = 0;
@@ -134,7 +135,7 @@ test(`the outcome of a command waits until all its ${LINES} messages are there, 
     return ++messages === 100 ? { kind: "answer", status: 200, body: "{}" } : undefined;
   });
   await writeFile(go, "");
-  await until(async () => (await linesOf(done)) === 1, "the command has ended");
+  await eventually(async () => (await linesOf(done)) === 1, "the command has ended");
   deaf();
   expect(await live.ended).toMatchObject({ code: 0, stdout: counted });
   sent();

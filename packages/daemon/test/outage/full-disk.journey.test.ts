@@ -1,8 +1,9 @@
 /** The spool meets the end of what may be written: RLIMIT_FSIZE, which is EFBIG where a full disk is ENOSPC. */
 import { spawn } from "node:child_process";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { policyFor, type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
-import { Box, until } from "../crash/support/box.ts";
+import { Box } from "../crash/support/box.ts";
 
 /** In bash's units of 1,024 bytes: room for the daemon's own files, and not for the output. */
 const LIMIT_KIB = 16 * 1024;
@@ -27,7 +28,7 @@ test("a spool that cannot grow ends its run, says so, and harms no other", async
     stdio: "ignore",
     cwd: "/",
   }).unref();
-  await until(() => isUp(builder));
+  await eventually(() => isUp(builder));
   const full = await they.exec(["head", "-c", String(OUTPUT_BYTES), "/dev/zero"], {
     flags: ["--stdin", "none"],
   });

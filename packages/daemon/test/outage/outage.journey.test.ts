@@ -3,10 +3,11 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import type { Machine } from "../../../cli/test/support/machine.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
-import { Box, until } from "../crash/support/box.ts";
+import { Box } from "../crash/support/box.ts";
 import { type FaultProxy, garbage, startFaultProxy, tooManyRequests } from "../support/fault-proxy.ts";
 import { throughProxy } from "../support/through-proxy.ts";
 
@@ -57,9 +58,9 @@ describe("what a journey over a bad line comes to", () => {
     const { live, goOn } = patient();
     await live.until("before");
     await homeserver.kill("SIGKILL");
-    await until(async () => (await laptop.ask("daemon.status", {})).sync.state === "degraded");
+    await eventually(async () => (await laptop.ask("daemon.status", {})).sync.state === "degraded");
     await goOn();
-    await until(async () => (await builder.ask("daemon.status", {})).running_invocations === 0);
+    await eventually(async () => (await builder.ask("daemon.status", {})).running_invocations === 0);
     await homeserver.restart();
     expect(await live.ended).toMatchObject(complete);
   });
@@ -81,7 +82,7 @@ describe("what a journey over a bad line comes to", () => {
     const { live, goOn } = patient();
     await live.until("before");
     await logOutEverywhere(they.builder);
-    await until(async () => (await builder.ask("daemon.status", {})).sync.state === "logged_out");
+    await eventually(async () => (await builder.ask("daemon.status", {})).sync.state === "logged_out");
     await goOn();
     await they.builder.login();
     expect(await live.ended).toMatchObject(complete);
@@ -91,7 +92,7 @@ describe("what a journey over a bad line comes to", () => {
     const { live, goOn } = patient();
     await live.until("before");
     await logOutEverywhere(they.laptop);
-    await until(async () => (await laptop.ask("daemon.status", {})).sync.state === "logged_out");
+    await eventually(async () => (await laptop.ask("daemon.status", {})).sync.state === "logged_out");
     await goOn();
     await they.laptop.login();
     expect(await live.ended).toMatchObject(complete);
@@ -107,10 +108,12 @@ describe("what a journey over a bad line comes to", () => {
     const wait = `n=0; while [ ! -e ${go} ] && [ $n -lt 1200 ]; do n=$((n+1)); sleep 0.1; done`;
     const { stdout } = await they.exec(["sh", "-c", wait], { flags: ["--detach"] });
     const id = stdout.trim();
-    await until(async () => (await builder.ask("daemon.status", {})).running_invocations === 1);
+    await eventually(async () => (await builder.ask("daemon.status", {})).running_invocations === 1);
     expect((await laptop.ask("invocation.show", { invocation_id: id })).state).toBe("requested");
     const waiting = they.laptop.run(["invocation", "wait", id]);
-    await until(async () => (await laptop.ask("invocation.show", { invocation_id: id })).state === "running");
+    await eventually(
+      async () => (await laptop.ask("invocation.show", { invocation_id: id })).state === "running",
+    );
     await writeFile(go, "");
     expect((await waiting).code).toBe(0);
     lost();
@@ -138,16 +141,16 @@ test("what waits to be sent is counted while nobody is logged in, sent after the
   const short = they.execLive(["echo", "kept"], NO_STDIN);
   await held;
   const { live, goOn } = patient();
-  await until(async () => (await laptop.ask("daemon.status", {})).outbox_depth >= 2);
+  await eventually(async () => (await laptop.ask("daemon.status", {})).outbox_depth >= 2);
   await logOutEverywhere(they.laptop);
-  await until(async () => (await laptop.ask("daemon.status", {})).sync.state === "logged_out");
+  await eventually(async () => (await laptop.ask("daemon.status", {})).sync.state === "logged_out");
   expect((await laptop.ask("daemon.status", {})).outbox_depth).toBeGreaterThanOrEqual(2);
   await they.laptop.login();
   expect(await short.ended).toMatchObject({ code: 0, stdout: "kept\n" });
   await live.until("before");
   await goOn();
   expect(await live.ended).toMatchObject(complete);
-  await until(async () => (await laptop.ask("daemon.status", {})).outbox_depth === 0);
+  await eventually(async () => (await laptop.ask("daemon.status", {})).outbox_depth === 0);
 });
 
 describe("a caller who left", () => {
@@ -159,7 +162,9 @@ describe("a caller who left", () => {
     });
     expect(started.code).toBe(0);
     const id = started.stdout.trim();
-    await until(async () => (await laptop.ask("invocation.show", { invocation_id: id })).state === "running");
+    await eventually(
+      async () => (await laptop.ask("invocation.show", { invocation_id: id })).state === "running",
+    );
     await laptop.kill();
     laptop.start();
     await laptop.answers();

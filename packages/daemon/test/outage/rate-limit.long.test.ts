@@ -2,9 +2,10 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
-import { Box, linesOf, scale, until } from "../crash/support/box.ts";
+import { Box, linesOf, scale } from "../crash/support/box.ts";
 import {
   type FaultProxy,
   type ProxiedAnswer,
@@ -56,8 +57,8 @@ test(`${LIMITED_MS / 1000} s of 429 are waited out as they ask: nothing is lost,
   });
   await writeFile(go, "");
   const asked = they.exec(["sh", "-c", `echo began >> ${began}; echo asked meanwhile`]);
-  await until(async () => (await builder.ask("daemon.status", {})).running_invocations === 0);
-  await until(async () => (await laptop.ask("daemon.status", {})).sync.state === "rate_limited");
+  await eventually(async () => (await builder.ask("daemon.status", {})).running_invocations === 0);
+  await eventually(async () => (await laptop.ask("daemon.status", {})).sync.state === "rate_limited");
 
   expect(await live.ended).toMatchObject({ code: 3, stdout: "before\nafter\n" });
   expect(await asked).toMatchObject({ code: 0, stdout: "asked meanwhile\n" });

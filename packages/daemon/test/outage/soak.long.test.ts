@@ -5,9 +5,10 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import type { Machine } from "../../../cli/test/support/machine.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
-import { Box, scale, until } from "../crash/support/box.ts";
+import { Box, scale } from "../crash/support/box.ts";
 
 const RUNS = Math.max(24, Math.round(1_440 * scale()));
 const AT_ONCE = 3;
@@ -82,8 +83,11 @@ async function traffic(runs: number): Promise<void> {
 /** What a week does. */
 async function forget(): Promise<void> {
   for (const box of boxes) {
-    await until(async () => (await box.ask("daemon.status", {})).outbox_depth === 0, "sending everything");
-    await until(async () => {
+    await eventually(
+      async () => (await box.ask("daemon.status", {})).outbox_depth === 0,
+      "sending everything",
+    );
+    await eventually(async () => {
       await box.ask("invocation.prune", { older_than_ms: 1 });
       return (await box.ask("invocation.list", { side: null, running: false, limit: 10 })).length === 0;
     }, "forgetting");
@@ -105,7 +109,7 @@ interface Size {
 /** Looked at until nothing gets smaller any more: garbage is collected when there is time for it. */
 async function settled(): Promise<Size[]> {
   let last = await Promise.all(boxes.map(sizeOf));
-  await until(async () => {
+  await eventually(async () => {
     const now = await Promise.all(boxes.map(sizeOf));
     const shrinks = now.some((size, n) => size.memory < (last[n]?.memory ?? 0) - MEBI);
     last = now;

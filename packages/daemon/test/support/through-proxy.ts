@@ -8,5 +8,5 @@ export function throughProxy(homeserver: TestHomeserver, proxy: FaultProxy): Tes
     body: answer.body.replaceAll(homeserver.url, proxy.url),
   });
   proxy.on(({ path }) => (/\/login|\.well-known/.test(path) ? { kind: "rewrite", change } : undefined));
-  return { ...homeserver, url: proxy.url };
+  return { ...homeserver, url: proxy.url, registerUser: homeserver.registerUser.bind(homeserver) };
 }

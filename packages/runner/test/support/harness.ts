@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { FileIdentity } from "@mx-agent/base";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { type RunEnd, type RunnerClient, type RunSpec, type RunState, startRunner } from "../../src/index.ts";
 import { childrenOf, processInfo, processTable } from "../../src/processes.ts";
 
@@ -189,15 +190,6 @@ export function program(name: string): string {
     if (statSync(join(directory, name), { throwIfNoEntry: false }) !== undefined)
       return join(directory, name);
   throw new Error(`this machine has no ${name}`);
-}
-
-/** Bounded polling, for what sends no event. */
-export async function eventually(check: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!(await check())) {
-    if (performance.now() > deadline) throw new Error(`never true: ${check}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }
 
 /** Pids whose command line has this word in it, this process left out. */

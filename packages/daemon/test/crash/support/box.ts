@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { MethodName, Params, Result } from "@mx-agent/ipc";
 import { connect, type IpcClient } from "@mx-agent/ipc/client";
+import { eventually } from "../../../../../scripts/eventually.ts";
 import { isAlive } from "../../../../cli/src/background/alive.ts";
 import { sockets } from "../../../../cli/src/places.ts";
 import type { Machine } from "../../../../cli/test/support/machine.ts";
@@ -74,7 +75,7 @@ export class Box {
   /** Kills every runner of this machine, those that took a dead one's place as well. */
   async killRunner(): Promise<void> {
     for (const pid of this.runners()) if (isAlive(pid)) process.kill(pid, "SIGKILL");
-    await until(async () => this.runners().length === 0);
+    await eventually(async () => this.runners().length === 0);
   }
 
   /** Runners that run; not their guards, which are shells. */
@@ -129,15 +130,6 @@ export class Box {
 /** Whether a process stands still by SIGSTOP. */
 export function isStopped(pid: number): boolean {
   return /\) T /.test(read(`/proc/${pid}/stat`));
-}
-
-/** Looks again until it is so; an error after a generous while. */
-export async function until(look: () => Promise<boolean>, what = "it"): Promise<void> {
-  for (let waited = 0; waited < GENEROUS_MS; waited += LOOK_MS) {
-    if (await look()) return;
-    await pause(LOOK_MS);
-  }
-  throw new Error(`${what} did not become so`);
 }
 
 /** How often a command began that appends a line to the file. */

@@ -1,9 +1,10 @@
 /** A hostile member of an encrypted room: keys and encryption as they have to be, and whatever it likes inside. */
 import { randomUUID } from "node:crypto";
 import { EventTypes, generateSigningKey, type SigningKey, signContent } from "@mx-agent/protocol";
+import { eventually } from "../../../../../scripts/eventually.ts";
 import type { TestHomeserver } from "../../../../../scripts/homeservers.ts";
 import type { UploadedMedia } from "../../../src/matrix/media.ts";
-import { eventually, machine, send, type TestMachine } from "../../matrix/helpers.ts";
+import { machine, send, type TestMachine } from "../../matrix/helpers.ts";
 import { type Account, agentStateOf, type DeviceMessage, HttpRefusal, type RoomEvent } from "./account.ts";
 
 export class EncryptedAccount implements Account {

@@ -6,10 +6,11 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { EventTypes, newId, newNonce, type SigningKey } from "@mx-agent/protocol";
+import { eventually } from "../../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../../scripts/homeservers.ts";
 import { type Machine, startMachine } from "../../../../cli/test/support/machine.ts";
-import { eventually } from "../../../../cli/test/support/two-daemons.ts";
 import { type FaultProxy, startFaultProxy } from "../../support/fault-proxy.ts";
+import { throughProxy } from "../../support/through-proxy.ts";
 import { type Account, RawAccount, type RoomEvent } from "./account.ts";
 import { EncryptedAccount } from "./encrypted-account.ts";
 
@@ -46,7 +47,7 @@ export async function setTheStage({ encrypted = false, maxConcurrent = 16 } = {}
   const homeserver = await startHomeserverForTests();
   const proxy = await startFaultProxy(homeserver.url);
   const [builder, alice, mallory] = await Promise.all([
-    startMachine({ name: "builder", homeserver: behind(homeserver, proxy) }),
+    startMachine({ name: "builder", homeserver: throughProxy(homeserver, proxy) }),
     Member.register(homeserver, "alice"),
     Member.register(homeserver, "mallory"),
   ]);
@@ -116,15 +117,6 @@ export async function setTheStage({ encrypted = false, maxConcurrent = 16 } = {}
       await homeserver.close();
     },
   };
-}
-
-/** The homeserver as a machine knows it that goes through the proxy. */
-export function behind(homeserver: TestHomeserver, proxy: FaultProxy): TestHomeserver {
-  // Its own announcement of where it is would lead past the proxy.
-  proxy.on(({ path }) =>
-    path.startsWith("/.well-known/") ? { kind: "answer", status: 404, body: "{}" } : undefined,
-  );
-  return { ...homeserver, url: proxy.url, registerUser: homeserver.registerUser.bind(homeserver) };
 }
 
 /** The operator approves the key that he compared at the other's terminal. */
