@@ -1,6 +1,7 @@
 import { answer, type JsonFlag } from "../answer.ts";
 import { ask } from "../daemon.ts";
 import { parseDuration } from "../parse/duration.ts";
+import { AGENT, many, ROOM } from "../parse/options.ts";
 import { roomOf, targetOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { renderAgent, renderAgents, renderTools } from "../render/agent.ts";
@@ -10,10 +11,6 @@ interface Flags extends JsonFlag {
   room?: string;
   agent?: string;
 }
-
-const ROOM = ["--room <room>", "id, alias or name of the workspace; by default default_room"] as const;
-const AGENT = ["--agent <agent>", "by default default_agent"] as const;
-const many = (value: string, before: string[]) => [...before, value];
 
 export const define: Define = (noun, cli) => {
   verb(noun, {

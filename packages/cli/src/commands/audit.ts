@@ -2,6 +2,7 @@ import { answer, type JsonFlag } from "../answer.ts";
 import { ask, withCall } from "../daemon.ts";
 import { parseCount } from "../parse/count.ts";
 import { headOf, headsIn } from "../parse/heads.ts";
+import { many } from "../parse/options.ts";
 import { renderAuditLine, renderHeads, renderVerdict } from "../render/audit.ts";
 import { type Define, setExit, verb } from "../verb.ts";
 
@@ -12,8 +13,6 @@ interface VerifyFlags extends JsonFlag {
   head: string[];
   heads?: string;
 }
-
-const many = (value: string, before: string[]) => [...before, value];
 
 export const define: Define = (noun, cli) => {
   verb(noun, {

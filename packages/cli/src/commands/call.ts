@@ -6,6 +6,7 @@ import { withCall } from "../daemon.ts";
 import { type Ending, endingOf, type InvocationEnd, isOutcome } from "../exec/outcome.ts";
 import { refusalError } from "../exec/refusal.ts";
 import { parseDuration } from "../parse/duration.ts";
+import { AGENT, many, ROOM } from "../parse/options.ts";
 import { targetOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { withProgress } from "../progress.ts";
@@ -33,14 +34,9 @@ export const define: Define = (command, cli) => {
       "where the status is ours, and the tool's own words where it is not.",
   })
     .requiredOption("--tool <name>", "name, or name@version")
-    .option("--room <room>", "id, alias or name of the workspace; by default default_room")
-    .option("--agent <agent>", "by default default_agent")
-    .option(
-      "--arg <name=value>",
-      "may be given several times",
-      (pair: string, all: string[]) => [...all, pair],
-      [],
-    )
+    .option(...ROOM)
+    .option(...AGENT)
+    .option("--arg <name=value>", "may be given several times", many, [])
     .option("--input <file>", "a file with a JSON object; - for stdin")
     .option("--timeout <duration>", "ends it after 30s, 5m, 2h")
     .action(async (flags: CallFlags) => setExit(cli, await callTool(cli, flags)));

@@ -6,6 +6,7 @@ import { refusalError } from "../exec/refusal.ts";
 import { runExec } from "../exec/run.ts";
 import { parseDuration } from "../parse/duration.ts";
 import { parseEnv, refuseSecrets } from "../parse/env.ts";
+import { AGENT, many, ROOM } from "../parse/options.ts";
 import { targetOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { shellWords } from "../render/command.ts";
@@ -38,15 +39,10 @@ export const define: Define = (command, cli) => {
   })
     .argument("[command...]", "program and arguments, after --")
     .passThroughOptions()
-    .option("--room <room>", "id, alias or name of the workspace; by default default_room")
-    .option("--agent <agent>", "by default default_agent")
+    .option(...ROOM)
+    .option(...AGENT)
     .option("--cwd <directory>", "where it runs, on that machine")
-    .option(
-      "--env <name=value>",
-      "may be given several times",
-      (pair: string, all: string[]) => [...all, pair],
-      [],
-    )
+    .option("--env <name=value>", "may be given several times", many, [])
     .option("--timeout <duration>", "ends it after 30s, 5m, 2h")
     .option("--stdin <mode>", "auto: send ours; none: it reads nothing", "auto")
     .option("--detach", "print the invocation id and leave it running")

@@ -5,6 +5,7 @@ import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { parseCount } from "../parse/count.ts";
 import { parseDuration } from "../parse/duration.ts";
+import { many } from "../parse/options.ts";
 import { withProgress } from "../progress.ts";
 import { askSecret, readLines } from "../prompt.ts";
 import { pairs, table } from "../render/table.ts";
@@ -49,7 +50,7 @@ export const define: Define = (noun, cli) => {
     .option(
       "--limit <class=burst/per-second>",
       "a rate limit other than the default, as message=500/50; `off` for none; may be repeated",
-      (limit: string, before: string[]) => [...before, limit],
+      many,
       [],
     )
     .action((flags: StartFlags) => start(cli, flags));

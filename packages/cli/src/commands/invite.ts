@@ -4,6 +4,7 @@ import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
 import { parseCount } from "../parse/count.ts";
 import { parseDuration } from "../parse/duration.ts";
+import { ROOM } from "../parse/options.ts";
 import { roomOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { readLines } from "../prompt.ts";
@@ -19,8 +20,6 @@ interface CreateFlags extends JsonFlag {
   homeserver?: string;
   registrationTokenStdin?: boolean;
 }
-
-const ROOM = ["--room <room>", "id, alias or name of the workspace; by default default_room"] as const;
 
 export const define: Define = (noun, cli) => {
   verb(noun, {

@@ -4,6 +4,7 @@ import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
 import { commaList } from "../parse/list.ts";
+import { ROOM } from "../parse/options.ts";
 import { roomOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { confirm } from "../prompt.ts";
@@ -25,7 +26,7 @@ export const definePolicyAllow: Define = (noun, cli) => {
       "Shows the lines that change, and asks. Everything else in the file stays, comments too. AGENT is an\n" +
       "agent whose key is approved here, a user as @ci:example.org, group:NAME, or * for every approved key.",
   })
-    .option("--room <room>", "id, alias or name of the workspace; by default default_room")
+    .option(...ROOM)
     .requiredOption("--commands <names>", "separated by commas; may be given several times", commaList)
     .requiredOption("--cwd <directories>", "where they may run, and below", commaList)
     .option("--yes", "do not ask")

@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { mxError } from "@mx-agent/base";
 import { answer, type JsonFlag } from "../answer.ts";
 import { ask } from "../daemon.ts";
+import { many } from "../parse/options.ts";
 import { defaults, directories, policyFile } from "../places.ts";
 import { renderExplanation } from "../render/policy.ts";
 import { type Define, setExit, verb } from "../verb.ts";
@@ -53,12 +54,7 @@ export const define: Define = (noun, cli) => {
     .option("--user <user>", "asked by this user")
     .option("--agent <agent>", "with this agent's key")
     .option("--cwd <directory>", "in this directory")
-    .option(
-      "--env <name>",
-      "setting this variable; may be given several times",
-      (name: string, all: string[]) => [...all, name],
-      [],
-    )
+    .option("--env <name>", "setting this variable; may be given several times", many, [])
     .option("--tool <name>", "a call of this tool instead of a command")
     .action(async (words: string[], flags: ExplainFlags) => {
       const explanation = await ask(cli, "policy.explain", await questionOf(words, flags));

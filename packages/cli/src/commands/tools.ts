@@ -1,6 +1,7 @@
 import { mxError } from "@mx-agent/base";
 import { answer, type JsonFlag } from "../answer.ts";
 import { ask } from "../daemon.ts";
+import { AGENT, ROOM } from "../parse/options.ts";
 import { roomOf, targetOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { renderTool, renderTools } from "../render/agent.ts";
@@ -11,8 +12,6 @@ interface Flags extends JsonFlag {
   room?: string;
   agent?: string;
 }
-
-const ROOM = ["--room <room>", "id, alias or name of the workspace; by default default_room"] as const;
 
 export const define: Define = (noun, cli) => {
   verb(noun, {
@@ -38,7 +37,7 @@ export const define: Define = (noun, cli) => {
     example: "tools show run_tests --room build-farm --agent builder",
   })
     .option(...ROOM)
-    .option("--agent <agent>", "by default default_agent")
+    .option(...AGENT)
     .action(async (name: string, flags: Flags) => {
       const { room, agent } = targetOf(flags, await defaults(cli.env));
       const [wanted, version] = name.split("@");

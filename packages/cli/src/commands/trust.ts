@@ -4,6 +4,7 @@ import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
 import { parseDuration } from "../parse/duration.ts";
+import { ROOM } from "../parse/options.ts";
 import { targetOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { confirm } from "../prompt.ts";
@@ -19,8 +20,6 @@ interface ApproveFlags extends JsonFlag {
   legacy?: boolean;
   deviceFingerprint?: string;
 }
-
-const ROOM = ["--room <room>", "id, alias or name of the workspace; by default default_room"] as const;
 
 export const define: Define = (noun, cli) => {
   verb(noun, {

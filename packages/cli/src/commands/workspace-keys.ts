@@ -3,12 +3,11 @@ import { type Command, Option } from "commander";
 import { answer, type JsonFlag } from "../answer.ts";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
+import { ROOM } from "../parse/options.ts";
 import { roomOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { renderWorkspaceKeys } from "../render/workspace.ts";
 import { verb } from "../verb.ts";
-
-const ROOM = ["--room <room>", "id, alias or name of the workspace; by default default_room"] as const;
 
 /** Who may read: `workspace keys` and `workspace remove`. */
 export function defineWorkspaceKeys(noun: Command, cli: Cli): void {

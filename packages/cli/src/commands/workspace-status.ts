@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { answer, type JsonFlag } from "../answer.ts";
 import { type Cli, write } from "../cli.ts";
 import { withCall } from "../daemon.ts";
+import { ROOM } from "../parse/options.ts";
 import { roomOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { renderWorkspaceStatus } from "../render/workspace.ts";
@@ -17,7 +18,7 @@ export function defineWorkspaceStatus(noun: Command, cli: Cli): void {
     example: "workspace status --room build-farm --watch",
     more: "With --watch it is shown anew at every change, until Ctrl-C; with --json as one line each.",
   })
-    .option("--room <room>", "id, alias or name of the workspace; by default default_room")
+    .option(...ROOM)
     .option("--watch", "go on with every change")
     .action(async (flags: JsonFlag & { room?: string; watch?: boolean }) => {
       const room = roomOf(flags, await defaults(cli.env));

@@ -1,6 +1,7 @@
 import { answer, type JsonFlag } from "../answer.ts";
 import { ask } from "../daemon.ts";
 import { parseCount } from "../parse/count.ts";
+import { many, ROOM } from "../parse/options.ts";
 import { roomOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { renderMembers, renderWorkspace, renderWorkspaces } from "../render/workspace.ts";
@@ -11,9 +12,6 @@ import { defineWorkspaceStatus } from "./workspace-status.ts";
 interface RoomFlag extends JsonFlag {
   room?: string;
 }
-
-const ROOM = ["--room <room>", "id, alias or name of the workspace; by default default_room"] as const;
-const many = (value: string, before: string[]) => [...before, value];
 
 export const define: Define = (noun, cli) => {
   verb(noun, {

@@ -1,6 +1,7 @@
 import { mxError, shellWord } from "@mx-agent/base";
 import type { Target } from "@mx-agent/ipc";
-import { EventTypes, encodePublicKey, parseContent } from "@mx-agent/protocol";
+import { encodePublicKey } from "@mx-agent/protocol";
+import { agentState } from "../agents/registry.ts";
 import type { Identity } from "../identity.ts";
 import type { Rooms } from "../matrix/api.ts";
 import type { OwnAgents } from "../state/own-agents.ts";
@@ -59,7 +60,7 @@ export async function resolveTarget(target: Target, parts: TargetParts): Promise
       cwd: own.cwd,
     };
   }
-  const state = agentState(target.agent, room_id, rooms);
+  const state = agentState(rooms, room_id, target.agent);
   const entry = parts.trust.current(room_id, target.agent);
   if (!entry) {
     if (!state)
@@ -88,10 +89,4 @@ export async function resolveTarget(target: Target, parts: TargetParts): Promise
     legacy: entry.legacy,
     cwd: state?.matrix_user_id === entry.user_id ? state.workspace.cwd : "",
   };
-}
-
-function agentState(agent_id: string, room_id: string, rooms: Rooms) {
-  const event = rooms.stateEvent(room_id, EventTypes.agent, agent_id);
-  const parsed = event && parseContent(EventTypes.agent, event.content);
-  return parsed?.ok ? parsed.value : undefined;
 }
