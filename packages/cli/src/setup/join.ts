@@ -9,6 +9,7 @@ import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
 import { directories, policyFile } from "../places.ts";
 import { type AccountFlags, ensureAccount } from "./account.ts";
+import { alone } from "./alone.ts";
 import { ensureDefaultRoom } from "./defaults.ts";
 import { agentsHere, ensureAgent, ensureDaemon } from "./machine.ts";
 import { doing } from "./progress.ts";
@@ -76,6 +77,10 @@ export async function joinWith(cli: Cli, flags: JoinFlags, pasted: string): Prom
       hint: "join it all the same with --no-e2ee",
     });
   ensurePrivateDirs(directories(cli.env));
+  return alone(cli, () => eachStep(cli, flags, pasted, link));
+}
+
+async function eachStep(cli: Cli, flags: JoinFlags, pasted: string, link: InviteLink): Promise<JoinResult> {
   // Before anything is done: a rule that cannot be written would leave a machine half set up.
   const rule = ruleOf(flags, link);
   if (rule) {

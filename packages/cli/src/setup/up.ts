@@ -9,6 +9,7 @@ import { ask } from "../daemon.ts";
 import { defaults, directories, policyFile } from "../places.ts";
 import { question } from "../prompt.ts";
 import { type AccountFlags, ensureAccount } from "./account.ts";
+import { alone } from "./alone.ts";
 import { ensureDefaultRoom } from "./defaults.ts";
 import { ensureEmbedded } from "./embedded.ts";
 import { createInvitation, type Invitation } from "./invitation.ts";
@@ -46,6 +47,10 @@ const INVITATION_MS = 24 * 3_600_000;
 
 export async function setUp(cli: Cli, flags: UpFlags): Promise<UpResult> {
   ensurePrivateDirs(directories(cli.env));
+  return alone(cli, () => eachStep(cli, flags));
+}
+
+async function eachStep(cli: Cli, flags: UpFlags): Promise<UpResult> {
   const changed: string[] = [];
   const note = (done: boolean, what: string) => {
     if (done) changed.push(what);
