@@ -5,7 +5,16 @@
  * there is never made anew. Its accounts and keys exist for nothing else.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { version } from "@mx-agent/base";
@@ -23,12 +32,15 @@ const builder = new Machine("builder", dir, quiet);
 const data = join(homeserver.home, "data");
 const project = join(builder.home, "project");
 
+const SETTLES_WITHIN_MS = 30_000;
+
 async function settled(machine: Machine): Promise<void> {
-  for (;;) {
+  for (const deadline = performance.now() + SETTLES_WITHIN_MS; performance.now() < deadline; ) {
     const { outbox_depth } = await machine.json(["daemon", "status"]);
     if (outbox_depth === 0) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+  throw new Error(`${machine.name} has not sent what it has to send within ${SETTLES_WITHIN_MS / 1000} s`);
 }
 
 try {
@@ -86,11 +98,15 @@ allow_cwd = ["${project}"]
   mkdirSync(join(target, ".."), { recursive: true });
   const left = readdirSync(laptop.home);
   const names = ["homeserver", "laptop", "builder"];
-  // Sockets and locks are of a moment; the log may name this machine.
-  const without = ["runtime", "daemon.log", "server.log", "*.lock"].flatMap((name) => ["--exclude", name]);
-  execFileSync("tar", ["-C", dir, "--owner=0", "--group=0", ...without, "-czf", target, ...names], {
+  // Sockets and locks are of a moment; logs may name this machine.
+  const without = ["runtime", "*.log", "*.lock", "lock.db*"].flatMap((name) => ["--exclude", name]);
+  const whole = join(dir, "home.tar.gz");
+  execFileSync("tar", ["-C", dir, "--owner=0", "--group=0", ...without, "-czf", whole, ...names], {
     stdio: "inherit",
   });
+  // Under its name it is whole or not there.
+  copyFileSync(whole, `${target}.new`);
+  renameSync(`${target}.new`, target);
   process.stdout.write(`${target}, of homes with ${left.join(", ")}\n`);
 } finally {
   for (const machine of [laptop, builder])
