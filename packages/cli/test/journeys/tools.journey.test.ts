@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
@@ -22,7 +22,7 @@ trusted = true
 allow_exec = true
 allow_commands = ["cat", "ls", "sh", "true"]
 allow_cwd = ["${project}"]
-allow_tools = ["greet@1", "fail@1", "talk@1"]
+allow_tools = ["greet@1", "fail@1", "talk@1", "wait@1"]
 [tools.greet]
 version = "1.2.0"
 description = "Greet somebody, by name"
@@ -40,6 +40,12 @@ version = "1.0.0"
 description = "Say a sentence in quotes many times"
 input = { type = "object", properties = { times = { type = "integer", minimum = 1 } }, required = ["times"], additionalProperties = false }
 command = ["sh", "-c", 'for n in $(seq "$0"); do echo "\\"said\\" $n"; done', "{times}"]
+cwd = "${project}"
+[tools.wait]
+version = "1.0.0"
+description = "Wait for ever"
+input = { type = "object", properties = {}, additionalProperties = false }
+command = ["sh", "-c", "echo waiting; sleep 600"]
 cwd = "${project}"
 [tools.secret]
 version = "1.0.0"
@@ -97,6 +103,14 @@ describe("a tool", () => {
     expect(await call("greet", "--arg", "name=ada")).toEqual({ code: 0, stdout: "hello ada\n", stderr: "" });
     expect(await call("greet@1", "--arg", "name=ada")).toMatchObject({ code: 0 });
     expect(await call("fail")).toEqual({ code: 3, stdout: "so far\n", stderr: "but\n" });
+  });
+
+  test("that takes longer than it is given is ended: 124, and its operator's machine knows", async () => {
+    const ended = await call("wait", "--timeout", "1s");
+    expect(ended.code).toBe(124);
+    expect(ended.stderr).toMatch(/mx-agent: MX_TIMED_OUT\n$/);
+    const { stdout } = await they.builder.run(["audit", "tail", "-n", "1", "--json"]);
+    expect(JSON.parse(stdout)).toMatchObject({ kind: "outcome", outcome: "timed_out" });
   });
 
   test("that was called can be waited for by its id, also when it has ended", async () => {
@@ -187,17 +201,36 @@ describe("the record", () => {
     expect((await they.builder.run(["audit", "show", invocation_id])).stdout).toContain(invocation_id);
   });
 
-  test("that was changed is found: 65", async () => {
+  test("of which a line was changed, removed or put elsewhere is found: 65", async () => {
     const before = await they.builder.ask<{ ok: boolean; files: string[] }>(["audit", "verify"]);
     expect(before.ok).toBe(true);
     const copy = join(they.builder.home, "copy.jsonl");
     const text = await readFile(before.files.at(-1) ?? "", "utf8");
     await writeFile(copy, text, { mode: 0o600 });
     expect(await they.builder.run(["audit", "verify", copy])).toMatchObject({ code: 0 });
-    await writeFile(copy, text.replace(/"ts":"20/, '"ts":"19'));
-    const changed = await they.builder.run(["audit", "verify", copy]);
-    expect(changed.code).toBe(65);
-    expect(changed.stdout).toContain("NOT as it was written");
+    const [first = "", second = "", ...rest] = text.split("\n");
+    for (const damaged of [
+      text.replace(/"ts":"20/, '"ts":"19'),
+      [first, ...rest].join("\n"),
+      [second, first, ...rest].join("\n"),
+    ]) {
+      await writeFile(copy, damaged);
+      const found = await they.builder.run(["audit", "verify", copy]);
+      expect(found.code).toBe(65);
+      expect(found.stdout).toContain("NOT as it was written");
+    }
+  });
+
+  test("that is cut while its daemon runs is found: 65, and takes nothing more", async () => {
+    const { files } = await they.builder.ask<{ files: string[] }>(["audit", "verify"]);
+    const file = files.at(-1) ?? "";
+    const text = await readFile(file, "utf8");
+    await truncate(file, text.trimEnd().lastIndexOf("\n") + 1);
+    expect((await they.builder.run(["audit", "verify"])).code).toBe(65);
+    expect((await they.exec(["true"])).code).toBe(77);
+    await writeFile(file, text);
+    expect(await they.builder.run(["audit", "verify"])).toMatchObject({ code: 0 });
+    expect(await they.exec(["true"])).toMatchObject({ code: 0 });
   });
 });
 

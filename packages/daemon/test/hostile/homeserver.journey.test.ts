@@ -1,5 +1,5 @@
 /** A hostile homeserver against the executing side: it replays, reorders, withholds, rewrites and forges. */
-import { EventTypes, generateSigningKey } from "@mx-agent/protocol";
+import { EventTypes, generateSigningKey, newNonce } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
 import { type Machine, newMachine } from "../../../cli/test/support/machine.ts";
@@ -20,6 +20,7 @@ beforeAll(async () => {
 });
 afterAll(() => stage?.close());
 
+const request = (mark: string, changes: Content = {}) => stage.request(mark, changes);
 const signed = (content: Content) => stage.alice.sign(stage.room, REQUEST, content);
 const fromAlice = (content: unknown) => ({ type: REQUEST, sender: stage.alice.user_id, content });
 
@@ -118,7 +119,7 @@ test("a request for one daemon does not run on another of the same user, whateve
 });
 
 test("requests that are served in another order run once each", async () => {
-  const { alice, room, request } = stage;
+  const { alice, room } = stage;
   const one = request("one");
   const two = request("two");
   const held: ServedEvent[] = [];
@@ -148,8 +149,27 @@ test("requests that are served in another order run once each", async () => {
   await onlyLegitimate("after another order");
 });
 
+test("of requests of one nonce that are served together the first alone runs, the others beside them all", async () => {
+  const nonce = newNonce();
+  const contents = [
+    request("alone"),
+    request("first of a nonce", { nonce }),
+    request("second of a nonce", { nonce }),
+    request("beside it"),
+  ].map(signed);
+  const served = hostile.inject(stage.room, ...contents.map(fromAlice), ...contents.map(fromAlice));
+  await stage.legitimate("after one nonce");
+  await served;
+  const last = contents.at(-1) ?? {};
+  await stage.alice.until(isAbout(last, EventTypes.execFinished));
+  await expect
+    .poll(async () => (await stage.ran()).slice(marks.length).sort())
+    .toEqual(["after one nonce", "alone", "beside it", "first of a nonce"]);
+  marks.splice(0, marks.length, ...(await stage.ran()));
+  await onlyLegitimate("after all of them");
+});
+
 test("a request that was withheld until it had expired does not run", async () => {
-  const { request } = stage;
   const expires_at = new Date(Date.now() + 500).toISOString();
   const content = signed(request("withheld", { expires_at }));
   await expect.poll(() => Date.now() > Date.parse(expires_at), { timeout: 5_000 }).toBe(true);
@@ -157,7 +177,7 @@ test("a request that was withheld until it had expired does not run", async () =
 });
 
 test("a request whose sender, room, type or content the homeserver rewrites does not run", async () => {
-  const { mallory, room, request } = stage;
+  const { mallory, room } = stage;
   const good = () => signed(request("rewritten"));
   const strangers = mallory.sign(room, REQUEST, request("rewritten"));
   const elsewhere = stage.alice.sign("!elsewhere:localhost", REQUEST, request("rewritten"));

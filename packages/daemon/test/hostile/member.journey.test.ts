@@ -76,6 +76,9 @@ describe.each([false, true])("in a room that is encrypted: %s,", (encrypted) => 
     await alice.join(other);
     await builder.ask(["agent", "register", "--room", other, "--agent", "builder"]);
     await alice.send(other, REQUEST, signed(request("other room")));
+    // Made for that room, in which nobody approved her key.
+    await alice.send(other, REQUEST, alice.sign(other, REQUEST, request("her own in another room")));
+    counts("untrusted_key");
     await alice.send(room, EventTypes.callRequest, {
       ...signed({ ...request("other type"), tool: "run_tests", args: {} }),
     });
@@ -98,6 +101,7 @@ describe.each([false, true])("in a room that is encrypted: %s,", (encrypted) => 
     const nonce = newNonce();
     const own = request("mallory's own", { requesting_agent: "mallory", nonce });
     await mallory.send(room, REQUEST, mallory.sign(room, REQUEST, own));
+    await mallory.until(isAbout(own, EventTypes.execFinished));
     marks.push("mallory's own");
     const victim = request("same nonce", { nonce });
     await alice.send(room, REQUEST, signed(victim));

@@ -61,15 +61,20 @@ allow_cwd = ["${project}"]
     await they?.close();
   });
 
+  async function audit(): Promise<Record<string, unknown>[]> {
+    const { stdout } = await they.builder.run(["audit", "tail", "-n", "1000", "--json"]);
+    return stdout
+      .split("\n")
+      .filter(Boolean)
+      .map((line) => JSON.parse(line));
+  }
+  const lastDecision = async () => (await audit()).findLast(({ kind }) => kind === "decision");
+
   /** Runs an attempt; it is on record, and the next ordinary command works. */
   async function attempt(words: string[], flags: string[] = []) {
     const mark = `attempt-${++attempts}`;
     const ran = await they.exec([...words, mark], { flags });
-    const { stdout } = await they.builder.run(["audit", "tail", "-n", "1000", "--json"]);
-    const lines: Record<string, unknown>[] = stdout
-      .split("\n")
-      .filter(Boolean)
-      .map((line) => JSON.parse(line));
+    const lines = await audit();
     const decisions = lines.filter(
       ({ kind, command }) => kind === "decision" && JSON.stringify(command).includes(`"${mark}"`),
     );
@@ -193,6 +198,7 @@ allow_cwd = ["${project}"]
       const target = ["exec", "--room", room, "--agent", "builder", "--cwd", cwd];
       const ran = await they.laptop.run([...target, "--", "echo", "there"]);
       expect([cwd, ran.code]).toEqual([cwd, 77]);
+      expect(await lastDecision()).toMatchObject({ decision: "deny", cwd });
     }
     writeFileSync(join(project, "echo"), "#!/bin/sh\necho another\n", { mode: 0o755 });
     for (const program of ["./echo", join(project, "echo"), "/bin/dash", "../../bin/sh"])
@@ -200,6 +206,8 @@ allow_cwd = ["${project}"]
     for (const variable of ["LD_PRELOAD=./x.so", "PATH=.", "BASH_ENV=./x", "GITHUB_TOKEN=x", "UNLISTED=x"]) {
       const ran = await they.exec(["echo", "steered"], { flags: ["--env", variable] });
       expect([variable, ran.stdout, ran.code === 0]).toEqual([variable, "", false]);
+      // What is a secret by its name was not even sent.
+      if (!variable.startsWith("GITHUB")) expect((await lastDecision())?.decision).toBe("deny");
     }
     expect((await attempt(["sh", "-c", "echo $GREETING"], ["--env", "GREETING=hello"])).stdout).toBe(
       "hello\n",
