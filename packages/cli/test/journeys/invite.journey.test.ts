@@ -86,6 +86,25 @@ describe("an account for the guest", () => {
     expect((await laptop.run(["agent", "ping", "--agent", "builder"])).code).toBe(0);
   });
 
+  test("can be made before: `auth login` takes password and token from stdin, and says when the token is wrong", async () => {
+    const third = await bareMachine("third", homeserver);
+    try {
+      await third.startDaemon();
+      const account = ["--homeserver", homeserver.url, "--user", third.account];
+      const login = ["auth", "login", ...account, "--register", "--registration-token-stdin"];
+      expect(
+        await failure(third, login, { stdin: "wrong\n", env: { MX_AGENT_PASSWORD: third.password } }),
+      ).toMatchObject({
+        ...{ exit: 77, code: "MX_LOGIN_REFUSED", message: expect.stringContaining("token does not work") },
+      });
+      const stdin = `${third.password}\n${await homeserver.registrationToken(1)}\n`;
+      expect(await third.run([...login, "--password-stdin"], { stdin })).toMatchObject({ code: 0 });
+      expect((await third.run(["auth", "status"])).code).toBe(0);
+    } finally {
+      await closeAll([third]);
+    }
+  });
+
   test("has a name that is not taken", async () => {
     const [token] = [await homeserver.registrationToken(1)];
     const taken = builderUser(await builder.ask<{ account: { user_id: string } }>(["auth", "status"]));
