@@ -125,7 +125,7 @@ async function untilEnded(ids: readonly string[], look: () => Promise<string[]>)
 async function logOut(cli: Cli): Promise<void> {
   const mine = await whereItRuns(agentsHere(cli, null));
   for (const { room_id, agent_id } of mine ?? [])
-    await whereItRuns(ask(cli, "agent.unregister", { room: room_id, agent: agent_id }));
+    if (!(await whereItRuns(ask(cli, "agent.unregister", { room: room_id, agent: agent_id })))) break;
   await whereItRuns(ask(cli, "auth.logout", {}));
 }
 

@@ -68,7 +68,7 @@ export interface Outbox {
   onRefused(listener: RefusedListener): void;
   /** Messages that are not confirmed yet. */
   depth(): number;
-  /** Resolves when everything of that kind for this lane, up to now, is confirmed. */
+  /** Resolves when everything up to now is confirmed. MX_HOMESERVER_UNREACHABLE where that takes too long. */
   drained(): Promise<void>;
 }
 

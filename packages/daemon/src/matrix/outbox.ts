@@ -36,6 +36,8 @@ export interface DurableOutboxOptions {
   retryMs?: number;
   /** How many bytes of volatile messages may wait. */
   volatileLimit?: number;
+  /** How long `drained` waits, milliseconds. */
+  drainMs?: number;
 }
 
 interface Item {
@@ -49,6 +51,7 @@ interface Item {
 }
 
 const MAX_RETRY_MS = 30_000;
+const DRAIN_MS = 30_000;
 const VOLATILE_LIMIT = 16 * 1024 * 1024;
 /** How many messages to one device are under way at once: they carry numbers, and a room's events do not. */
 const DEVICE_IN_FLIGHT = 4;
@@ -112,7 +115,15 @@ export class DurableOutbox implements Outbox {
   }
 
   async drained(): Promise<void> {
-    await Promise.all([...this.#lanes.values()].flat().map((item) => item.settled.promise));
+    const { drainMs = DRAIN_MS, homeserver: url } = this.#options;
+    const waiting = [...this.#lanes.values()].flat().map((item) => item.settled.promise);
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      const detail = `${this.depth()} messages still wait to be sent`;
+      const hint = "they are kept, and sent as soon as it can be reached";
+      late.reject(mxError("MX_HOMESERVER_UNREACHABLE", { url, detail }, { hint }));
+    }, drainMs);
+    await Promise.race([Promise.all(waiting), late.promise]).finally(() => clearTimeout(timer));
   }
 
   /** Sends no more; what is not confirmed is taken up by the next session. Volatile messages are gone. */

@@ -70,6 +70,8 @@ export async function rotate({ step, force }: Step, parts: RotationParts): Promi
   }
   if (!force) requireQuiet(tables);
   await online().session.outbox.drained();
+  // Others may have asked meanwhile.
+  if (!force) requireQuiet(tables);
   const next = nextKeyOf(parts.keysDir, user_id);
   parts.audit.rotation("finished", key.fingerprint, next.fingerprint);
   await parts.reopen(() => promoteNextKey(parts.keysDir, user_id));

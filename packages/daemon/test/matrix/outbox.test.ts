@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { DurableOutbox, type OutboxLink } from "../../src/matrix/outbox.ts";
+import { DurableOutbox, type DurableOutboxOptions, type OutboxLink } from "../../src/matrix/outbox.ts";
 import type { Database } from "../../src/state/database.ts";
 import { OutboxTable } from "../../src/state/outbox.ts";
 import { memoryLogger, openDatabase } from "./helpers.ts";
@@ -21,7 +21,10 @@ afterEach(async () => {
 });
 
 /** An outbox whose way to the homeserver is the test's. */
-function outboxOver(link: Partial<OutboxLink>): { outbox: DurableOutbox; sent: object[] } {
+function outboxOver(
+  link: Partial<OutboxLink>,
+  options: Partial<DurableOutboxOptions> = {},
+): { outbox: DurableOutbox; sent: object[] } {
   const sent: object[] = [];
   const started = new DurableOutbox({
     db,
@@ -31,6 +34,7 @@ function outboxOver(link: Partial<OutboxLink>): { outbox: DurableOutbox; sent: o
     clock: () => 1,
     logger: memoryLogger(),
     retryMs: 1,
+    ...options,
     link: {
       admit: async () => undefined,
       encrypt: async () => null,
@@ -81,6 +85,19 @@ test("what was encrypted once is sent again exactly as it was", async () => {
   await over.drained();
   expect(tries).toHaveLength(3);
   expect(new Set(tries.map((one) => JSON.stringify(one))).size).toBe(1);
+});
+
+test("who waits until all is sent is told when the homeserver stays away, and it is sent later all the same", async () => {
+  const back = Promise.withResolvers<void>();
+  const { outbox: over, sent } = outboxOver({ admit: () => back.promise }, { drainMs: 20 });
+  over.enqueue(event(1));
+  await expect(over.drained()).rejects.toMatchObject({
+    code: "MX_HOMESERVER_UNREACHABLE",
+    message: expect.stringContaining("1 messages"),
+  });
+  back.resolve();
+  await over.drained();
+  expect(sent).toEqual([{ n: 1 }]);
 });
 
 test("one lane that can't go on does not hold up another", async () => {
