@@ -3,9 +3,11 @@ import { once } from "node:events";
 import { chmod, lstat, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { connect } from "@mx-agent/ipc/client";
 import { serve } from "@mx-agent/ipc/server";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { readableProgram } from "../../../scripts/readable.ts";
 import { handlers, me, run, type TestServer, testServer } from "./support/lapitest.ts";
 
 let dir: string;
@@ -125,10 +127,11 @@ describe("a client says why it cannot connect", () => {
   test.runIf(me === 0)("when the system forbids it: not that the daemon is not running", async () => {
     await serveAt(here());
     await chmod(dir, 0o755);
-    const entry = new URL("../src/client.ts", import.meta.url).href;
+    const client = await readableProgram(fileURLToPath(new URL("../src/client.ts", import.meta.url)));
+    onTestFinished(() => client.remove());
     const program = `
       process.setuid(65534);
-      const { connect } = await import(${JSON.stringify(entry)});
+      const { connect } = await import(${JSON.stringify(client.file)});
       await connect({ socket: ${JSON.stringify(here().daemon)}, version: "0" }).catch((e) => console.log(e.code, e.hint));`;
     const { out } = await run(program);
     expect(out).toMatch(/^MX_SOCKET_FORBIDDEN .*sandbox/);

@@ -2,11 +2,12 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmod, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { IPC_VERSION } from "@mx-agent/ipc";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
+import { readableCopy } from "../../../../scripts/readable.ts";
 import { isAlive } from "../../src/background/alive.ts";
 import { closeAll, type Machine, newMachine } from "../support/machine.ts";
 
@@ -219,7 +220,10 @@ describe("what is sent to the socket that is not JSON-RPC", () => {
   test.runIf(process.getuid?.() === 0)("another uid is told that the daemon is not its own", async () => {
     const box = await fresh();
     await box.startDaemon();
-    const program = `process.argv.splice(1, 0, ${JSON.stringify(box.command[1])}); await import(process.argv[1]);`;
+    const mxAgent = box.command[1] ?? "";
+    const readable = readableCopy(dirname(mxAgent), basename(mxAgent));
+    onTestFinished(() => readable.remove());
+    const program = `process.argv.splice(1, 0, ${JSON.stringify(readable.file)}); await import(process.argv[1]);`;
     expect(await asNobody(box, program, "daemon", "status")).toMatch(
       /MX_(SOCKET_FORBIDDEN|PEER_UID|INSECURE_PATH)/,
     );

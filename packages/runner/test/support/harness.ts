@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { FileIdentity } from "@mx-agent/base";
 import { eventually } from "../../../../scripts/eventually.ts";
+import { type ReadableProgram, readableProgram } from "../../../../scripts/readable.ts";
 import { type RunEnd, type RunnerClient, type RunSpec, type RunState, startRunner } from "../../src/index.ts";
 import { childrenOf, processInfo, processTable } from "../../src/processes.ts";
 
@@ -39,6 +40,7 @@ export class TestRunner {
   readonly #env: Record<string, string>;
   readonly #waiting = new Map<string, () => void>();
   #client: RunnerClient | null = null;
+  #readable: ReadableProgram | undefined;
   #runs = 0;
 
   constructor(user: RunnerUser = self, env: Record<string, string> = {}) {
@@ -56,7 +58,7 @@ export class TestRunner {
 
   async connect(env: Record<string, string> = this.#env): Promise<RunnerClient> {
     const client = await startRunner({
-      command: [...this.#user.prefix, process.execPath, entry],
+      command: [...this.#user.prefix, ...(await this.#program())],
       dir: this.dir,
       socket: this.socket,
       env: {
@@ -71,6 +73,13 @@ export class TestRunner {
     });
     this.#client = client;
     return client;
+  }
+
+  /** The sources, or for another user what that one may read of them. */
+  async #program(): Promise<string[]> {
+    if (this.#user.uid === self.uid) return [process.execPath, entry];
+    this.#readable ??= await readableProgram(entry);
+    return [this.#readable.node, this.#readable.file];
   }
 
   /** A spec with everything ordinary, but what is given. */
@@ -165,6 +174,7 @@ export class TestRunner {
       // A test that killed its runner has none to stop.
       await this.stop().catch(() => undefined);
     }
+    this.#readable?.remove();
     rmSync(this.home, { recursive: true, force: true, maxRetries: 5 });
     rmSync(this.project, { recursive: true, force: true, maxRetries: 5 });
   }
