@@ -56,3 +56,27 @@ export function compared(
     verdict: must ? verdictOf(must, interval) : "reported",
   };
 }
+
+/** Fewer samples have no 95th percentile that says anything. */
+const ENOUGH_FOR_P95 = 20;
+
+/** A row of samples that nothing stood beside; of one number, or of many. */
+export function reported(
+  { what, against = "", unit }: { what: string; against?: string; unit: string },
+  samples: readonly number[],
+): Row {
+  return {
+    ...{ what, against, unit, n: samples.length, median: median(samples) },
+    p95: samples.length < ENOUGH_FOR_P95 ? undefined : quantile(samples, 0.95),
+    ...{ ratio: undefined, interval: undefined, aim: "reported", verdict: "reported" },
+  };
+}
+
+/** A row for one number with an aim of its own; `ratio`: to what it stands against, where that is what counts. */
+export function judged(
+  row: { what: string; against: string; unit: string; aim: string },
+  value: number,
+  { met, ratio }: { met: boolean; ratio?: number },
+): Row {
+  return { ...reported(row, [value]), aim: row.aim, ratio, verdict: met ? "met" : "missed" };
+}

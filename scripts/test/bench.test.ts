@@ -1,7 +1,8 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type Row, verdictOf } from "../bench/row.ts";
-import { compared, median, quantile, ratioInterval } from "../bench/stats.ts";
+import { inTurns, inTurnsUntilDecided } from "../bench/sampling.ts";
+import { compared, judged, median, quantile, ratioInterval, reported } from "../bench/stats.ts";
 import { table } from "../bench/table.ts";
 
 const samples = fc.array(fc.double({ min: 0.1, max: 1000, noNaN: true }), { minLength: 5, maxLength: 60 });
@@ -57,5 +58,52 @@ describe("the benchmarks' arithmetic", () => {
     expect(lines).toHaveLength(3);
     expect(new Set(lines.map((line) => line.split("|").length)).size).toBe(1);
     expect(lines[2]).toContain("reported");
+  });
+});
+
+const say = () => {};
+const row = { what: "x", against: "y", unit: "ms", aim: "as fast", must: { atMost: 1 } };
+/** Answers one number after another, from the beginning again when they are used up. */
+const cycle = (values: number[]) => {
+  let i = 0;
+  return async () => values[i++ % values.length] ?? Number.NaN;
+};
+
+describe("the benchmarks' sampling", () => {
+  test("takes one of each in turn, without those that warm up", async () => {
+    const order: string[] = [];
+    const note = (name: string) => async () => order.push(name);
+    const samples = await inTurns({ a: note("a"), b: note("b") }, { n: 3, warm: 1, say });
+    expect(order.join("")).toBe("abababab");
+    expect(samples).toEqual({ a: [3, 5, 7], b: [4, 6, 8] });
+  });
+
+  test("goes on until a verdict is there, and no further than it may", async () => {
+    const rowsOf = ({ ours, theirs }: Record<"ours" | "theirs", number[]>) => [compared(row, ours, theirs)];
+    const quick = { ours: cycle([1, 2, 3]), theirs: cycle([10, 11]) };
+    const [sure] = await inTurnsUntilDecided(quick, { n: 20, atMost: 100, warm: 0, say }, rowsOf);
+    expect(sure).toMatchObject({ verdict: "met", n: 20 });
+    const alike = { ours: cycle([1, 2, 3, 4, 5, 6, 7]), theirs: cycle([7, 6, 5, 4, 3, 2, 1]) };
+    const [unsure] = await inTurnsUntilDecided(alike, { n: 20, atMost: 100, warm: 0, say }, rowsOf);
+    expect(unsure).toMatchObject({ verdict: "undecided", n: 100 });
+  });
+
+  test("gives up a sample that never comes", async () => {
+    vi.useFakeTimers();
+    try {
+      const sampling = inTurns({ stuck: () => new Promise<number>(() => {}) }, { n: 1, warm: 0, say });
+      const given = expect(sampling).rejects.toThrow("stuck took more than 5 minutes");
+      await vi.advanceTimersByTimeAsync(5 * 60_000);
+      await given;
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("gives a few samples no 95th percentile", () => {
+    expect(reported({ what: "x", unit: "s" }, [1, 2, 9])).toMatchObject({ n: 3, median: 2, p95: undefined });
+    const many = Array.from({ length: 21 }, (_, i) => i);
+    expect(reported({ what: "x", unit: "s" }, many).p95).toBe(19);
+    expect(judged(row, 3, { met: false })).toMatchObject({ n: 1, median: 3, verdict: "missed" });
   });
 });

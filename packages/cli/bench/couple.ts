@@ -124,7 +124,7 @@ export function usageOf(pid: number): Usage {
     .map((task) => field(`/proc/${pid}/task/${task}/status`, "voluntary_ctxt_switches"))
     .reduce((sum, one) => sum + one, 0);
   return {
-    rss_mb: field(`/proc/${pid}/status`, "VmRSS") / 1000,
+    rss_mb: (field(`/proc/${pid}/status`, "VmRSS") * 1024) / 1e6,
     cpu_s: (user + system) / TICKS,
     wakeups,
   };

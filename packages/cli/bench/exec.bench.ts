@@ -2,11 +2,11 @@ import { execFileSync } from "node:child_process";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { inTurnsUntilDecided } from "../../../scripts/bench/sampling.ts";
 import { compared, median, quantile } from "../../../scripts/bench/stats.ts";
 import type { HomeserverKind } from "../../../scripts/homeservers.ts";
 import { couple, WarmClient, widePolicy } from "./couple.ts";
 import { Floor } from "./floor.ts";
-import { inTurns } from "./timed.ts";
 
 export const name = "exec-floor";
 export const description =
@@ -25,15 +25,20 @@ async function on(kind: HomeserverKind, { scale, say }: BenchContext): Promise<R
   using floor = await Floor.on(they.homeserver);
   const fifo = join(they.project, "fifo");
   execFileSync("mkfifo", [fifo]);
-  const samples = await inTurns(
+  const n = Math.max(20, Math.round(200 * scale));
+  return inTurnsUntilDecided(
     {
       exec: async () => (await client.exec(["true"])).ms,
       floor: () => floor.roundTrip(),
       first: () => firstByte(client, fifo),
       send: () => floor.sendToSync(),
     },
-    { n: Math.max(20, Math.round(200 * scale)), warm: 5, say: (line) => say(`${kind}: ${line}`) },
+    { n, atMost: 5 * n, warm: 5, say: (line) => say(`${kind}: ${line}`) },
+    (samples) => rowsOf(kind, samples),
   );
+}
+
+function rowsOf(kind: HomeserverKind, samples: Record<"exec" | "floor" | "first" | "send", number[]>): Row[] {
   const p95 = (list: readonly number[]) => quantile(list, 0.95);
   const against = (what: string, list: readonly number[], statistic = median) =>
     `${what}, ${statistic(list).toFixed(1)} ms`;

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { judged } from "../../../scripts/bench/stats.ts";
 import { userOf } from "../../homeserver/bench/side.ts";
 import { couple, pidsOf, usageOf } from "./couple.ts";
 
@@ -35,12 +36,7 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
   const few = await sendUpTo(FEW);
   const many = await sendUpTo(Math.max(2 * FEW, Math.round(MANY * scale)));
   const ratio = many / few;
-  return [
-    {
-      what: `memory of a daemon after ${sent} room events`,
-      against: `after ${FEW}, ${few.toFixed(0)} MB`,
-      ...{ n: 1, median: many, p95: undefined, unit: "MB", ratio, interval: undefined },
-      ...{ aim: "within 20 %", verdict: ratio <= 1.2 ? "met" : "missed" },
-    },
-  ];
+  const what = `memory of a daemon after ${sent} room events`;
+  const against = `after ${FEW}, ${few.toFixed(0)} MB`;
+  return [judged({ what, against, unit: "MB", aim: "within 20 %" }, many, { met: ratio <= 1.2, ratio })];
 }

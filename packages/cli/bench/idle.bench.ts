@@ -6,6 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { judged, reported } from "../../../scripts/bench/stats.ts";
 import { root } from "../../../scripts/tasks.ts";
 import { type Couple, couple, pidsOf, usageOf } from "./couple.ts";
 
@@ -38,23 +39,24 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
     const rows = (["daemon", "runner"] as const).flatMap((who): Row[] => {
       const [first, last] = [before[who], usageOf(who === "daemon" ? daemon : runner)];
       return [
-        row(`${who}: wake-ups`, (last.wakeups - first.wakeups) * minute, "a minute"),
-        row(`${who}: processor time`, (last.cpu_s - first.cpu_s) * 1000 * minute, "ms a minute"),
-        row(`${who}: memory`, last.rss_mb, "MB"),
+        reported({ what: `${who}: wake-ups`, unit: "a minute" }, [(last.wakeups - first.wakeups) * minute]),
+        reported({ what: `${who}: processor time`, unit: "ms a minute" }, [
+          (last.cpu_s - first.cpu_s) * 1000 * minute,
+        ]),
+        reported({ what: `${who}: memory`, unit: "MB" }, [last.rss_mb]),
       ];
     });
     const ours = usageOf(daemon).rss_mb;
-    const against = (what: string, pid: number) => {
-      const theirs = usageOf(pid).rss_mb;
-      const idle = row("memory of an idle daemon in an encrypted room", ours, "MB");
-      return { ...idle, against: `${what}, ${theirs.toFixed(0)} MB`, ratio: ours / theirs };
-    };
-    const first = against("the bare SDK with a memory store", bare.pid);
-    return [
-      ...rows,
-      { ...first, aim: "at most + 20 %", verdict: first.ratio <= 1.2 ? "met" : "missed" },
-      against("the same with the daemon's limits of V8's heap", alike.pid),
-    ];
+    const memory = (what: string, theirs: number) => ({
+      what: "memory of an idle daemon in an encrypted room",
+      against: `${what}, ${theirs.toFixed(0)} MB`,
+      unit: "MB",
+    });
+    const [theirs, limited] = [usageOf(bare.pid).rss_mb, usageOf(alike.pid).rss_mb];
+    const ratio = ours / theirs;
+    const first = { ...memory("the bare SDK with a memory store", theirs), aim: "at most + 20 %" };
+    const second = reported(memory("the same with the daemon's limits of V8's heap", limited), [ours]);
+    return [...rows, judged(first, ours, { met: ratio <= 1.2, ratio }), { ...second, ratio: ours / limited }];
   } finally {
     await bare.close();
     await alike.close();
@@ -87,12 +89,5 @@ async function startBareSdk({ builder, homeserver, room }: Couple, flags: string
       await ended;
       await rm(outfile, { force: true });
     },
-  };
-}
-
-function row(what: string, value: number, unit: string): Row {
-  return {
-    ...{ what, against: "", n: 1, median: value, p95: undefined, unit },
-    ...{ ratio: undefined, interval: undefined, aim: "reported", verdict: "reported" },
   };
 }

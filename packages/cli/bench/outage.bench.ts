@@ -1,6 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
-import { median, quantile } from "../../../scripts/bench/stats.ts";
+import { reported } from "../../../scripts/bench/stats.ts";
 import type { HomeserverKind } from "../../../scripts/homeservers.ts";
 import type { Machine } from "../test/support/machine.ts";
 import { type Couple, couple } from "./couple.ts";
@@ -35,8 +35,8 @@ async function on(kind: HomeserverKind, { scale, say }: BenchContext): Promise<R
     }
   }
   return [
-    reported(`back after an outage until both are healthy, ${kind}`, healthy),
-    reported(`back after an outage until a command has run, ${kind}`, working),
+    reported({ what: `back after an outage until both are healthy, ${kind}`, unit: "s" }, healthy),
+    reported({ what: `back after an outage until a command has run, ${kind}`, unit: "s" }, working),
   ];
 }
 
@@ -55,11 +55,4 @@ async function untilHealthy(machine: Machine, since: number): Promise<void> {
 async function untilItRuns({ exec }: Couple): Promise<void> {
   const { code, stderr } = await exec(["true"]);
   if (code !== 0) throw new Error(stderr);
-}
-
-function reported(what: string, samples: readonly number[]): Row {
-  return {
-    ...{ what, against: "", n: samples.length, median: median(samples), p95: quantile(samples, 1) },
-    ...{ unit: "s", ratio: undefined, interval: undefined, aim: "reported", verdict: "reported" },
-  };
 }

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { reported } from "../../../scripts/bench/stats.ts";
 import { couple, wholeProgram } from "./couple.ts";
 
 export const name = "rate-limits";
@@ -17,11 +18,6 @@ export async function run({ say }: BenchContext): Promise<Row[]> {
     await wholeProgram(they);
     say(`${i} of 10 after ${((performance.now() - start) / 1000).toFixed(1)} s`);
   }
-  return [
-    {
-      ...{ what: "ten × exec -- true, Synapse with its default rate limits", against: "", n: 1 },
-      ...{ median: (performance.now() - start) / 1000, p95: undefined, unit: "s" },
-      ...{ ratio: undefined, interval: undefined, aim: "reported", verdict: "reported" },
-    },
-  ];
+  const what = "ten × exec -- true, Synapse with its default rate limits";
+  return [reported({ what, unit: "s" }, [(performance.now() - start) / 1000])];
 }

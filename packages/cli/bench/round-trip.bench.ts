@@ -1,8 +1,9 @@
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { inTurnsUntilDecided } from "../../../scripts/bench/sampling.ts";
 import { compared, median } from "../../../scripts/bench/stats.ts";
 import { couple, wholeProgram } from "./couple.ts";
 import { startSshd } from "./sshd.ts";
-import { inTurns, timeOf } from "./timed.ts";
+import { timeOf } from "./timed.ts";
 
 export const name = "round-trip";
 export const description =
@@ -13,14 +14,19 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
   await using embedded = await couple({ kind: "embedded" });
   await using synapse = await couple({ kind: "synapse" });
   const ssh = sshd.ssh("true");
-  const all = await inTurns(
+  const n = Math.max(20, Math.round(200 * scale));
+  return inTurnsUntilDecided(
     {
       ssh: () => timeOf(ssh, process.env),
       embedded: () => wholeProgram(embedded),
       synapse: () => wholeProgram(synapse),
     },
-    { n: Math.max(20, Math.round(200 * scale)), warm: 5, say },
+    { n, atMost: 5 * n, warm: 5, say },
+    rowsOf,
   );
+}
+
+function rowsOf(all: Record<"ssh" | "embedded" | "synapse", number[]>): Row[] {
   const against = `fresh ssh localhost true, ${median(all.ssh).toFixed(0)} ms`;
   const whole = "mx-agent exec -- true, all in";
   return [

@@ -4,10 +4,11 @@ import { join } from "node:path";
 import type { Handlers } from "@mx-agent/ipc";
 import { serve } from "@mx-agent/ipc/server";
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { inTurnsUntilDecided } from "../../../scripts/bench/sampling.ts";
 import { compared, median } from "../../../scripts/bench/stats.ts";
 import { handlers, me } from "../../ipc/test/support/lapitest.ts";
 import { mxAgent } from "../test/support/machine.ts";
-import { inTurns, timeOf } from "./timed.ts";
+import { timeOf } from "./timed.ts";
 
 export const name = "cli-start";
 export const description =
@@ -31,44 +32,49 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
   try {
     await timeOf([...program, "daemon", "start"], env(home));
     const exec = ["exec", "--room", "r", "--agent", "a", "--", "true"];
-    const samples = await inTurns(
+    const n = Math.max(20, Math.round(200 * scale));
+    return await inTurnsUntilDecided(
       {
         node: () => timeOf([process.execPath, "-e", "0"], env(home)),
         status: () => timeOf([...program, "daemon", "status"], env(home)),
         exec: () => timeOf([...program, ...exec], env(quick)),
       },
-      { n: Math.max(20, Math.round(200 * scale)), warm: 5, say },
+      { n, atMost: 5 * n, warm: 5, say },
+      rowsOf,
     );
-    const withOwn = samples.status.map((ms) => ms + OWN_MS);
-    return [
-      compared(
-        {
-          what: "daemon status",
-          against: `node -e 0, ${median(samples.node).toFixed(1)} ms`,
-          unit: "ms",
-          aim: "at most 1.6 ×",
-          must: { atMost: 1.6 },
-        },
-        samples.status,
-        samples.node,
-      ),
-      compared(
-        {
-          what: "exec, without the daemon's part",
-          against: `daemon status + ${OWN_MS} ms, ${median(withOwn).toFixed(1)} ms`,
-          unit: "ms",
-          aim: "at most 1 ×",
-          must: { atMost: 1 },
-        },
-        samples.exec,
-        withOwn,
-      ),
-    ];
   } finally {
     await timeOf([...program, "daemon", "stop"], env(home));
     await server.close({ grace_ms: 0 });
     for (const at of [home, quick]) await rm(at, { recursive: true, force: true });
   }
+}
+
+function rowsOf(samples: Record<"node" | "status" | "exec", number[]>): Row[] {
+  const withOwn = samples.status.map((ms) => ms + OWN_MS);
+  return [
+    compared(
+      {
+        what: "daemon status",
+        against: `node -e 0, ${median(samples.node).toFixed(1)} ms`,
+        unit: "ms",
+        aim: "at most 1.6 ×",
+        must: { atMost: 1.6 },
+      },
+      samples.status,
+      samples.node,
+    ),
+    compared(
+      {
+        what: "exec, without the daemon's part",
+        against: `daemon status + ${OWN_MS} ms, ${median(withOwn).toFixed(1)} ms`,
+        unit: "ms",
+        aim: "at most 1 ×",
+        must: { atMost: 1 },
+      },
+      samples.exec,
+      withOwn,
+    ),
+  ];
 }
 
 async function newHome(): Promise<string> {

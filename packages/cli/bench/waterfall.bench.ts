@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
-import { median, quantile } from "../../../scripts/bench/stats.ts";
+import { reported } from "../../../scripts/bench/stats.ts";
 import { couple, WarmClient, widePolicy } from "./couple.ts";
 
 export const name = "exec-waterfall";
@@ -69,17 +69,12 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
     if (i % 20 === 0) say(`${i} of ${n}`);
   }
   return [
-    ...STAGES.map(([process, , what], stage) => reported(`${process}: ${what}`, stages[stage] ?? [])),
-    reported("exec, all of it", whole),
+    ...STAGES.map(([process, , what], stage) =>
+      reported({ what: `${process}: ${what}`, unit: "ms" }, stages[stage] ?? []),
+    ),
+    reported({ what: "exec, all of it", unit: "ms" }, whole),
   ];
 }
 
 /** Milliseconds of the clock that all processes share. */
 const clock = () => Number(process.hrtime.bigint() / 1000n) / 1000;
-
-function reported(what: string, samples: readonly number[]): Row {
-  return {
-    ...{ what, against: "", n: samples.length, median: median(samples), p95: quantile(samples, 0.95) },
-    ...{ unit: "ms", ratio: undefined, interval: undefined, aim: "reported", verdict: "reported" },
-  };
-}

@@ -1,7 +1,8 @@
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { inTurns } from "../../../scripts/bench/sampling.ts";
 import { compared, median } from "../../../scripts/bench/stats.ts";
 import { couple, WarmClient, widePolicy } from "../../cli/bench/couple.ts";
-import { alternately, BareLoop, grownRows, inputRate, usageOfBoth } from "./streaming.ts";
+import { BareLoop, grownRows, inputRate, usageOfBoth } from "./streaming.ts";
 
 export const name = "stdin";
 export const description =
@@ -15,11 +16,9 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
   const bare = await BareLoop.on(they);
   const before = await usageOfBoth(they);
   const n = Math.max(2, Math.round(20 * scale));
-  const [ours, theirs] = await alternately(
-    n,
-    () => inputRate(client, PIECE),
-    () => bare.rate(PIECE),
-    say,
+  const { ours, theirs } = await inTurns(
+    { ours: () => inputRate(client, PIECE), theirs: () => bare.rate(PIECE) },
+    { n, warm: 0, every: 1, say },
   );
   const what = `${((n * PIECE) / 1e6).toFixed(0)} MB of stdin, embedded`;
   const against = `bare to-device PUT loop, ${median(theirs).toFixed(2)} MB/s`;

@@ -3,7 +3,8 @@ import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
-import { compared, median } from "../../../scripts/bench/stats.ts";
+import { inTurns } from "../../../scripts/bench/sampling.ts";
+import { compared, judged, median } from "../../../scripts/bench/stats.ts";
 import type { HomeserverKind } from "../../../scripts/homeservers.ts";
 import {
   type Couple,
@@ -33,11 +34,9 @@ export async function outputAgainstLoop(
   makePiece(they, piece);
   const before = await usageOfBoth(they);
   const n = Math.max(3, Math.round(25 * scale));
-  const [ours, theirs] = await alternately(
-    n,
-    () => outputRate(client, piece),
-    () => bare.rate(piece),
-    say,
+  const { ours, theirs } = await inTurns(
+    { ours: () => outputRate(client, piece), theirs: () => bare.rate(piece) },
+    { n, warm: 0, every: 1, say },
   );
   const what = `${((n * piece) / 1e6).toFixed(0)} MB of output, ${kind}`;
   const against = `bare to-device PUT loop, ${median(theirs).toFixed(2)} MB/s`;
@@ -120,33 +119,11 @@ export async function grownRows(
   const now = await usageOfBoth(they);
   return (["laptop", "builder"] as const).map((who) => {
     const grown = now[who].rss_mb - before[who].rss_mb;
-    return {
+    const row = {
       what: `${what}: memory of the ${who === "laptop" ? "asking" : "executing"} daemon`,
       against: `before, ${before[who].rss_mb.toFixed(0)} MB`,
-      n: 1,
-      median: grown,
-      p95: undefined,
-      unit: "MB more",
-      ratio: undefined,
-      interval: undefined,
-      aim: `at most + ${GROWTH_MB} MB`,
-      verdict: grown <= GROWTH_MB ? "met" : "missed",
+      ...{ unit: "MB more", aim: `at most + ${GROWTH_MB} MB` },
     };
+    return judged(row, grown, { met: grown <= GROWTH_MB });
   });
-}
-
-/** Samples of each in turn. */
-export async function alternately(
-  n: number,
-  ours: () => Promise<number>,
-  theirs: () => Promise<number>,
-  say: (line: string) => void,
-): Promise<[number[], number[]]> {
-  const samples: [number[], number[]] = [[], []];
-  for (let i = 1; i <= n; i++) {
-    samples[0].push(await ours());
-    samples[1].push(await theirs());
-    say(`${i} of ${n}: ${samples[0].at(-1)?.toFixed(2)} and ${samples[1].at(-1)?.toFixed(2)} MB/s`);
-  }
-  return samples;
 }

@@ -1,7 +1,8 @@
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { inTurns } from "../../../scripts/bench/sampling.ts";
 import { compared, median } from "../../../scripts/bench/stats.ts";
 import { couple, WarmClient, widePolicy } from "../../cli/bench/couple.ts";
-import { alternately, grownRows, makePiece, outputRate, usageOfBoth } from "./streaming.ts";
+import { grownRows, makePiece, outputRate, usageOfBoth } from "./streaming.ts";
 
 export const name = "streams-encrypted";
 export const description =
@@ -17,11 +18,9 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
   for (const they of [encrypted, plain]) makePiece(they, PIECE);
   const before = await usageOfBoth(encrypted);
   const n = Math.max(3, Math.round(25 * scale));
-  const [ours, theirs] = await alternately(
-    n,
-    () => outputRate(ourClient, PIECE),
-    () => outputRate(theirClient, PIECE),
-    say,
+  const { ours, theirs } = await inTurns(
+    { ours: () => outputRate(ourClient, PIECE), theirs: () => outputRate(theirClient, PIECE) },
+    { n, warm: 0, every: 1, say },
   );
   const what = `${((n * PIECE) / 1e6).toFixed(0)} MB of output in an encrypted room`;
   const against = `the same in a plain one, ${median(theirs).toFixed(2)} MB/s`;

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import type { Aim, BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { untilDecided } from "../../../scripts/bench/sampling.ts";
 import { compared, median } from "../../../scripts/bench/stats.ts";
-import { type Side, sideOf, timed, type User, untilDecided } from "./side.ts";
+import { type Side, sideOf, timed, type User } from "./side.ts";
 
 export const name = "homeserver-growth";
 export const description =

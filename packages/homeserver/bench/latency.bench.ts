@@ -1,6 +1,7 @@
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { untilDecided } from "../../../scripts/bench/sampling.ts";
 import { compared, quantile } from "../../../scripts/bench/stats.ts";
-import { bothSides, type Side, timed, untilDecided } from "./side.ts";
+import { bothSides, type Side, timed } from "./side.ts";
 
 export const name = "homeserver-latency";
 export const description =

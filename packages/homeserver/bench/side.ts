@@ -1,4 +1,3 @@
-import type { Row } from "../../../scripts/bench/row.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../scripts/homeservers.ts";
 
 type Body = Record<string, unknown>;
@@ -122,23 +121,4 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work();
   return performance.now() - start;
-}
-
-/**
- * Samples until no row is undecided any more, or there are `atMost` rounds. `sample` answers a function that
- * makes the rows of what there is so far.
- */
-export async function untilDecided(
-  { atLeast, atMost, checkEvery = 100 }: { atLeast: number; atMost: number; checkEvery?: number },
-  sample: (i: number) => Promise<() => Row[]>,
-): Promise<Row[]> {
-  let rows: Row[] = [];
-  for (let i = 0; i < atMost; i++) {
-    const rowsSoFar = await sample(i);
-    // Looking seldom keeps chance from ending it early.
-    if (i + 1 < atLeast || ((i + 1) % checkEvery !== 0 && i + 1 < atMost)) continue;
-    rows = rowsSoFar();
-    if (!rows.some(({ verdict }) => verdict === "undecided")) break;
-  }
-  return rows;
 }

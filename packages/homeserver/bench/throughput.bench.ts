@@ -1,6 +1,7 @@
 import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
+import { untilDecided } from "../../../scripts/bench/sampling.ts";
 import { compared, median } from "../../../scripts/bench/stats.ts";
-import { bothSides, type Side, untilDecided } from "./side.ts";
+import { bothSides, type Side } from "./side.ts";
 
 export const name = "homeserver-throughput";
 export const description =

@@ -7,12 +7,6 @@ export type IpcVersion = { readonly major: number; readonly minor: number };
 /** The first request on every connection. Until it is answered nothing else is. */
 export const HELLO = "hello";
 
-export interface Hello {
-  version: IpcVersion;
-  /** Version of the mx-agent that calls, for messages. */
-  mx_agent: string;
-}
-
 export interface Welcome {
   version: IpcVersion;
   mx_agent: string;
@@ -22,23 +16,13 @@ export interface Welcome {
 
 /** Notifications that belong to a call in progress, in either direction; `id` is the call's. */
 export const ITEM = "stream.item";
+/** `bytes`: of the bodies of all item frames of this call that the reader has taken so far. */
 export const ACK = "stream.ack";
 /** From the client alone. */
 export const END = "stream.end";
 export const CANCEL = "cancel";
 
 export type CallId = string | number;
-
-export interface ItemNote {
-  id: CallId;
-  item: unknown;
-}
-
-/** `bytes`: of the bodies of all item frames of this call that the reader has taken so far. */
-export interface AckNote {
-  id: CallId;
-  bytes: number;
-}
 
 /** Bytes of items that may be under way in one direction of one call. */
 export const WINDOW_BYTES = 256 * 1024;

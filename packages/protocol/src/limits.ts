@@ -13,8 +13,6 @@ export const MAX_NONCE_LENGTH = 256;
 export const MAX_REQUEST_LIFETIME_MS = 10 * 60_000;
 /** A request made more than this in the receiver's future is refused. */
 export const MAX_CLOCK_SKEW_MS = 2 * 60_000;
-/** How long a task's authorization lives, unless its creator says otherwise. */
-export const TASK_AUTHORIZATION_LIFETIME_MS = 24 * 3_600_000;
 
 /** A moving stream is acknowledged after this many bytes, or this long, whichever comes first. */
 export const STREAM_ACK_BYTES = 256 * 1024;
@@ -34,9 +32,8 @@ export const REFUSALS_PER_ROOM_AND_HOUR = 6;
 export const PING_ANSWER_INTERVAL_MS = 1_000;
 /** A reader waits so long for a pong. */
 export const PING_WAIT_MS = 2_000;
-/** The agent state is written again after so long; sooner where a daemon of the first protocol reads it. */
+/** The agent state is written again after so long. */
 export const AGENT_REFRESH_MS = 15 * 60_000;
-export const AGENT_REFRESH_LEGACY_MS = 4 * 60_000;
 /** Seen within this time: `active`. */
 export const ACTIVE_WITHIN_MS = 90_000;
 /** `stale` until this long past the expected refresh, `offline` after it. */

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { rmSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { FrameDecoder } from "@mx-agent/base";
@@ -69,6 +69,26 @@ describe("a daemon that is started again", () => {
     await one.connect();
     await eventually(async () => (await one.client.list()).every((run) => run.end !== null));
     expect((await one.client.list())[0]?.end?.outcome).toBe("timed_out");
+  });
+
+  it("does not get more output than may be written while it is away", async () => {
+    await using one = await runner();
+    const go = join(one.project, "go");
+    const limits = { ...one.spec(["true"]).limits, max_output_bytes: 10_000 };
+    const mark = word();
+    const spec = one.spec(["sh", "-c", `until [ -e ${go} ]; do sleep 0.02; done; yes; : ${mark}`], {
+      limits,
+    });
+    await one.start(spec);
+    const gone = closed(one.client);
+    one.client.close();
+    await gone;
+    writeFileSync(go, "");
+    await eventually(() => processesWith(mark).length === 0);
+    await one.connect();
+    await eventually(async () => (await one.client.list()).every((run) => run.end !== null));
+    const [state] = await one.client.list();
+    expect(state?.end).toMatchObject({ outcome: "output_limit", stdout_bytes: 10_000, truncated: true });
   });
 });
 

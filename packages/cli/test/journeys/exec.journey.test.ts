@@ -80,6 +80,25 @@ describe("a command on the other machine", () => {
     expect(ended).toMatchObject({ code: 0, stdout: "" });
   });
 
+  test("reads what is typed at a terminal, up to Ctrl-D", async () => {
+    const target = ["--room", they.room, "--agent", "builder", "--cwd", they.project];
+    const typing = they.laptop.spawnAtTerminal([
+      "exec",
+      ...target,
+      "--",
+      "sh",
+      "-c",
+      "read a; echo got $a; cat; exit 5",
+    ]);
+    typing.child.stdin.write("one\r");
+    await typing.until("got one");
+    typing.child.stdin.write("two\r\u0004");
+    const { code, stdout } = await typing.ended;
+    expect(code).toBe(5);
+    // Once as it is typed, once as it comes back.
+    expect(stdout.match(/two\r\n/g)).toHaveLength(2);
+  });
+
   test("takes a megabyte of stdin and gives it back unchanged", async () => {
     const text = `${"0123456789abcdef".repeat(64)}\n`.repeat(1000);
     const ended = await they.exec(["cat"], { stdin: text });

@@ -231,7 +231,7 @@ async function untilNothingRuns(home: string): Promise<string[]> {
 }
 
 /** Those that have the home in their environment or their arguments, and still run. */
-function processesOf(home: string): { pid: number; command: string }[] {
+export function processesOf(home: string): { pid: number; command: string }[] {
   return readdirSync("/proc")
     .map(Number)
     .filter((pid) => pid > 0 && pid !== process.pid)
@@ -243,7 +243,7 @@ function processesOf(home: string): { pid: number; command: string }[] {
 }
 
 /** Of a process that may end, or be somebody else's, at any moment. */
-function read(file: string): string {
+export function read(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch {

@@ -12,17 +12,21 @@ import {
   twoDaemons,
 } from "../../../cli/test/support/two-daemons.ts";
 import { Box } from "../crash/support/box.ts";
-import { narrowTimeline } from "./support/narrow.ts";
+import { type FaultProxy, startFaultProxy } from "../support/fault-proxy.ts";
+import { throughProxy } from "../support/through-proxy.ts";
 
 const REQUESTS = 300;
+/** So many events of a room come in one /sync. */
+const TIMELINE = 10;
 
 let homeserver: TestHomeserver;
-let way: Awaited<ReturnType<typeof narrowTimeline>>;
+let way: FaultProxy;
 let they: TwoDaemons;
 beforeAll(async () => {
   homeserver = await startHomeserverForTests();
-  way = await narrowTimeline(homeserver.url);
-  they = await twoDaemons({ homeserver: { ...homeserver, url: way.url } });
+  way = await startFaultProxy(homeserver.url);
+  way.on(({ path }) => (/\/user\/[^/]+\/filter$/.test(path) ? { kind: "alter", body: narrowed } : undefined));
+  they = await twoDaemons({ homeserver: throughProxy(homeserver, way) });
 });
 afterAll(async () => {
   await they?.close();
@@ -76,3 +80,10 @@ test(`${REQUESTS} requests in two rooms for a daemon that is down all run, each 
   const begun = readFileSync(log, "utf8").trim().split("\n").map(Number);
   expect(begun.sort((a, b) => a - b)).toEqual(Array.from({ length: REQUESTS }, (_, n) => n));
 });
+
+/** The client's filter, with a smaller limit. */
+function narrowed(body: string): string {
+  const filter: { room: { timeline: { limit: number } } } = JSON.parse(body);
+  filter.room.timeline.limit = TIMELINE;
+  return JSON.stringify(filter);
+}

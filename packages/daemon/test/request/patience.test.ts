@@ -76,6 +76,16 @@ describe("output that is missing when the run is over", () => {
     expect(asked.questions).toBeLessThan(80);
   });
 
+  test("is not taken for whole where it is not what the other side says that it sent", async () => {
+    const { pending, chunkCame } = waiting();
+    chunkCame();
+    const other = {
+      ...finished,
+      stdout_sha256: createHash("sha256").update("something else").digest("base64"),
+    };
+    expect((await pending.finished(other)).complete).toBe(false);
+  });
+
   test("keeps nobody who only looks at it waiting for a machine that is away", async () => {
     const { done } = waiting({ waits: false });
     await vi.advanceTimersByTimeAsync(40_000);

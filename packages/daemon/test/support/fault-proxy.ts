@@ -30,6 +30,8 @@ export type Fault =
   | { kind: "answer"; status: number; body: string; headers?: Record<string, string> }
   /** Lets the homeserver answer, and changes that. */
   | { kind: "rewrite"; change: (answer: ProxiedAnswer) => ProxiedAnswer }
+  /** Changes what the client sent before the homeserver gets it. */
+  | { kind: "alter"; body: (body: string) => string }
   /** Sends the head and half of the body, and then nothing any more. */
   | { kind: "stall" }
   /** Lets the client wait until the proxy is closed, or the client hangs up. */
@@ -98,7 +100,8 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
       return write(response, { status: fault.status, headers, body: fault.body });
     }
     if (fault?.kind === "delay") await sleep(fault.ms, undefined, { signal });
-    const answer = await forward(target, incoming, request, signal);
+    const sent = fault?.kind === "alter" ? { ...request, body: fault.body(request.body) } : request;
+    const answer = await forward(target, incoming, sent, signal);
     if (fault?.kind === "drop_answer") {
       response.destroy();
       return;

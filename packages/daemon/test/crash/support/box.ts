@@ -1,7 +1,7 @@
 /** A machine whose daemon and runner a test kills, arms with a kill point, and starts again. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -10,7 +10,7 @@ import { connect, type IpcClient } from "@mx-agent/ipc/client";
 import { eventually } from "../../../../../scripts/eventually.ts";
 import { isAlive } from "../../../../cli/src/background/alive.ts";
 import { sockets } from "../../../../cli/src/places.ts";
-import type { Machine } from "../../../../cli/test/support/machine.ts";
+import { type Machine, processesOf, read } from "../../../../cli/test/support/machine.ts";
 
 const LOOK_MS = 20;
 const GENEROUS_MS = 60_000;
@@ -88,13 +88,7 @@ export class Box {
 
   /** Everything that runs with this machine's home in its environment or arguments. */
   processes(): number[] {
-    const { home } = this.machine;
-    return readdirSync("/proc")
-      .map(Number)
-      .filter((pid) => pid > 0 && pid !== process.pid && isAlive(pid))
-      .filter(
-        (pid) => read(`/proc/${pid}/cmdline`).includes(home) || read(`/proc/${pid}/environ`).includes(home),
-      );
+    return processesOf(this.machine.home).map(({ pid }) => pid);
   }
 
   /** Whether the daemon came to answer; false when it died before. */
@@ -144,12 +138,4 @@ export async function linesOf(file: string): Promise<number> {
 /** How large a part of the full run this one is: 1 is all of it. */
 export function scale(): number {
   return Number(process.env.MX_TEST_SCALE ?? "1");
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch {
-    return "";
-  }
 }
