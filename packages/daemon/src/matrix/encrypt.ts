@@ -7,6 +7,7 @@ import type { Outgoing } from "./api.ts";
 import type { GuardedFetchOptions } from "./guarded-fetch.ts";
 import type { Recipients } from "./keys/recipients.ts";
 import type { OutboxLink, Prepared } from "./outbox.ts";
+import type { OwnEvents } from "./own-events.ts";
 import { type Clock, isRecord } from "./types.ts";
 
 export interface EncryptorOptions {
@@ -19,6 +20,8 @@ export interface EncryptorOptions {
   /** Resolves when what the encryption remembers is on disk: the outbox keeps what comes out of it. */
   durable: () => Promise<void>;
   clock: Clock;
+  /** Remembers what is encrypted for a room. */
+  own: OwnEvents;
 }
 
 /** How long a device that was there counts as being there, milliseconds. */
@@ -27,15 +30,22 @@ const DEVICE_KNOWN_MS = 300_000;
 /** Encrypts what the outbox sends into rooms that are remembered as encrypted, and to devices for them. */
 export function encryptor(options: EncryptorOptions): OutboxLink["encrypt"] {
   const seen = new Map<string, number>();
+  const toDevices = new Set<Promise<Prepared>>();
   return async (outgoing) => {
     if (outgoing.kind === "state" || outgoing.type === "m.reaction") return null;
     const encrypted = options.rooms.isEncrypted(outgoing.room_id);
     if (outgoing.kind === "to_device") await deviceThere(outgoing, options, seen);
     if (!encrypted) return null;
-    const prepared =
-      outgoing.kind === "event"
-        ? await encryptEvent(outgoing, options)
-        : await encryptToDevice(outgoing, options.crypto);
+    if (outgoing.kind === "to_device") {
+      const preparing = encryptToDevice(outgoing, options.crypto);
+      toDevices.add(preparing);
+      await preparing.finally(() => toDevices.delete(preparing));
+      await options.durable();
+      return preparing;
+    }
+    // Somebody waits for what goes to his device; that the room has it as well is less urgent.
+    await Promise.allSettled(toDevices);
+    const prepared = await encryptEvent(outgoing, options);
     await options.durable();
     return prepared;
   };
@@ -51,7 +61,7 @@ export function sealer(options: EncryptorOptions): GuardedFetchOptions["seal"] {
 
 async function encryptEvent(
   { room_id, type, content }: { room_id: string; type: string; content: object },
-  { client, crypto, user_id, rooms, recipients }: EncryptorOptions,
+  { client, crypto, user_id, rooms, recipients, own }: EncryptorOptions,
   to: "readers" | "everybody" = "readers",
 ): Promise<Prepared> {
   const room = client.getRoom(room_id);
@@ -68,6 +78,7 @@ async function encryptEvent(
   if (wire !== "m.room.encrypted") {
     throw mxError("MX_INTERNAL", { detail: `an event for ${room_id} came out of encryption as ${wire}` });
   }
+  own.remember(event.getWireContent(), { room_id, type, content: JSON.stringify(content) });
   return { type: wire, content: event.getWireContent() };
 }
 

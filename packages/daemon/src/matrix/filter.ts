@@ -1,4 +1,4 @@
-import type { IFilterDefinition, IRoomEventFilter } from "matrix-js-sdk/lib/filter.js";
+import { Filter, type IFilterDefinition, type IRoomEventFilter } from "matrix-js-sdk/lib/filter.js";
 
 /** Of one room in one /sync; what is more comes by back-fill. */
 export const TIMELINE_LIMIT = 100;
@@ -22,6 +22,13 @@ export const syncFilter: IFilterDefinition = {
     ephemeral: { not_types: ["*"] },
   },
 };
+
+export function syncFilterOf(user_id: string): Filter {
+  const filter = new Filter(user_id);
+  // The SDK writes into the definition that it is given.
+  filter.setDefinition(structuredClone(syncFilter));
+  return filter;
+}
 
 /** The filter for /messages, so that back-fill sees what /sync would have shown. */
 export const messagesFilter: IRoomEventFilter = { types: timeline.types ?? [], lazy_load_members: false };

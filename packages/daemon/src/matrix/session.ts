@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { mxError } from "@mx-agent/base";
 import { ClientEvent, MatrixClient } from "matrix-js-sdk/lib/client.js";
-import { Filter } from "matrix-js-sdk/lib/filter.js";
 import { HttpApiEvent } from "matrix-js-sdk/lib/http-api/interface.js";
 import { SyncState } from "matrix-js-sdk/lib/sync.js";
 import type { Database } from "../state/database.ts";
@@ -19,7 +18,7 @@ import { onlyNews } from "./crypto-news.ts";
 import { decryptor } from "./decrypt.ts";
 import { Delivery } from "./delivery.ts";
 import { encryptor, sealer } from "./encrypt.ts";
-import { syncFilter } from "./filter.ts";
+import { syncFilterOf } from "./filter.ts";
 import { RateLimitGate } from "./gate.ts";
 import { type GuardedFetchOptions, guardedFetch } from "./guarded-fetch.ts";
 import { Health } from "./health.ts";
@@ -33,6 +32,7 @@ import { mediaOf } from "./media.ts";
 import { cutNesting } from "./nesting.ts";
 import { DurableOutbox } from "./outbox.ts";
 import { ownDevice } from "./own-device.ts";
+import { OwnEvents } from "./own-events.ts";
 import { takeOver } from "./owner.ts";
 import { keysPublished } from "./published.ts";
 import { renewal } from "./renewal.ts";
@@ -172,12 +172,13 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
   waitForDevices(client, crypto, logger);
   onlyNews(crypto);
   durable = () => store.durable();
-  const guard = new CryptoGuard(crypto, (work) => store.together(work), logger);
+  const guard = new CryptoGuard(crypto, store, logger);
+  const own = new OwnEvents(user_id);
   const delivery = new Delivery({
     inbox: tables.inbox,
     onEvent: options.onEvent,
     onRequests: options.onRequests,
-    decrypt: decryptor(crypto, () => delivery.keysArrived()),
+    decrypt: decryptor(crypto, { own, account }, () => delivery.keysArrived()),
     onOther: roomVerifications({ crypto, account, logger }),
     logger,
   });
@@ -210,7 +211,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     ...(options.alarm && { alarm: options.alarm }),
   });
   const { rooms } = tables;
-  const encryption = { client, crypto, user_id, rooms, recipients: keys.recipients, durable, clock };
+  const encryption = { client, crypto, user_id, rooms, recipients: keys.recipients, durable, clock, own };
   seal = sealer(encryption);
   const outbox = new DurableOutbox({
     db,
@@ -298,12 +299,9 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     options.onLoggedOut(soft, detail);
   });
 
-  const filter = new Filter(user_id);
-  // The SDK writes into the definition that it is given.
-  filter.setDefinition(structuredClone(syncFilter));
   const started = client
     .startClient({
-      filter,
+      filter: syncFilterOf(user_id),
       initialSyncLimit: INITIAL_SYNC_LIMIT,
       disablePresence: true,
       lazyLoadMembers: false,

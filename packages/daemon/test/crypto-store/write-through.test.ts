@@ -8,6 +8,8 @@ import { answered, openDatabase, write } from "./support.ts";
 function failingStore() {
   const indexedDB = memoryIndexedDB();
   const committed: Change[] = [];
+  /** How many changes there were at each sync of the disk. */
+  const synced: number[] = [];
   const failures: unknown[] = [];
   let broken = false;
   const journal = {
@@ -19,13 +21,17 @@ function failingStore() {
     end: () => {
       if (broken) throw new Error("the disk is full");
     },
+    sync: () => {
+      if (broken) throw new Error("the disk is full");
+      synced.push(committed.length);
+    },
   };
   const onFailure = (error: unknown) => failures.push(error);
   const through = new WriteThrough({ indexedDB, stored: [], journal, onFailure });
   const breakDisk = () => {
     broken = true;
   };
-  return { indexedDB, committed, failures, through, breakDisk };
+  return { indexedDB, committed, synced, failures, through, breakDisk };
 }
 
 async function withDatabase(indexedDB: IDBFactory) {
@@ -142,7 +148,7 @@ test("a write through an index's cursor belongs to the record behind it", async 
 });
 
 test("what is written together is durable together, and until then nobody may pass it on", async () => {
-  const { indexedDB, committed, through } = failingStore();
+  const { indexedDB, committed, synced, through } = failingStore();
   const database = await withDatabase(indexedDB);
   const order: string[] = [];
   const started = Promise.withResolvers<void>();
@@ -162,6 +168,19 @@ test("what is written together is durable together, and until then nobody may pa
   await Promise.all([work, durable]);
   expect(order).toEqual(["worked", "durable"]);
   expect(committed.flatMap(({ writes }) => writes)).toHaveLength(2);
+  expect(synced).toEqual([committed.length]);
+});
+
+test("what was written together and can't be brought to the disk is passed on by nobody", async () => {
+  const { indexedDB, failures, through, breakDisk } = failingStore();
+  const database = await withDatabase(indexedDB);
+  await through.together(() => write(database, "core", (tx) => tx.objectStore("core").put(1, "a")));
+  breakDisk();
+  const passedOn: unknown[] = [];
+  void through.durable().then(() => passedOn.push("passed on"));
+  await manyTurns();
+  expect(failures).toHaveLength(1);
+  expect(passedOn).toEqual([]);
 });
 
 test("where what was written together can't be made durable, the store takes nothing any more", async () => {

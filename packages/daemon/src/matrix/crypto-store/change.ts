@@ -23,10 +23,12 @@ export interface Change {
 export interface Journal {
   /** Returns when the change is on disk as a whole; throws when it may not be. Synchronous. Between `begin` and `end` it waits for `end`. */
   commit(change: Change): void;
-  /** The changes from here on are on disk together, or none of them. */
+  /** The changes from here on are kept together, or none of them. */
   begin(): void;
-  /** Returns when those since `begin` are on disk; throws when they may not be. */
+  /** Returns when those since `begin` outlive this process; throws when they may not. Not yet the loss of power. */
   end(): void;
+  /** Returns when all that was changed is on disk; throws when it may not be. */
+  sync(): void;
 }
 
 /** A database as it is on disk; `rows` are read lazily, in the order of their keys, `keysByAge` in that in which they came. */

@@ -27,8 +27,9 @@ export interface DurableIndexedDB {
   readonly globals: typeof idbConstructors & { readonly indexedDB: IDBFactory };
   stats(): StoreStats;
   /**
-   * What is written while `work` runs is on disk as a whole when it has ended; of what is killed meanwhile nothing
-   * is there. Its transactions complete before, so that whoever sends something on waits for `durable`.
+   * What is written while `work` runs outlives the process as a whole when it has ended; of what is killed meanwhile
+   * nothing is there. Its transactions complete before, and the disk has it later: whoever sends something on waits
+   * for `durable`.
    */
   together<T>(work: () => Promise<T>): Promise<T>;
   /** Resolves when everything that completed is on disk. */

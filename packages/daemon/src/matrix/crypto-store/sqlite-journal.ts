@@ -14,6 +14,8 @@ export class SqliteJournal implements Journal {
 
   /** Whether a change waits for others. */
   #together = false;
+  /** Whether the last ones that did are written, and the disk may not have them. */
+  #behind = false;
 
   constructor(file: string, db: DatabaseSync) {
     this.#file = file;
@@ -29,6 +31,7 @@ export class SqliteJournal implements Journal {
     try {
       this.#apply(change);
       this.#commit();
+      this.#behind = false;
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
       throw error;
@@ -36,13 +39,23 @@ export class SqliteJournal implements Journal {
   }
 
   begin(): void {
+    this.#db.exec("PRAGMA synchronous = NORMAL");
     this.#run("BEGIN IMMEDIATE");
     this.#together = true;
   }
 
   end(): void {
     this.#together = false;
+    this.#behind = true;
     this.#commit();
+    this.#db.exec("PRAGMA synchronous = FULL");
+  }
+
+  /** A commit syncs the log, and with it those that came before. */
+  sync(): void {
+    if (!this.#behind) return;
+    this.#run("INSERT OR REPLACE INTO meta VALUES ('synced', 'yes')");
+    this.#behind = false;
   }
 
   #commit(): void {

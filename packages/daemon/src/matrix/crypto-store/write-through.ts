@@ -54,8 +54,9 @@ export class WriteThrough {
   }
 
   /**
-   * All that is committed while `work` runs, whoever does it, becomes durable when `work` has ended: what is killed
-   * meanwhile finds nothing of it. Others hear of it before, so who passes it on waits for `durable`.
+   * All that is committed while `work` runs, whoever does it, is kept as a whole when `work` has ended: what is killed
+   * meanwhile finds nothing of it. Others hear of it before, so who passes it on waits for `durable`, which alone
+   * brings it to the disk.
    */
   async together<T>(work: () => Promise<T>): Promise<T> {
     this.#assertOpen();
@@ -74,6 +75,7 @@ export class WriteThrough {
   /** Resolves when all that was committed is durable; never once the store could not write. */
   async durable(): Promise<void> {
     while (this.#together > 0) await this.#durable.promise;
+    if (!this.#halted) this.#attempt(() => this.#options.journal.sync());
     if (this.#condition === "dead") await new Promise(() => {});
   }
 
