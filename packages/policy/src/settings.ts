@@ -22,6 +22,8 @@ export interface Execution {
   writablePaths: string[];
 }
 
+const NO_FILE_LIMIT = "the size of files cannot be limited without a sandbox";
+
 /** The paths of a list that a sandbox will show; those that are wrong are reported. */
 export type ShowPaths = (list: string[] | undefined, path: KeyPath) => string[];
 
@@ -57,7 +59,13 @@ export function compileSettings(
   }
   const maxFileBytes = agent.max_file_bytes ?? inherited.max_file_bytes;
   if (sandbox === "none" && agent.max_file_bytes !== undefined)
-    report.add([...path, "max_file_bytes"], "the size of files cannot be limited without a sandbox");
+    report.add([...path, "max_file_bytes"], NO_FILE_LIMIT);
+  else if (agent.sandbox === "none" && maxFileBytes !== undefined)
+    report.warn(
+      "unsandboxed",
+      [...path, "sandbox"],
+      `max_file_bytes of [execution] is not held: ${NO_FILE_LIMIT}`,
+    );
   return {
     sandbox: sandbox === "none" ? "none" : "bubblewrap",
     network: network ?? builtIn.network,
@@ -93,6 +101,8 @@ function checkExecution(table: ExecutionTable, report: Report): void {
       'sandbox = "none" cannot deny the network: say network = "allow", or use bubblewrap',
     );
   }
+  if (table[key] === "none" && table.max_file_bytes !== undefined)
+    report.add([...path, "max_file_bytes"], NO_FILE_LIMIT);
 }
 
 /** Spellings of a sandbox that this version does not have, and names that are no variables. */

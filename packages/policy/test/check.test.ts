@@ -42,6 +42,11 @@ test.each<[string, string, RegExp]>([
     `${fine}sandbox = "none"\nnetwork = "allow"\nallow_unsandboxed = true\n`,
     /^11 unsandboxed whatever @u:x may run/,
   ],
+  [
+    "a limit of [execution] that holds only in a sandbox",
+    `[execution]\nmax_file_bytes = 7\n${fine}sandbox = "none"\nnetwork = "allow"\nallow_unsandboxed = true\n`,
+    /unsandboxed max_file_bytes of \[execution\] is not held/,
+  ],
   ["no sandbox, not allowed", `${fine}sandbox = "none"\nnetwork = "allow"\n`, /^9 unsandboxed is refused/],
   [
     "no sandbox, where one is required",

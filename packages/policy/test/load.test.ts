@@ -182,6 +182,13 @@ test.each<[string, string, number, string, RegExp]>([
     /cannot be limited without a sandbox/,
   ],
   [
+    "none and a size of files, both in [execution]",
+    `[execution]\nsandbox = "none"\nmax_file_bytes = 5\n`,
+    3,
+    "execution.max_file_bytes",
+    /cannot be limited without a sandbox/,
+  ],
+  [
     "a sandbox of the first implementation that is gone",
     "[execution]\ndefault_sandbox = 'firejail'\n",
     2,

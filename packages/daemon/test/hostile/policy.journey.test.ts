@@ -195,3 +195,53 @@ test("a directory that is swapped for a link while requests come is entered, or 
   expect(outcomes).toContain("refused");
   await ordinary();
 });
+
+describe("what this machine cannot enforce does not run, and it says so", () => {
+  const touching = ["sh", "-c", "echo ran > ran"];
+
+  async function refusedFor(reason: string): Promise<void> {
+    const refused = await they.exec(touching);
+    expect(refused.code).toBe(77);
+    expect(refused.stderr).toContain(reason);
+    expect(existsSync(join(they.project, "ran"))).toBe(false);
+    const last = (await audit()).findLast(({ kind }) => kind === "decision" || kind === "outcome");
+    expect(last).toMatchObject(
+      last?.kind === "decision"
+        ? { decision: "deny", reason }
+        : { outcome: "spawn_failed", error: reason.toUpperCase() },
+    );
+  }
+
+  test("no sandbox, where the policy demands one", async () => {
+    await they.builder.setPolicy(good.replace("[execution]", "[execution]\nrequire_sandbox = true"));
+    await refusedFor("sandbox_required");
+  });
+
+  test("a limit that only a sandbox can hold", async () => {
+    const unheld = good.replace("[execution]", "[execution]\nmax_file_bytes = 1000");
+    await expect(they.builder.setPolicy(unheld)).rejects.toThrow(/max_file_bytes: the size of files/);
+    await refusedFor("policy_denied");
+  });
+
+  test("a sandbox that is not there", async () => {
+    const { builder } = they;
+    const { PATH } = builder.env;
+    for (const name of ["echo", "git", "pgrep", "sh"]) symlinkSync(`/usr/bin/${name}`, join(tools, name));
+    await builder.ask(["daemon", "stop"]);
+    Object.assign(builder.env, { PATH: tools });
+    try {
+      await builder.startDaemon();
+      await builder.setPolicy(good.replace('"none"', '"bubblewrap"').replace('"allow"', '"deny"'));
+      await refusedFor("sandbox_unavailable");
+    } finally {
+      await builder.ask(["daemon", "stop"]);
+      Object.assign(builder.env, { PATH });
+      await builder.startDaemon();
+    }
+  });
+
+  test("and what it can enforce runs right after", async () => {
+    await they.builder.setPolicy(good);
+    await ordinary();
+  });
+});
