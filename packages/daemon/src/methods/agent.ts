@@ -6,7 +6,7 @@ import { z } from "zod";
 import { agentState } from "../agents/registry.ts";
 import type { Daemon } from "../daemon.ts";
 import type { Online } from "../online.ts";
-import { agent, duration_ms, parser, room, target } from "./params.ts";
+import { agent, parser, room, target, timer_ms } from "./params.ts";
 
 type Names = Extract<MethodName, `agent.${string}`>;
 
@@ -83,7 +83,7 @@ export function agentMethods(daemon: Daemon): Pick<Handlers, Names> {
       },
     },
     "agent.ping": {
-      parse: parser(target.extend({ timeout_ms: duration_ms })),
+      parse: parser(target.extend({ timeout_ms: timer_ms })),
       handle: async (params) => {
         const online = here();
         const { room_id } = await online.session.rooms.resolve(params.room);

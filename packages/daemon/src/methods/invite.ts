@@ -12,7 +12,7 @@ import {
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
 import type { Invite } from "../state/invites.ts";
-import { agent, duration_ms, parser, room } from "./params.ts";
+import { agent, parser, room, timer_ms } from "./params.ts";
 
 type Names = Extract<MethodName, `invite.${string}`>;
 
@@ -32,7 +32,7 @@ const redeemParams = z.strictObject({
   link: z.string().min(1).max(16_384),
   agent: agent.nullable(),
   encrypted: z.boolean(),
-  wait_ms: duration_ms,
+  wait_ms: timer_ms,
 });
 
 export function inviteMethods(daemon: Daemon): Pick<Handlers, Names> {

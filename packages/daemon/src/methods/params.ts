@@ -11,6 +11,8 @@ export const nothing = z.strictObject({});
 export const target = z.strictObject({ room, agent });
 export const time = z.iso.datetime();
 export const duration_ms = z.int().nonnegative();
+/** For what a timer waits for: Node's end at 2^31 - 1 ms, and what is longer would be over at once. */
+export const timer_ms = duration_ms.max(2 ** 31 - 1, "at most 24 days");
 
 /** Parameters as the method expects them, or MX_USAGE with what is wrong. */
 export function parser<T>(schema: z.ZodType<T>): (params: unknown) => T {

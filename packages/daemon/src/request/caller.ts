@@ -114,7 +114,7 @@ export class Caller {
       timer.cancel();
       if (settled === "begun") continue;
       if (settled !== "elapsed") return settled;
-      if (pending.started) continue;
+      if (pending.started || now() < deadline) continue;
       // That it began may have got lost on its way: it went to-device.
       if (await this.#hasBegun(pending)) continue;
       const lost = noAnswer(request, now());
