@@ -4,13 +4,12 @@ import { type Dirs, effectiveConfig, ensurePrivateDirs, mxError, version } from 
 import { createLogger } from "@mx-agent/base/log";
 import { serve } from "@mx-agent/ipc/server";
 import { nodeMachine } from "@mx-agent/policy";
-import { startRunner } from "@mx-agent/runner";
+import { descendsFrom, startRunner } from "@mx-agent/runner";
 import { openAudit } from "./audit/log.ts";
 import { Daemon } from "./daemon.ts";
 import { loadPeerLookup } from "./ipc/peer-credentials.ts";
 import { openExclusively, removeNotice } from "./lock.ts";
 import { methods } from "./methods/index.ts";
-import { descendsFrom } from "./run/descent.ts";
 import { RunnerHost } from "./run/runner-host.ts";
 import { ownKeyIds } from "./signing-keys.ts";
 import { monotonicClock } from "./state/clock.ts";

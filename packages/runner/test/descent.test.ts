@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { descendsFrom, parents } from "../../src/run/descent.ts";
+import { descendsFrom, parents } from "../src/descent.ts";
 
 // The way of macOS is tried on Linux: ps answers there as well.
 const platforms = existsSync("/bin/ps") ? (["linux", "darwin"] as const) : (["linux"] as const);
