@@ -10,6 +10,7 @@ const withoutChoice = [
   "packages/cli/test/pack.journey.test.ts",
   "packages/cli/test/tarball.journey.test.ts",
   "packages/cli/test/docs/docs-commands.journey.test.ts",
+  "packages/cli/test/upgrade/skew.journey.test.ts",
   "packages/cli/test/upgrade/upgrade.journey.test.ts",
   "packages/cli/test/journeys/odd-machines.journey.test.ts",
   "packages/cli/test/journeys/up-places.journey.test.ts",

@@ -72,7 +72,8 @@ class Client implements RunnerClient {
         our_version: `${RUNNER_VERSION.major}.${RUNNER_VERSION.minor}`,
         theirs: "the runner",
         their_version: `${theirs.major}.${theirs.minor}`,
-        restart: "`mx-agent daemon restart --runner` ends the runs that the old runner holds",
+        restart:
+          "it ends when what it runs has ended; `mx-agent down --cancel`, by the version that started it, ends that now",
       });
     this.pid = result.pid;
   }

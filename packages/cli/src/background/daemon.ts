@@ -2,8 +2,8 @@
 import { spawn } from "node:child_process";
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
-import { dirname } from "node:path";
-import { ensurePrivateDir, lastWords, MxError, mxError } from "@mx-agent/base";
+import { dirname, join } from "node:path";
+import { ensurePrivateDir, lastWords, MxError, mxError, readPrivateFile } from "@mx-agent/base";
 import type { DaemonStatus } from "@mx-agent/ipc";
 import { connect } from "@mx-agent/ipc/client";
 import type { Cli } from "../cli.ts";
@@ -68,17 +68,38 @@ export async function startDaemon(cli: Cli): Promise<DaemonStatus> {
 
 /** Asks the daemon to stop and waits until it has; the pid that it had, null when none ran. */
 export async function stopDaemon(cli: Cli): Promise<number | null> {
-  const pid = await runningPid(cli);
+  const pid = await tellToStop(cli);
   if (pid === null) return null;
-  await ask(cli, "daemon.stop", {}).catch((error: unknown) => {
-    // It may be gone before its answer is.
-    if (!(error instanceof MxError) || error.code !== "MX_DAEMON_UNREACHABLE") throw error;
-  });
   for (let waited = 0; waited < STOP_MS; waited += LOOK_MS) {
     if (!isAlive(pid)) return pid;
     await pause(LOOK_MS);
   }
   throw mxError("MX_TIMED_OUT", { what: `the daemon (pid ${pid})`, seconds: STOP_MS / 1000 });
+}
+
+async function tellToStop(cli: Cli): Promise<number | null> {
+  let pid: number | null = null;
+  try {
+    pid = await runningPid(cli);
+    if (pid !== null) await ask(cli, "daemon.stop", {});
+  } catch (error) {
+    if (!(error instanceof MxError)) throw error;
+    // It may be gone before its answer is.
+    if (error.code === "MX_DAEMON_UNREACHABLE") return pid;
+    // One that speaks another version of our protocol still knows a signal.
+    pid = error.code === "MX_VERSION_SKEW" ? noticedPid(cli) : null;
+    if (pid === null) throw error;
+    process.kill(pid, "SIGTERM");
+  }
+  return pid;
+}
+
+/** Of the daemon that runs, as it says in its runtime directory. */
+function noticedPid(cli: Cli): number | null {
+  const notice = readPrivateFile(join(dirname(sockets(cli.env).daemon), "daemon.json"))?.toString("utf8");
+  if (notice === undefined) return null;
+  const { pid }: { pid?: unknown } = JSON.parse(notice);
+  return typeof pid === "number" ? pid : null;
 }
 
 /** The daemon in this process, until it ends. */
