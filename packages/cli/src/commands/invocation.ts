@@ -10,7 +10,7 @@ import { parseCount } from "../parse/count.ts";
 import { parseDuration } from "../parse/duration.ts";
 import { parseTime } from "../parse/time.ts";
 import { errorLines, ownLine } from "../render/errors.ts";
-import { renderEnd, renderInvocation, renderInvocations } from "../render/invocation.ts";
+import { renderCancelled, renderEnd, renderInvocation, renderInvocations } from "../render/invocation.ts";
 import { bytes } from "../render/time.ts";
 import { type Define, setExit, verb } from "../verb.ts";
 
@@ -46,7 +46,7 @@ export const define: Define = (noun, cli) => {
     example: "invocation cancel inv_01JZ3V5Q8K9M2N4P6R7S8T9V0W",
   }).action(async (invocation_id: string, flags: JsonFlag) => {
     const done = await ask(cli, "invocation.cancel", { invocation_id });
-    await answer(cli, flags, done, ({ state }) => `${done.invocation_id}: ${state}`);
+    await answer(cli, flags, done, renderCancelled);
   });
 
   verb(noun, {

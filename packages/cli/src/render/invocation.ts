@@ -1,4 +1,4 @@
-import type { ExecResult, InvocationInfo, InvocationResult } from "@mx-agent/ipc";
+import type { ExecResult, InvocationInfo, InvocationResult, Result } from "@mx-agent/ipc";
 import { pairs, table } from "./table.ts";
 import { bytes, duration } from "./time.ts";
 
@@ -34,6 +34,12 @@ export function renderInvocation(one: InvocationInfo): string {
     ["ended", one.ended_at],
     ...(one.result ? resultPairs(one.result) : []),
   ]);
+}
+
+export function renderCancelled({ invocation_id, state }: Result<"invocation.cancel">): string {
+  if (state === "rejected") return `${invocation_id} was refused, and does not run`;
+  if (state === "ended" || state === "lost") return `${invocation_id} has ended`;
+  return `${invocation_id} is told to end; \`mx-agent invocation wait ${invocation_id}\` waits for that`;
 }
 
 export function renderEnd(end: ExecResult): string {

@@ -217,13 +217,18 @@ describe("a command on the other machine", () => {
   test("can be cancelled by its id", async () => {
     const { stdout } = await they.exec(["sleep", "605"], { flags: ["--detach"] });
     const id = stdout.trim();
-    await they.laptop.ask(["invocation", "cancel", id]);
+    const cancelled = await they.laptop.run(["invocation", "cancel", id]);
+    expect(cancelled).toMatchObject({
+      code: 0,
+      stdout: `${id} is told to end; \`mx-agent invocation wait ${id}\` waits for that\n`,
+    });
     const ended = await they.laptop.run(["invocation", "wait", id, "--json"]);
     expect(JSON.parse(ended.stdout)).toMatchObject({
       result: { outcome: "cancelled" },
       error: { code: "MX_CANCELLED" },
     });
     expect(ended).toMatchObject({ code: 130, stderr: "mx-agent: MX_CANCELLED\n" });
+    expect((await they.laptop.run(["invocation", "cancel", id])).stdout).toBe(`${id} has ended\n`);
   });
 
   test("that waits for an approval is ended by the operator there, and its caller hears so", async () => {
