@@ -1,6 +1,7 @@
 /** A hostile homeserver against an encrypted room: it cannot read or make a request, and replays and rewrites all the same. */
 import { EventTypes } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { EncryptedAccount } from "./support/encrypted-account.ts";
 import { HostileSync, type ServedEvent, timelineOf } from "./support/hostile-sync.ts";
 import { type Content, isAbout, type Stage, setTheStage } from "./support/stage.ts";
 
@@ -138,4 +139,60 @@ test("a plain cancel, stdin or acknowledgement to-device, in the requester's nam
   await alice.until(isAbout(long, EventTypes.execFinished));
   marks.push("go", "not cancelled");
   await onlyLegitimate("after a plain cancel");
+});
+
+/** Takes a device out of what the builder is told of its user's devices. */
+function hide(device_id: string): () => void {
+  return stage.proxy.on(({ path }) =>
+    path.includes("/keys/query")
+      ? {
+          kind: "rewrite",
+          change: (answer) => {
+            const told: { device_keys?: Record<string, Record<string, unknown>> } = JSON.parse(answer.body);
+            for (const devices of Object.values(told.device_keys ?? {})) delete devices[device_id];
+            return { ...answer, body: JSON.stringify(told) };
+          },
+        }
+      : undefined,
+  );
+}
+
+test.each(["shown", "hidden"])(
+  "a device that the homeserver adds for a trusted user, and which is %s, makes nothing run and ends no run, with his signature or its own",
+  async (how) => {
+    const { alice, builder, homeserver, room, request } = stage;
+    const added = await EncryptedAccount.anotherOf(homeserver, alice);
+    const shown = how === "hidden" ? hide(added.device_id) : () => undefined;
+    const { account } = await builder.ask<{ account: { user_id: string; device_id: string } }>([
+      ...["daemon", "status"],
+    ]);
+    const file = `go-${how}`;
+    const waits = ["sh", "-c", `while [ ! -e ${file} ]; do sleep 0.05; done; echo not ended ${how} >> ran`];
+    const long = request("long", { command: waits });
+    await alice.send(room, REQUEST, signed(long));
+    await alice.until(isAbout(long, EventTypes.execAccepted));
+
+    // Alice's own words, which she has sent to nobody, and the device's.
+    await added.send(room, REQUEST, signed(request(`lifted, ${how}`)));
+    await added.send(room, REQUEST, added.sign(room, REQUEST, request(`its own, ${how}`)));
+    const now = new Date().toISOString();
+    const cancel = { invocation_id: long.invocation_id, reason: "no", created_at: now, nonce: `n-${how}` };
+    const words = alice.sign(room, EventTypes.execCancel, cancel);
+    await added.sendToDevice(account.user_id, account.device_id, EventTypes.execCancel, words);
+
+    await onlyLegitimate(`beside a device that is ${how}`);
+    const go = request("go", { command: ["sh", "-c", `echo go >> ran; > ${file}`] });
+    await alice.send(room, REQUEST, signed(go));
+    await alice.until(isAbout(long, EventTypes.execFinished));
+    marks.push("go", `not ended ${how}`);
+    await onlyLegitimate(`after a device that is ${how}`);
+    shown();
+    await added.close();
+  },
+);
+
+test("what came from such devices was read, and refused for what it was", async () => {
+  const { binding_mismatch, untrusted_key } = await stage.refusals();
+  expect(binding_mismatch).toBeGreaterThanOrEqual(2);
+  expect(untrusted_key).toBeGreaterThanOrEqual(2);
 });

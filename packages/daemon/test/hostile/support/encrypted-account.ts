@@ -19,6 +19,15 @@ export class EncryptedAccount implements Account {
   static async register(homeserver: TestHomeserver, name: string): Promise<EncryptedAccount> {
     const user = `${name}-${randomUUID().slice(0, 8)}`;
     await homeserver.registerUser(user, `pass-${user}`);
+    return EncryptedAccount.#logIn(homeserver, user);
+  }
+
+  /** Another device of that user, who knows nothing of it, with a signing key of its own. */
+  static anotherOf(homeserver: TestHomeserver, { user_id }: Account): Promise<EncryptedAccount> {
+    return EncryptedAccount.#logIn(homeserver, user_id.slice(1, user_id.indexOf(":")));
+  }
+
+  static async #logIn(homeserver: TestHomeserver, user: string): Promise<EncryptedAccount> {
     const one = await machine({ url: homeserver.url, user, password: `pass-${user}` });
     await one.session.ready();
     return new EncryptedAccount(one);
