@@ -12,6 +12,7 @@ import { logFile, sockets } from "../places.ts";
 import { verbosityOf } from "../verbose.ts";
 import { isAlive } from "./alive.ts";
 import { closeInherited } from "./descriptors.ts";
+import { withoutPassword } from "./environment.ts";
 import { fullDisk } from "./full-disk.ts";
 import { sizeOf, textFrom } from "./log-file.ts";
 
@@ -46,7 +47,7 @@ export async function startDaemon(cli: Cli): Promise<DaemonStatus> {
       detached: true,
       stdio: ["ignore", log.fd, log.fd],
       cwd: "/",
-      env: withoutSecrets(cli.env),
+      env: withoutPassword(cli.env),
     });
     const ended = new Promise<"ended">((resolve) => {
       child.once("exit", () => resolve("ended"));
@@ -142,12 +143,6 @@ function whyNot(log: string, file: string): MxError {
   return mxError("MX_INTERNAL", {
     detail: `the daemon ended at once; ${file} ends with: ${tail || "nothing"}`,
   });
-}
-
-/** A password in our environment is for one login, not for a process that lives for months. */
-function withoutSecrets(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { MX_AGENT_PASSWORD: _, ...rest } = env;
-  return rest;
 }
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

@@ -8,6 +8,7 @@ import { directories } from "../places.ts";
 import { readRecord, remember, type SetupRecord } from "../setup/record.ts";
 import { isAlive } from "./alive.ts";
 import { closeInherited } from "./descriptors.ts";
+import { withoutPassword } from "./environment.ts";
 import { sizeOf, textFrom } from "./log-file.ts";
 
 const PROGRAM = "cloudflared";
@@ -24,11 +25,10 @@ export async function ensureTunnel(cli: Cli, url: string): Promise<{ url: string
   const from = (await sizeOf(file)) ?? 0;
   closeInherited();
   const log = openSync(file, "a", 0o600);
-  const { MX_AGENT_PASSWORD: _, ...env } = cli.env;
   const child = spawn(PROGRAM, ["tunnel", "--no-autoupdate", "--url", url], {
     detached: true,
     stdio: ["ignore", log, log],
-    env,
+    env: withoutPassword(cli.env),
   });
   closeSync(log);
   let ended: string | undefined;

@@ -190,6 +190,7 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
   };
   if (flags.foreground || dataDir === null) return runHere(cli, flags, options);
   const { closeInherited } = await import("../background/descriptors.ts");
+  const { withoutPassword } = await import("../background/environment.ts");
   closeInherited();
   const starting = startInBackground({
     dataDir,
@@ -213,7 +214,7 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
       ...flags.limit.flatMap((limit) => ["--limit", limit]),
       ...Array.from({ length: verbosityOf(cli) }, () => "-v"),
     ],
-    env: cli.env,
+    env: withoutPassword(cli.env),
   });
   const running = await withProgress(cli, "starting the homeserver", starting);
   await answer(cli, flags, running, ({ url, pid }) => `the homeserver is running at ${url} (pid ${pid})`);

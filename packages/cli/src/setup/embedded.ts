@@ -25,6 +25,7 @@ export async function ensureEmbedded(cli: Cli, bind: string | undefined): Promis
   // Before it starts: accounts are bound to its address, so a second try must not choose another one.
   remember(cli.env, { embedded: { data, bind: wanted } });
   const { closeInherited } = await import("../background/descriptors.ts");
+  const { withoutPassword } = await import("../background/environment.ts");
   closeInherited();
   const { url } = await startInBackground({
     dataDir: data,
@@ -34,7 +35,7 @@ export async function ensureEmbedded(cli: Cli, bind: string | undefined): Promis
       // Its last words, where it cannot start, are read from its log.
       ...["homeserver", "start", "--foreground", "--json", "--data", data, "--bind", wanted],
     ],
-    env: cli.env,
+    env: withoutPassword(cli.env),
   });
   return { url, data, started: true };
 }

@@ -39,6 +39,14 @@ describe("the embedded homeserver", () => {
     expect(await box.run(["homeserver", "status", "--data", data])).toMatchObject({ code: 3 });
   });
 
+  test("keeps no password of who started it", async () => {
+    const env = { MX_AGENT_PASSWORD: "for one login" };
+    const started = await box.run(["homeserver", "start", "--data", data, "--bind", "127.0.0.1:0"], { env });
+    expect(started).toMatchObject({ code: 0 });
+    const { pid } = await box.ask<{ pid: number }>(["homeserver", "status", "--data", data]);
+    expect(await readFile(`/proc/${pid}/environ`, "utf8")).not.toContain("for one login");
+  });
+
   test("takes who was added, and who has a token, and nobody else", async () => {
     const { url } = await start();
     const add = ["homeserver", "user", "add", "ada", "--data", data, "--password-stdin"];
