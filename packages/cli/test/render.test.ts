@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { endingOf, signalExit } from "../src/exec/outcome.ts";
 import { rawOutput } from "../src/exec/output.ts";
 import { refusalError } from "../src/exec/refusal.ts";
-import { renderAgents, renderTool } from "../src/render/agent.ts";
+import { lifeOf, renderAgents, renderTool } from "../src/render/agent.ts";
 import { renderAuditLine } from "../src/render/audit.ts";
 import { shellWords } from "../src/render/command.ts";
 import { renderDaemonStatus } from "../src/render/daemon-status.ts";
@@ -236,6 +236,14 @@ describe("a refusal", () => {
     expect(refused("untrusted_key", "local").message).toBe("refused here, for builder in farm: make all");
     expect(refused("untrusted_key", "local").hint).toMatch(/on this machine: `mx-agent trust approve/);
   });
+});
+
+test("an agent's life is one phrase: when it was seen, and whether it was taken back", () => {
+  const of = (status: string, liveness: AgentInfo["liveness"]) =>
+    lifeOf({ ...agent, status, liveness, last_seen_ts: 1 }, 61_000);
+  expect(of("active", "active")).toBe("active, seen 1m ago");
+  expect(of("active", "stale")).toBe("stale, seen 1m ago");
+  expect(of("offline", "offline")).toBe("unregistered, seen 1m ago");
 });
 
 const agent: AgentInfo = {

@@ -37,7 +37,7 @@ export function renderAgent(agent: AgentInfo): string {
     ["device", agent.device_id],
     ["fingerprint", agent.fingerprint],
     ["trusted here", agent.mine ? null : agent.trusted ? "yes" : "no"],
-    ["status", `${agent.status}, ${agent.liveness}, seen ${ago(agent.last_seen_ts, Date.now())}`],
+    ["status", lifeOf(agent, Date.now())],
     ["running", `${agent.load.running_invocations} of ${agent.load.max_invocations}`],
     ["project", agent.workspace.project_id || null],
     ["directory", agent.workspace.cwd || null],
@@ -52,6 +52,11 @@ export function renderAgent(agent: AgentInfo): string {
     ["tools", agent.tools.join(", ") || null],
   ]);
   return [shown, ...agent.warnings.map((warning) => `warning: ${visible(warning)}`)].join("\n");
+}
+
+/** What it says of itself and what is seen of it, in one phrase. `offline` in its state means that it was taken back. */
+export function lifeOf({ status, liveness, last_seen_ts }: AgentInfo, now: number): string {
+  return `${status === "offline" ? "unregistered" : liveness}, seen ${ago(last_seen_ts, now)}`;
 }
 
 /** Its schema is as its machine wrote it: each line is shown, and none obeyed. */
