@@ -60,6 +60,21 @@ describe("outsiders", () => {
     });
   });
 
+  it("do not learn who is in a room, or banned from it, from how they are refused", async () => {
+    const room = await shared();
+    const tries = async () => {
+      const answers: unknown[] = [];
+      for (const action of ["kick", "ban", "unban", "invite"])
+        answers.push((await carol.post(`/rooms/${room}/${action}`, { user_id: bob.id })).body);
+      return answers;
+    };
+    const before = await tries();
+    await bob.post(`/rooms/${room}/leave`);
+    expect(await tries()).toEqual(before);
+    await alice.post(`/rooms/${room}/ban`, { user_id: bob.id });
+    expect(await tries()).toEqual(before);
+  });
+
   it("can't read an event through another room of theirs", async () => {
     const event = await alice.say(await shared(), "elsewhere");
     const own = await carol.room();

@@ -178,7 +178,9 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
       "where shall it keep its data? give --data DIRECTORY, or --ephemeral to forget all",
       "homeserver start",
     );
-  const dataDir = flags.data === undefined || flags.ephemeral ? null : resolve(flags.data);
+  if (flags.data !== undefined && flags.ephemeral)
+    throw usage("--data keeps everything and --ephemeral forgets it: say one of the two", "homeserver start");
+  const dataDir = flags.data === undefined ? null : resolve(flags.data);
   const { parseRateLimits, startInBackground } = await import("@mx-agent/homeserver");
   const options: HomeserverOptions = {
     bind: parseBind(flags.bind),

@@ -82,6 +82,9 @@ describe("the embedded homeserver", () => {
     const nowhere = await box.run(["homeserver", "start", "--bind", "127.0.0.1:0"]);
     expect(nowhere.code).toBe(64);
     expect(nowhere.stderr).toContain("--ephemeral");
+    const both = await box.run([...args, "127.0.0.1:0", "--ephemeral"]);
+    expect(both.code).toBe(64);
+    expect(both.stderr).toContain("one of the two");
   });
 
   test("counts what its users do, as the operator says", async () => {

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { App } from "../app.ts";
-import { MatrixError } from "../http/errors.ts";
+import { badJson, MatrixError } from "../http/errors.ts";
 import type { Session } from "../http/request.ts";
 import { newDeviceId } from "../rooms/ids.ts";
 
@@ -24,7 +24,7 @@ export interface Login {
   readonly expires_in_ms?: number;
 }
 
-/** Logs a user in on a device, a new one unless it is named; the device's older tokens end. */
+/** Logs a user in on a device, a new one unless it is named (M_BAD_JSON); the device's older tokens end. */
 export function logIn(
   app: App,
   userId: string,
@@ -32,6 +32,7 @@ export function logIn(
 ): Login {
   const { accounts, db } = app.store;
   const deviceId = wanted.deviceId ?? newDeviceId();
+  if (deviceId === "" || deviceId.length > 255) throw badJson("device_id has 1 to 255 characters");
   return db.transaction(() => {
     accounts.deleteTokens(userId, deviceId);
     accounts.ensureDevice(userId, deviceId, wanted.displayName);

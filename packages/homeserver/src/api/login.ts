@@ -1,7 +1,7 @@
 import { verifyPassword } from "../accounts/password.ts";
 import { hashSecret, issueTokens, logIn, newSecret } from "../accounts/tokens.ts";
 import type { App } from "../app.ts";
-import { badJson, forbidden, invalidParam, MatrixError } from "../http/errors.ts";
+import { forbidden, invalidParam, MatrixError } from "../http/errors.ts";
 import {
   type JsonObject,
   optionalBoolean,
@@ -52,11 +52,8 @@ async function login(app: App, request: ApiRequest): Promise<unknown> {
         ? userOfToken(app, string(body, "token"))
         : undefined;
   if (userId === undefined) throw invalidParam(`there is no login of type ${type}`);
-  const deviceId = optionalString(body, "device_id");
-  if (deviceId !== undefined && (deviceId === "" || deviceId.length > 255))
-    throw badJson("device_id has 1 to 255 characters");
   return logIn(app, userId, {
-    deviceId,
+    deviceId: optionalString(body, "device_id"),
     displayName: optionalString(body, "initial_device_display_name"),
     refresh: optionalBoolean(body, "refresh_token"),
   });

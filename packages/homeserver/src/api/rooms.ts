@@ -3,6 +3,7 @@ import { forbidden, invalidParam, MatrixError, notFound } from "../http/errors.t
 import { optionalString, string } from "../http/json.ts";
 import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
+import { requireJoined } from "../rooms/access.ts";
 import { createRoom } from "../rooms/create.ts";
 import { isRoomAlias, isUserId } from "../rooms/ids.ts";
 import { changeMembership, type MembershipChange } from "../rooms/membership.ts";
@@ -86,6 +87,8 @@ function moveOther(app: App, request: ApiRequest, membership: MembershipChange["
   const roomId = request.param("roomId");
   const reason = optionalString(request.body, "reason");
   if (membership === "leave") {
+    // Nobody else learns who is in the room.
+    requireJoined(app, request.userId, roomId);
     const current = app.store.events.state(roomId, "m.room.member", target)?.content.membership;
     if (current !== "join" && current !== "invite" && current !== "knock") {
       throw forbidden(`${target} is not in the room`);
@@ -98,6 +101,7 @@ function moveOther(app: App, request: ApiRequest, membership: MembershipChange["
 function unban(app: App, request: ApiRequest): unknown {
   const target = string(request.body, "user_id");
   const roomId = request.param("roomId");
+  requireJoined(app, request.userId, roomId);
   const current = app.store.events.state(roomId, "m.room.member", target);
   if (current?.content.membership !== "ban") throw forbidden(`${target} is not banned from the room`);
   const reason = optionalString(request.body, "reason");

@@ -132,6 +132,14 @@ export function clientOf(server: { url: string }): ValidatedClient {
   return new ValidatedClient(server.url, conformance);
 }
 
+/** The body of a login by password. */
+export const passwordLogin = (user: string, password = "secret", more = {}) => ({
+  type: "m.login.password",
+  identifier: { type: "m.id.user", user },
+  password,
+  ...more,
+});
+
 /** Somebody without a token. */
 export function nobody(server: { url: string }): User {
   return new User(clientOf(server), { user_id: "", device_id: "" });
