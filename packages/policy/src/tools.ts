@@ -40,7 +40,8 @@ export function selects(selector: ToolSelector, tool: { name: string; version: s
 const linear = Object.assign(
   (source: string) => {
     const pattern = compilePattern(source);
-    return { test: (text: string) => pattern.occursIn(text) };
+    // The validator tells patterns apart by their text: without one they would all be the first of them.
+    return { test: (text: string) => pattern.occursIn(text), toString: () => source };
   },
   { code: "linear" },
 );

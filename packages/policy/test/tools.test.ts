@@ -95,6 +95,21 @@ test("a pattern in a schema is RE2: one that backtracks elsewhere answers at onc
   expect(call(body, { p: "aaa" }).effect).toBe("allow");
 });
 
+test("each argument is held to its own pattern, whatever others there are, in this tool and in those before it", () => {
+  const of = (p: string, q: string) =>
+    `input = { type = "object", properties = { p = { type = "string", pattern = "${p}" }, q = { type = "string", pattern = "${q}" } }, patternProperties = { "^x" = { type = "string", pattern = "^x$" } }, additionalProperties = false }\ncommand = ["npm", "{p}", "{q}"]`;
+  const loose = of("^.*$", "^[a-z]+$");
+  expect(call(loose, { p: "../x", q: "abc" }).effect).toBe("allow");
+  expect(call(loose, { p: "abc", q: "../x" })).toMatchObject({ reason: "tool_input_invalid" });
+  expect(call(loose, { xa: "x" }).effect).toBe("allow");
+  expect(call(loose, { ax: "x" })).toMatchObject({ reason: "tool_input_invalid" });
+  expect(call(loose, { xa: "abc" })).toMatchObject({ reason: "tool_input_invalid" });
+  const tightened = of("^[0-9]$", "^a b$");
+  expect(call(tightened, { p: "../x" })).toMatchObject({ reason: "tool_input_invalid" });
+  expect(call(tightened, { q: "abc" })).toMatchObject({ reason: "tool_input_invalid" });
+  expect(argv(call(tightened, { p: "7", q: "a b" }))).toEqual(["7", "a b"]);
+});
+
 test.each([
   ["t", "allow"],
   ["t@1", "allow"],
