@@ -24,7 +24,7 @@ async function on(kind: HomeserverKind, { scale, say }: BenchContext): Promise<R
   using bare = await BarePair.on(they.homeserver);
   const n = Math.max(20, Math.round(200 * scale));
   const embedded = kind === "embedded";
-  return inTurnsUntilDecided(
+  return await inTurnsUntilDecided(
     { exec: async () => (await client.exec(["true"])).ms, floor: () => bare.roundTrip() },
     { n, atMost: 5 * n, warm: 5, say: (line) => say(`${kind}: ${line}`) },
     rowsOf,

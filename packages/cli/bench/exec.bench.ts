@@ -26,7 +26,7 @@ async function on(kind: HomeserverKind, { scale, say }: BenchContext): Promise<R
   const fifo = join(they.project, "fifo");
   execFileSync("mkfifo", [fifo]);
   const n = Math.max(20, Math.round(200 * scale));
-  return inTurnsUntilDecided(
+  return await inTurnsUntilDecided(
     {
       exec: async () => (await client.exec(["true"])).ms,
       floor: () => floor.roundTrip(),

@@ -15,7 +15,7 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
   await using synapse = await couple({ kind: "synapse" });
   const ssh = sshd.ssh("true");
   const n = Math.max(20, Math.round(200 * scale));
-  return inTurnsUntilDecided(
+  return await inTurnsUntilDecided(
     {
       ssh: () => timeOf(ssh, process.env),
       embedded: () => wholeProgram(embedded),

@@ -208,6 +208,8 @@ export type ExecOutput =
   | { type: "requested"; invocation_id: string; request_id: string }
   | { type: "accepted" }
   | { type: "held"; summary: string; expires_at: string }
+  /** It has ended, and the other side does not answer: the rest of its output is waited for. Comes once. */
+  | { type: "away" }
   | { type: "chunk"; stream: "stdout" | "stderr"; data: string };
 
 /** Cancelling the call cancels the run; its result then says how it ended. */

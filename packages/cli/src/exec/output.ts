@@ -19,6 +19,11 @@ export function rawOutput(cli: Cli): OutputSink {
     async item(item) {
       if (item.type === "chunk")
         await write(item.stream === "stdout" ? cli.stdout : cli.stderr, Buffer.from(item.data, "base64"));
+      else if (item.type === "away")
+        await write(
+          cli.stderr,
+          "it has ended; the other machine does not answer, and the rest of its output is waited for\n",
+        );
       else if (item.type === "held")
         await write(
           cli.stderr,
@@ -46,7 +51,7 @@ export function announced(cli: Cli, what: string, sink: OutputSink): OutputSink 
   };
 }
 
-const whatHappened = (item: Exclude<ExecOutput, { type: "chunk" | "held" }>) =>
+const whatHappened = (item: Exclude<ExecOutput, { type: "chunk" | "held" | "away" }>) =>
   item.type === "requested"
     ? `sent as ${item.invocation_id} (request ${item.request_id})`
     : "it was accepted";

@@ -5,6 +5,8 @@ const ASK_EVERY_MS = 2_000;
 const MAX_PAUSE_MS = 10_000;
 /** So long an executing side that does not answer at all is waited for: it may be restarted, or without a network. */
 const AWAY_MS = 10 * 60_000;
+/** So long it has not answered when that is said. */
+const SAID_AFTER_MS = 10_000;
 
 /**
  * How long output is waited for that is missing. Half a minute is for a side that answers and sends nothing new: what it
@@ -25,6 +27,11 @@ export class Patience {
   /** How long to wait for news before it is asked again, milliseconds. */
   get pause(): number {
     return this.#pause;
+  }
+
+  /** Whether it is waited for a side that is away, for long enough that a person should hear it. */
+  get away(): boolean {
+    return this.#away >= SAID_AFTER_MS && this.#away < this.#maxAway;
   }
 
   get exhausted(): boolean {

@@ -196,7 +196,8 @@ export class Pending {
     const streams = Object.values(this.#streams);
     const progress = () => streams.reduce((sum, stream) => sum + stream.progress, 0);
     const patience = this.#patience;
-    for (let asked = false; !patience.exhausted; ) {
+    let [asked, said] = [false, false];
+    while (!patience.exhausted) {
       const open = streams.filter(({ ended }) => !ended);
       if (open.length === 0 || this.#left()) return;
       const before = progress();
@@ -209,6 +210,10 @@ export class Pending {
       const missing = open.filter(({ ended, busy }) => !ended && !busy);
       if (missing.length === 0 || this.#left()) continue;
       if (asked) patience.waited();
+      if (patience.away && !said) {
+        said = true;
+        this.#say({ type: "away" });
+      }
       asked = true;
       // What it sends comes to this device from now on, and its answer tells that it is there.
       if (this.request.legacy) this.heard();

@@ -43,7 +43,9 @@ test(`output that nobody got is fetched from a machine that comes back after ${A
   arrives();
   await pause(AWAY_MS);
   builder.start();
-  expect(await live.ended).toMatchObject({ code: 6, stdout: "all of it\n" });
+  const ended = await live.ended;
+  expect(ended).toMatchObject({ code: 6, stdout: "all of it\n" });
+  expect(ended.stderr).toContain("the other machine does not answer");
   const [run] = await laptop.ask("invocation.list", { side: "caller", running: false, limit: 1 });
   expect(run?.result?.complete).toBe(true);
 });

@@ -24,7 +24,7 @@ function waiting({
   waits?: boolean;
   take?: () => Promise<void>;
 } = {}) {
-  const asked = { questions: 0, resumes: 0 };
+  const asked = { questions: 0, resumes: 0, away: 0 };
   const other = { answers: false, sends: false };
   const line = {
     tell: (type: string) => {
@@ -36,7 +36,10 @@ function waiting({
       asked.questions++;
       if (other.answers) pending.heard();
     },
-    emit: take,
+    emit: async ({ type }: { type: string }) => {
+      if (type === "away") asked.away++;
+      else await take();
+    },
     now: Date.now,
     media: { download: () => Promise.reject(new Error("nothing there")) },
   };
@@ -50,21 +53,23 @@ function waiting({
 
 describe("output that is missing when the run is over", () => {
   test("is fetched from a machine that was away for minutes", async () => {
-    const { other, done } = waiting();
+    const { other, asked, done } = waiting();
     await vi.advanceTimersByTimeAsync(5 * MINUTE_MS);
     expect(done.complete).toBe("not yet");
+    expect(asked.away).toBe(1);
     Object.assign(other, { answers: true, sends: true });
     await vi.advanceTimersByTimeAsync(11_000);
     expect(done.complete).toBe(true);
   });
 
   test("is given up half a minute after a machine that is there has nothing more", async () => {
-    const { other, done } = waiting();
+    const { other, asked, done } = waiting();
     other.answers = true;
     await vi.advanceTimersByTimeAsync(28_000);
     expect(done.complete).toBe("not yet");
     await vi.advanceTimersByTimeAsync(6_000);
     expect(done.complete).toBe(false);
+    expect(asked.away).toBe(0);
   });
 
   test("is given up at last when the machine does not come back, and not asked for without a pause", async () => {
