@@ -92,7 +92,8 @@ async function waitForEnd(cli: Cli, invocation_id: string, flags: JsonFlag): Pro
   if (end.type === "rejected") throw refusalError(end, { room, agent }, summary);
   const { exit, error } =
     end.type === "finished"
-      ? endingOf(end.result, invocation_id, summary, { room, agent })
+      ? // Whether all of its output came is for those who take it.
+        endingOf({ ...end.result, complete: null }, invocation_id, summary, { room, agent })
       : { exit: 0, error: null };
   await answer<ExecResult>(cli, flags, { ...end, ...errorField(error) }, renderEnd);
   if (error === null) return exit;

@@ -72,7 +72,7 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
         const execution = requests.get(invocation_id) ? undefined : executions.byInvocation(invocation_id);
         if (execution) return ownEnd(execution, executions, signal);
         const online = daemon.requireOnline();
-        const pending = online.caller.attach(requireRequest(invocation_id), async () => {});
+        const pending = online.caller.attach(requireRequest(invocation_id), async () => {}, "none");
         try {
           online.caller.replayOutcome(pending, false);
           const settled = await Promise.race([online.caller.outcome(pending), untilLeft(signal)]);
@@ -99,7 +99,7 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
         const pass: PendingLine["emit"] = async (item, timestamp) => {
           if (!isBefore(timestamp, since_ts)) await send(item);
         };
-        const pending = online.caller.attach(request, pass, { waits: follow });
+        const pending = online.caller.attach(request, pass, follow ? "all" : "there");
         try {
           online.caller.replayOutcome(pending, true);
           const left = new Promise<null>((resolve) => signal.addEventListener("abort", () => resolve(null)));

@@ -12,7 +12,7 @@ import type { Request, RequestTable } from "../state/requests.ts";
 import { Answers } from "./answers.ts";
 import { type Built, buildCall, buildExec } from "./build.ts";
 import { Inquiry } from "./inquiry.ts";
-import { Pending, type PendingLine, type Settled } from "./pending.ts";
+import { type OutputWanted, Pending, type PendingLine, type Settled } from "./pending.ts";
 import { refuseTooLarge } from "./size.ts";
 import { isUnderWay, stdinFile } from "./stdin-files.ts";
 import type { ResolvedTarget } from "./target.ts";
@@ -72,13 +72,10 @@ export class Caller {
     });
   }
 
-  /**
-   * The wait for a request of ours that somebody else began, or that this daemon took up after a restart. `waits`: whether
-   * output that is missing is waited for until an executing side that is away is back.
-   */
-  attach(request: Request, emit: PendingLine["emit"], { waits } = { waits: true }): Pending {
+  /** The wait for a request of ours that somebody else began, or that this daemon took up after a restart. */
+  attach(request: Request, emit: PendingLine["emit"], wanted: OutputWanted = "all"): Pending {
     if (isUnderWay(request)) this.#inquiry.ask(request);
-    return this.#wait(request, emit, { waits });
+    return this.#wait(request, emit, wanted);
   }
 
   /** Asks what became of one; the answer goes to whoever waits. */
@@ -247,8 +244,8 @@ export class Caller {
     for (const pending of this.#waiting(invocation_id)) pending.fail(error);
   }
 
-  #wait(request: Request, emit: PendingLine["emit"], { waits } = { waits: true }): Pending {
-    const pending = new Pending(request, this.#line(request, emit), { waits });
+  #wait(request: Request, emit: PendingLine["emit"], wanted: OutputWanted = "all"): Pending {
+    const pending = new Pending(request, this.#line(request, emit), wanted);
     const waiting = this.#pending.get(request.invocation_id);
     if (waiting) waiting.add(pending);
     else this.#pending.set(request.invocation_id, new Set([pending]));

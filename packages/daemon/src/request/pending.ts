@@ -17,6 +17,12 @@ export type Settled =
   | { type: "rejected"; reason: string; detail: string | null; origin: "local" | "remote" }
   | { type: "response"; ok: boolean; result: unknown; error: string | null; code: string | null };
 
+/**
+ * Which output whoever waits wants: all of it, also from a machine that is away for a while; what can be had now; or none,
+ * but the end.
+ */
+export type OutputWanted = "all" | "there" | "none";
+
 export interface PendingLine {
   /** Sends a signed message to the executing side: to its device where it is known, else into the room. */
   tell(type: string, content: object): void;
@@ -44,12 +50,13 @@ export class Pending {
   #begin: (begun: "begun") => void = () => {};
   #started = false;
   readonly #patience: Patience;
+  readonly #wanted: OutputWanted;
 
-  /** `waits`: whether output that is missing is waited for until a side that is away is back. */
-  constructor(request: Request, line: PendingLine, { waits } = { waits: true }) {
+  constructor(request: Request, line: PendingLine, wanted: OutputWanted = "all") {
     this.request = request;
     this.#line = line;
-    this.#patience = new Patience({ waits });
+    this.#wanted = wanted;
+    this.#patience = new Patience({ waits: wanted === "all" });
     this.settled = new Promise((resolve, reject) => {
       this.#settle = resolve;
       this.#fail = reject;
@@ -121,7 +128,8 @@ export class Pending {
   /** The run has ended: waits for output that is still under way, asks for what is missing, checks the digests. */
   async finished(content: ExecFinished): Promise<InvocationResult> {
     this.stdin.close();
-    const expected = content.stdout_chunks !== undefined && content.stderr_chunks !== undefined;
+    const numbered = content.stdout_chunks !== undefined && content.stderr_chunks !== undefined;
+    const expected = numbered && this.#wanted !== "none";
     if (content.stdout_chunks !== undefined) this.#streams.stdout.expect(content.stdout_chunks);
     if (content.stderr_chunks !== undefined) this.#streams.stderr.expect(content.stderr_chunks);
     if (expected) await this.#complete();

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { EventTypes, type ExecFinished } from "@mx-agent/protocol";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { chunkContent } from "../../src/publish/chunk-content.ts";
-import { Pending } from "../../src/request/pending.ts";
+import { type OutputWanted, Pending } from "../../src/request/pending.ts";
 import { request } from "./support/request.ts";
 
 const MINUTE_MS = 60_000;
@@ -18,10 +18,10 @@ afterEach(() => {
 
 /** A caller who knows that the run is over and has none of its one line of output. */
 function waiting({
-  waits = true,
+  wanted = "all",
   take = async () => {},
 }: {
-  waits?: boolean;
+  wanted?: OutputWanted;
   take?: () => Promise<void>;
 } = {}) {
   const asked = { questions: 0, resumes: 0, away: 0 };
@@ -43,7 +43,7 @@ function waiting({
     now: Date.now,
     media: { download: () => Promise.reject(new Error("nothing there")) },
   };
-  const pending = new Pending(request, line, { waits });
+  const pending = new Pending(request, line, wanted);
   const done = { complete: "not yet" as boolean | null | "not yet" };
   void pending.finished(finished).then(({ complete }) => {
     done.complete = complete;
@@ -92,9 +92,16 @@ describe("output that is missing when the run is over", () => {
   });
 
   test("keeps nobody who only looks at it waiting for a machine that is away", async () => {
-    const { done } = waiting({ waits: false });
+    const { done } = waiting({ wanted: "there" });
     await vi.advanceTimersByTimeAsync(40_000);
     expect(done.complete).toBe(false);
+  });
+
+  test("is not waited for by who wants to know the end alone", async () => {
+    const { done, asked } = waiting({ wanted: "none" });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(done.complete).toBe(null);
+    expect(asked).toEqual({ questions: 0, resumes: 0, away: 0 });
   });
 
   test("is not missing as long as its reader has not taken it", async () => {
