@@ -206,6 +206,29 @@ describe("what is not there", () => {
     expect((await alice.post("/createRoom", { invite })).body.error).toContain("200 users");
   });
 
+  it("push rules are no longer than every message can be compared with", async () => {
+    const rule = (id: string, pattern: string) =>
+      alice.put(`/pushrules/global/content/${id}`, { pattern, actions: ["notify"] });
+    expect((await rule("long", "*?".repeat(128))).status).toBe(400);
+    const conditions = [{ kind: "event_match", key: "content.body", pattern: "*?".repeat(128) }];
+    const override = { conditions, actions: ["notify"] };
+    expect((await alice.put("/pushrules/global/override/long", override)).status).toBe(400);
+    const statuses: number[] = [];
+    for (let i = 0; i < 260 && statuses.at(-1) !== 413; i++)
+      statuses.push((await rule(`r${i}`, "x".repeat(255))).status);
+    expect(statuses.at(-1)).toBe(413);
+    expect(statuses.length).toBeGreaterThan(100);
+    expect((await alice.delete("/pushrules/global/content/r0")).status).toBe(200);
+  });
+
+  it("nobody is found by a name that nobody can have", async () => {
+    const search_term = "x".repeat(60_000);
+    expect((await alice.post("/user_directory/search", { search_term })).body).toEqual({
+      limited: false,
+      results: [],
+    });
+  });
+
   it("a known path with another method is M_UNRECOGNIZED with 405", async () => {
     expect(await alice.call("DELETE", "/sync")).toMatchObject({
       status: 405,

@@ -1,10 +1,11 @@
 import type { App } from "../app.ts";
-import { badJson } from "../http/errors.ts";
+import { badJson, tooLarge } from "../http/errors.ts";
 import { type JsonObject, optionalBoolean } from "../http/json.ts";
 import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
 import {
   findRule,
+  MAX_PUSH_RULES,
   parseActions,
   parseRule,
   pushKind,
@@ -75,6 +76,8 @@ function change(app: App, request: ApiRequest, changed: JsonObject): unknown {
 }
 
 function store(app: App, userId: string, rules: JsonObject): unknown {
+  if (Buffer.byteLength(JSON.stringify(rules)) > MAX_PUSH_RULES)
+    throw tooLarge(`push rules may have ${MAX_PUSH_RULES} bytes in all`);
   setAccountData(app, userId, "", "m.push_rules", { global: rules });
   app.pushRules.forget(userId);
   return {};

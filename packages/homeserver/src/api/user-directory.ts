@@ -5,6 +5,8 @@ import type { ApiRequest } from "../http/request.ts";
 import { type Route, route } from "../http/router.ts";
 
 const MAX_LIMIT = 50;
+/** Nobody's id or name is longer; the store can't look for much more either. */
+const MAX_TERM = 256;
 
 /** "User Directory": on one host, everybody may be found. */
 export function userDirectoryRoutes(app: App): Route[] {
@@ -17,7 +19,8 @@ function search(app: App, request: ApiRequest): unknown {
   if (limit < 0) throw invalidParam("limit must not be negative");
   const count = Math.min(limit, MAX_LIMIT);
   const { accounts } = app.store;
-  const found = accounts.searchUsers(term, count + 2).filter((userId) => userId !== request.userId);
+  const all = term.length > MAX_TERM ? [] : accounts.searchUsers(term, count + 2);
+  const found = all.filter((userId) => userId !== request.userId);
   const results = found.slice(0, count).map((userId) => {
     const profile = accounts.profile(userId);
     const displayName = profile.get("displayname");

@@ -1,5 +1,5 @@
 import { isObject, type JsonObject, own } from "../http/json.ts";
-import { globMatches, globMatchesWords } from "./glob.ts";
+import { containsWords, globMatches, globMatchesWords } from "./glob.ts";
 
 /** What push rules look at beside the event itself. */
 export interface PushContext {
@@ -86,8 +86,14 @@ function holds(condition: JsonObject, event: PushEvent, context: PushContext): b
       const found = typeof key === "string" ? property(event, key) : undefined;
       return Array.isArray(found) && found.includes(value);
     }
-    case "contains_display_name":
-      return context.displayName !== undefined && matchesBody(context.displayName, event.content.body);
+    case "contains_display_name": {
+      const { body } = event.content;
+      return (
+        context.displayName !== undefined &&
+        typeof body === "string" &&
+        containsWords(context.displayName, body)
+      );
+    }
     case "room_member_count":
       return typeof condition.is === "string" && compares(context.memberCount, condition.is);
     case "sender_notification_permission":

@@ -7,6 +7,9 @@ export type PushKind = "override" | "content" | "room" | "sender" | "underride";
 
 const kinds: readonly PushKind[] = ["override", "content", "room", "sender", "underride"];
 const CACHE = 1_000;
+const MAX_PATTERN = 255;
+/** Of one user, all together; bytes. */
+export const MAX_PUSH_RULES = 65_536;
 
 /** Users' push rules as they are stored, or the default ones; those used last are kept at hand. */
 export class PushRules {
@@ -60,6 +63,7 @@ export function parseRule(kind: PushKind, ruleId: string, body: JsonObject): Jso
   if (kind === "content") {
     const pattern = optionalString(body, "pattern");
     if (pattern === undefined) throw invalidParam("a content rule needs a pattern");
+    checkPattern(pattern);
     rule.pattern = pattern;
   }
   if (kind === "override" || kind === "underride") {
@@ -67,9 +71,16 @@ export function parseRule(kind: PushKind, ruleId: string, body: JsonObject): Jso
     if (!conditions.every((condition) => isObject(condition) && typeof condition.kind === "string")) {
       throw badJson("each condition needs a kind");
     }
+    for (const condition of conditions) if (isObject(condition)) checkPattern(condition.pattern);
     rule.conditions = conditions;
   }
   return rule;
+}
+
+/** Each message is compared with each pattern of each member. */
+function checkPattern(pattern: unknown): void {
+  if (typeof pattern === "string" && pattern.length > MAX_PATTERN)
+    throw invalidParam(`a pattern may have ${MAX_PATTERN} characters`);
 }
 
 export function parseActions(body: JsonObject): unknown[] {

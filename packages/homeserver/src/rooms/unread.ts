@@ -5,6 +5,8 @@ import { userLevel } from "./levels.ts";
 import { evaluatePush, type PushEvent, type PushOutcome } from "./push-evaluate.ts";
 import { stateView } from "./timeline.ts";
 
+/** A longer one, which only a hand-made membership event has, is nothing to look for in messages. */
+const MAX_DISPLAY_NAME = 256;
 /** How many events are looked at again when somebody reads up to the middle of what is new. */
 const MAX_RECOUNT = 1_000;
 
@@ -54,7 +56,8 @@ function judgeOf(app: App, event: StoredEvent): (userId: string) => PushOutcome 
   };
   return (userId) => {
     const name = view.get("m.room.member", userId)?.content.displayname;
-    const displayName = typeof name === "string" && name !== "" ? name : undefined;
+    const named = typeof name === "string" && name !== "" && name.length <= MAX_DISPLAY_NAME;
+    const displayName = named ? name : undefined;
     const context = { displayName, memberCount, senderLevel, notificationLevel };
     return evaluatePush(app.pushRules.get(userId), pushEvent, context);
   };
