@@ -121,9 +121,10 @@ describe("on a Synapse that knows logins by OAuth 2.0 alone", () => {
     expect(await live.ended).toMatchObject({ code: 77, stderr: expect.stringContaining("access_denied") });
     oauth.deny = false;
     const password = [...login().slice(0, -1), "--user", "vera", "--password-stdin"];
-    expect(await failure(machine, password, { stdin: "secret\n" })).toMatchObject({
-      ...{ exit: 77, code: "MX_LOGIN_REFUSED", hint: expect.stringContaining("--sso") },
-    });
+    for (const args of [password, [...password, "--register"]])
+      expect(await failure(machine, args, { stdin: "secret\n" })).toMatchObject({
+        ...{ exit: 77, code: "MX_LOGIN_REFUSED", hint: expect.stringContaining("--sso") },
+      });
   });
 
   test("`up --sso` sets the machine up with that account", async () => {

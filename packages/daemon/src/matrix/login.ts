@@ -114,7 +114,7 @@ function noAccount(answer: Answer, url: string, user: string): MxError {
   const wantsToken = isRecord(answer.body) && JSON.stringify(answer.body.flows ?? "").includes(TOKEN_STAGE);
   const hint = wantsToken
     ? "a registration token of its operator goes to --registration-token-stdin"
-    : "ask its operator for an account, and log in with --user NAME --password-stdin";
+    : "ask its operator for an account, and log in with --user NAME --password-stdin; or with a browser: --sso";
   return known.code === "MX_LOGIN_REFUSED" ? new MxError({ ...known.toJSON(), hint }) : known;
 }
 
