@@ -228,6 +228,19 @@ export interface Methods extends AccountMethods {
   >;
   "invocation.prune": Method<"operator", { older_than_ms: number }, { pruned: number; bytes: number }>;
 
+  /** What runs here for others is the operator's to end and to read. */
+  "run.cancel": Method<
+    "operator",
+    { invocation_id: string },
+    { invocation_id: string; state: InvocationState }
+  >;
+  "run.logs": Method<
+    "operator",
+    { invocation_id: string; follow: boolean; since_ts: number | null },
+    { result: InvocationResult | null },
+    ExecOutput
+  >;
+
   "policy.explain": Method<
     "operator",
     | { request_id: string }
@@ -314,6 +327,8 @@ export const methodRoles: RolesOf<Methods> = {
   "invocation.wait": "agent",
   "invocation.logs": "agent",
   "invocation.prune": "operator",
+  "run.cancel": "operator",
+  "run.logs": "operator",
   "policy.explain": "operator",
   "audit.tail": "operator",
   "audit.show": "operator",

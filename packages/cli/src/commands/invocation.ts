@@ -45,7 +45,8 @@ export const define: Define = (noun, cli) => {
     summary: "end an invocation, with everything that it started",
     example: "invocation cancel inv_01JZ3V5Q8K9M2N4P6R7S8T9V0W",
   }).action(async (invocation_id: string, flags: JsonFlag) => {
-    const done = await ask(cli, "invocation.cancel", { invocation_id });
+    const method = (await isAskedFromHere(cli, invocation_id)) ? "invocation.cancel" : "run.cancel";
+    const done = await ask(cli, method, { invocation_id });
     await answer(cli, flags, done, renderCancelled);
   });
 
@@ -108,13 +109,19 @@ async function showLogs(cli: Cli, invocation_id: string, flags: LogsFlags): Prom
   const since_ts = flags.since === undefined ? null : parseTime(flags.since, "--since");
   const params = { invocation_id, follow: flags.follow === true, since_ts };
   const raw = rawOutput(cli);
-  await withCall(cli, "invocation.logs", params, async (call) => {
+  const method = (await isAskedFromHere(cli, invocation_id)) ? "invocation.logs" : "run.logs";
+  await withCall(cli, method, params, async (call) => {
     for await (const item of call.output)
       if (flags.json) await write(cli.stdout, `${JSON.stringify(item)}\n`);
       else await raw.item(item);
     const end = await call.result;
     if (flags.json) await write(cli.stdout, `${JSON.stringify(end)}\n`);
   });
+}
+
+/** What runs here for others is asked for at the operator's socket. */
+async function isAskedFromHere(cli: Cli, invocation_id: string): Promise<boolean> {
+  return (await ask(cli, "invocation.show", { invocation_id })).side === "caller";
 }
 
 function sideOf(side: string | undefined): "caller" | "executor" | null {

@@ -91,7 +91,7 @@ async function running(cli: Cli): Promise<string[]> {
 
 async function cancel(cli: Cli, ids: string[]): Promise<void> {
   await doing(cli, `ending ${ids.length} commands`);
-  for (const invocation_id of ids) await ask(cli, "invocation.cancel", { invocation_id });
+  for (const invocation_id of ids) await ask(cli, "run.cancel", { invocation_id });
   await untilEnded(ids, () => running(cli));
 }
 

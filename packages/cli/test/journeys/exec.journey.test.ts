@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { chmod, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { connect } from "@mx-agent/ipc/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
 import type { Machine } from "../support/machine.ts";
@@ -229,6 +230,28 @@ describe("a command on the other machine", () => {
     });
     expect(ended).toMatchObject({ code: 130, stderr: "mx-agent: MX_CANCELLED\n" });
     expect((await they.laptop.run(["invocation", "cancel", id])).stdout).toBe(`${id} has ended\n`);
+  });
+
+  test("is neither ended nor read there by who has the agents' socket", async () => {
+    const { stdout } = await they.exec(["sh", "-c", "echo theirs; sleep 606"], { flags: ["--detach"] });
+    const invocation_id = stdout.trim();
+    const socket = join(they.builder.home, "runtime", "agent.sock");
+    const agent = await connect({ socket, version: "0" });
+    try {
+      const whole = { invocation_id, follow: false, since_ts: null };
+      for (const [call, code] of [
+        [agent.call("run.cancel", { invocation_id }), "MX_ROLE"],
+        [agent.call("run.logs", whole), "MX_ROLE"],
+        [agent.call("invocation.cancel", { invocation_id }), "MX_NOT_FOUND"],
+        [agent.call("invocation.logs", whole), "MX_NOT_FOUND"],
+      ] as const)
+        await expect(call.result).rejects.toMatchObject({ code });
+    } finally {
+      agent.close();
+    }
+    expect(await they.builder.ask(["invocation", "show", invocation_id])).toMatchObject({ state: "running" });
+    expect((await they.builder.run(["invocation", "cancel", invocation_id])).code).toBe(0);
+    expect((await they.laptop.run(["invocation", "wait", invocation_id])).code).toBe(130);
   });
 
   test("that waits for an approval is ended by the operator there, and its caller hears so", async () => {

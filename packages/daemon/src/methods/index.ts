@@ -8,7 +8,7 @@ import { daemonMethods } from "./daemon.ts";
 import { deviceMethods } from "./device.ts";
 import { execMethods } from "./exec.ts";
 import { inviteMethods } from "./invite.ts";
-import { invocationMethods } from "./invocation.ts";
+import { invocationMethods, runMethods } from "./invocation.ts";
 import { keysMethods } from "./keys.ts";
 import { policyMethods } from "./policy.ts";
 import { trustMethods } from "./trust.ts";
@@ -28,6 +28,7 @@ export function methods(daemon: Daemon): Handlers {
     ...execMethods(daemon),
     ...callMethods(daemon),
     ...invocationMethods(daemon),
+    ...runMethods(daemon),
     ...policyMethods(daemon),
     ...auditMethods(daemon),
   };

@@ -15,6 +15,7 @@ import { duration_ms, parser } from "./params.ts";
 type Names = Extract<MethodName, `invocation.${string}`>;
 
 const one = z.strictObject({ invocation_id: z.string().min(1).max(255) });
+const logs = one.extend({ follow: z.boolean(), since_ts: z.int().nonnegative().nullable() });
 const listParams = z.strictObject({
   side: z.enum(["caller", "executor"]).nullable(),
   running: z.boolean(),
@@ -25,6 +26,7 @@ const UNDER_WAY = ["received", "held", "admitted", "starting", "running"] as con
 const LOOK_MS = 100;
 const OVER = new Set(["ended", "rejected", "lost"]);
 
+/** What this machine asked of others; and what there is to read about what runs here. */
 export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
   const { executions, requests } = daemon.tables;
   const requireRequest = (invocation_id: string): Request =>
@@ -55,15 +57,9 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
       parse: parser(one),
       handle: async ({ invocation_id }) => {
         const online = daemon.requireOnline();
-        const request = requests.get(invocation_id);
-        if (request) {
-          if (!OVER.has(request.state)) online.caller.cancel(request, "the caller asked for it");
-          return { invocation_id, state: request.state };
-        }
-        const execution = executions.byInvocation(invocation_id) ?? notFound(invocation_id);
-        if (execution.state === "held") online.executor.refuseHeld(execution);
-        else if (!OVER.has(execution.state)) await online.runs.cancel(execution.run_id);
-        return { invocation_id, state: executions.byRun(execution.run_id)?.state ?? execution.state };
+        const request = requireRequest(invocation_id);
+        if (!OVER.has(request.state)) online.caller.cancel(request, "the caller asked for it");
+        return { invocation_id, state: request.state };
       },
     },
     "invocation.wait": {
@@ -85,15 +81,8 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
       },
     },
     "invocation.logs": {
-      parse: parser(one.extend({ follow: z.boolean(), since_ts: z.int().nonnegative().nullable() })),
+      parse: parser(logs),
       handle: async ({ invocation_id, follow, since_ts }, { send, signal }) => {
-        const execution = requests.get(invocation_id) ? undefined : executions.byInvocation(invocation_id);
-        if (execution) {
-          const { runner, indexDir } = daemon;
-          const { run_id } = execution;
-          await sendOwnOutput({ runner, executions, run_id, indexDir, since_ts, follow, signal, send });
-          return { result: ofExecution(executions.byRun(execution.run_id) ?? execution).result };
-        }
         const online = daemon.requireOnline();
         const request = requireRequest(invocation_id);
         const pass: PendingLine["emit"] = async (item, timestamp) => {
@@ -115,6 +104,34 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
     "invocation.prune": {
       parse: parser(z.strictObject({ older_than_ms: duration_ms })),
       handle: ({ older_than_ms }) => daemon.retention.prune(older_than_ms),
+    },
+  };
+}
+
+/** The same of what runs here for others. */
+export function runMethods(daemon: Daemon): Pick<Handlers, Extract<MethodName, `run.${string}`>> {
+  const { executions } = daemon.tables;
+  const requireExecution = (invocation_id: string): Execution =>
+    executions.byInvocation(invocation_id) ?? notFound(invocation_id);
+  return {
+    "run.cancel": {
+      parse: parser(one),
+      handle: async ({ invocation_id }) => {
+        const online = daemon.requireOnline();
+        const execution = requireExecution(invocation_id);
+        if (execution.state === "held") online.executor.refuseHeld(execution);
+        else if (!OVER.has(execution.state)) await online.runs.cancel(execution.run_id);
+        return { invocation_id, state: executions.byRun(execution.run_id)?.state ?? execution.state };
+      },
+    },
+    "run.logs": {
+      parse: parser(logs),
+      handle: async ({ invocation_id, follow, since_ts }, { send, signal }) => {
+        const { runner, indexDir } = daemon;
+        const { run_id } = requireExecution(invocation_id);
+        await sendOwnOutput({ runner, executions, run_id, indexDir, since_ts, follow, signal, send });
+        return { result: ofExecution(executions.byRun(run_id) ?? requireExecution(invocation_id)).result };
+      },
     },
   };
 }
