@@ -14,14 +14,19 @@ interface Notice {
 export function openExclusively(open: () => Database, noticeFile: string): Database {
   try {
     const db = open();
-    const notice: Notice = { pid: process.pid, started_at: new Date().toISOString() };
-    writeFileAtomic(noticeFile, JSON.stringify(notice));
+    writeNotice(noticeFile);
     return db;
   } catch (error) {
     if (isBusy(error))
       throw mxError("MX_ALREADY_RUNNING", { pid: holder(noticeFile) ?? "unknown" }, { cause: error });
     throw error;
   }
+}
+
+/** Says who holds the lock. */
+export function writeNotice(noticeFile: string): void {
+  const notice: Notice = { pid: process.pid, started_at: new Date().toISOString() };
+  writeFileAtomic(noticeFile, JSON.stringify(notice));
 }
 
 export function removeNotice(noticeFile: string): void {

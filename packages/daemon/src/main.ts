@@ -10,6 +10,7 @@ import { Daemon } from "./daemon.ts";
 import { loadPeerLookup } from "./ipc/peer-credentials.ts";
 import { openExclusively, removeNotice } from "./lock.ts";
 import { methods } from "./methods/index.ts";
+import { keepReachable } from "./reachable.ts";
 import { RunnerHost } from "./run/runner-host.ts";
 import { ownKeyIds } from "./signing-keys.ts";
 import { monotonicClock } from "./state/clock.ts";
@@ -109,7 +110,9 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   });
   logger.info({ pid: process.pid, version: version(), home: dirs.data }, "the daemon is listening");
 
+  const letGo = keepReachable(server, dirs.runtime, noticeFile, logger);
   await stopped.promise;
+  letGo();
   const late = setTimeout(() => {
     logger.error({}, "stopping took too long");
     process.exit(70);

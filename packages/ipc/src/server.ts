@@ -1,4 +1,5 @@
 /** The daemon's end of its two sockets. */
+import { existsSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { type MxError, mxError } from "@mx-agent/base";
 import { Connection } from "./connection.ts";
@@ -34,6 +35,8 @@ export interface ServeOptions {
 export interface IpcServer {
   /** Who is connected now. */
   connections(): Peer[];
+  /** Listens again at a socket whose file somebody removed; answers whether there was one. Throws as `serve` does. */
+  restore(): Promise<boolean>;
   /**
    * Takes no more connections, removes the sockets, aborts the calls in progress and lets them answer
    * for at most `grace_ms` (by default 1000), then closes everything.
@@ -61,19 +64,32 @@ export async function serve(options: ServeOptions): Promise<IpcServer> {
       }),
     );
   };
-  const daemon = createServer({ allowHalfOpen: true }, accept("operator"));
-  const agent = createServer({ allowHalfOpen: true }, accept("agent"));
-  await listenAt(daemon, options.sockets.daemon);
+  const make = (path: string, role: Role) => ({ path, role, server: listener(role) });
+  const listener = (role: Role) => createServer({ allowHalfOpen: true }, accept(role));
+  const [daemon, agent] = [make(options.sockets.daemon, "operator"), make(options.sockets.agent, "agent")];
+  await listenAt(daemon.server, daemon.path);
   try {
-    await listenAt(agent, options.sockets.agent);
+    await listenAt(agent.server, agent.path);
   } catch (error) {
-    await stopListening(daemon);
+    await stopListening(daemon.server);
     throw error;
   }
+  let closed = false;
   return {
     connections: () => [...connections].map((connection) => connection.peer),
+    restore: async () => {
+      const gone = [daemon, agent].filter(({ path }) => !closed && !existsSync(path));
+      for (const one of gone) {
+        // First, because it removes what is at its path. Its connections stay.
+        void stopListening(one.server);
+        one.server = listener(one.role);
+        await listenAt(one.server, one.path);
+      }
+      return gone.length > 0;
+    },
     close: async ({ grace_ms = 1000 } = {}) => {
-      const stopped = [stopListening(daemon), stopListening(agent)];
+      closed = true;
+      const stopped = [stopListening(daemon.server), stopListening(agent.server)];
       const reason = mxError("MX_NOT_RUNNING", {
         what: "the daemon",
         hint: "it was stopped while it worked on this call; start it with `mx-agent daemon start`",

@@ -1,5 +1,8 @@
 /** The runner's socket: who may connect, what they may ask, and what they are told. */
+import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
+import { dirname } from "node:path";
 import { FrameDecoder, failpoint, MxError, mxError, toMxError } from "@mx-agent/base";
 import { RUNNER_VERSION, type RunEnd, type RunStream } from "./api.ts";
 import type { Native } from "./native.ts";
@@ -7,6 +10,8 @@ import { parseRequest, requestId } from "./request.ts";
 import type { RunListener } from "./run.ts";
 import type { Runs } from "./runs.ts";
 import { compatible, decodeMessage, encodeMessage, type Request, type RunnerVersion } from "./wire.ts";
+
+const LOOK_MS = 2_000;
 
 export interface ServerOptions {
   native: Native | string;
@@ -17,7 +22,8 @@ export interface ServerOptions {
 
 export class RunnerServer implements RunListener {
   readonly #options: ServerOptions;
-  readonly #server: Server;
+  #server: Server;
+  #keeping: NodeJS.Timeout | undefined;
   readonly #connections = new Set<Connection>();
   #runs: Runs | null = null;
 
@@ -29,16 +35,31 @@ export class RunnerServer implements RunListener {
   /** Listens at `path`, which nobody but this user can reach. What was there is removed: the lock is ours. */
   async listen(path: string, runs: Runs): Promise<void> {
     this.#runs = runs;
-    // The socket gets its mode when it is made; the umask goes back before any child is started.
+    await this.#bind(path);
+    this.#keeping = setInterval(() => this.#restore(path), LOOK_MS).unref();
+  }
+
+  #bind(path: string): Promise<void> {
+    const listening = once(this.#server, "listening").then(() => undefined);
+    // The socket gets its mode when it is made, inside of this call: no child is started under this mask.
     const before = process.umask(0o177);
     try {
-      await new Promise<void>((resolve, reject) => {
-        this.#server.once("error", reject);
-        this.#server.listen(path, resolve);
-      });
+      this.#server.listen(path);
     } finally {
       process.umask(before);
     }
+    return listening;
+  }
+
+  /** Listens again where somebody removed the socket's file, as a cleaner of temporary files does: a later daemon is to find it. */
+  #restore(path: string): void {
+    if (existsSync(path) || !existsSync(dirname(path))) return;
+    // First, because it removes what is at its path. Its connections stay.
+    this.#server.close();
+    this.#server = createServer((socket) => this.#accept(socket));
+    this.#bind(path).catch((error: Error) =>
+      this.#options.log(`the socket was removed, and cannot be made again: ${error.message}`),
+    );
   }
 
   output(run_id: string, stream: RunStream, bytes: number): void {
@@ -51,6 +72,7 @@ export class RunnerServer implements RunListener {
 
   /** Stops listening, and closes every connection once what it was told is out. */
   async close(): Promise<void> {
+    clearInterval(this.#keeping);
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const connection of this.#connections) connection.close();
     await closed;

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, readdir, readFile, readlink, stat, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { IPC_VERSION } from "@mx-agent/ipc";
@@ -152,6 +152,26 @@ describe("a daemon", () => {
     expect(await box.run(["daemon", "status"])).toMatchObject({ code: 3 });
     await box.startDaemon();
     expect(await box.daemonPid()).not.toBe(pid);
+  });
+
+  test("whose directory of sockets was removed by somebody is reached again, and so is its runner", async () => {
+    const box = await fresh();
+    await box.startDaemon();
+    const pid = await box.daemonPid();
+    const runtime = join(box.home, "runtime");
+    const before = (await readdir(runtime)).sort();
+    expect(before).toEqual(["agent.sock", "daemon.json", "daemon.sock", "runner.sock"]);
+    await rm(runtime, { recursive: true });
+    await eventually(async () => {
+      const there = await readdir(runtime).catch((): string[] => []);
+      return before.every((name) => there.includes(name));
+    });
+    expect(await box.daemonPid()).toBe(pid);
+    expect(((await stat(runtime)).mode & 0o777).toString(8)).toBe("700");
+    for (const name of before) expect(((await stat(join(runtime, name))).mode & 0o077).toString(8)).toBe("0");
+    expect(await box.run(["daemon", "restart"])).toMatchObject({ code: 0 });
+    await box.run(["daemon", "stop"]);
+    expect(await readdir(runtime)).toEqual([]);
   });
 
   test("restarts as another process on the same account", async () => {
