@@ -1,6 +1,7 @@
 /** What exists while the daemon is logged in: the session, and every part of the pipeline on top of it. */
 
-import { version } from "@mx-agent/base";
+import { setTimeout as pause } from "node:timers/promises";
+import { MxError, version } from "@mx-agent/base";
 import type { Target } from "@mx-agent/ipc";
 import type { Machine } from "@mx-agent/policy";
 import type { RunnerClient } from "@mx-agent/runner";
@@ -36,6 +37,9 @@ import { Workspaces } from "./workspace/workspaces.ts";
 /** How often holds are looked at, early refusals summed up, and running keys checked again. */
 const HOUSEKEEPING_MS = 2_000;
 const SUMMARY_MS = 60_000;
+/** How often the runner is asked again at a start, while another one takes the place of one that died. */
+const ADOPT_TRIES = 150;
+const ADOPT_AGAIN_MS = 200;
 
 export interface OnlineOptions {
   credentials: Credentials;
@@ -193,7 +197,7 @@ export class Online {
         earlierSelf(tables.settings, options.keysDir, session.account.device_id),
       );
       online = new Online(options, session, identity);
-      await online.runs.adopt();
+      await adoptRuns(online.runs);
       await online.executor.resumeAdmitted();
       online.invites.resume();
     } catch (error) {
@@ -236,5 +240,18 @@ export class Online {
     this.caller.close();
     await Promise.all([this.invites.close(), this.session.close()]);
     attempt("refusals could not be summed up", this.#logger, () => this.#sumUp());
+  }
+}
+
+/** Runs are adopted from the runner. One that has died just now is replaced in a moment, and that one asked. */
+async function adoptRuns(runs: Runs): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await runs.adopt();
+    } catch (error) {
+      const gone = error instanceof MxError && error.code === "MX_NOT_RUNNING";
+      if (!gone || tries >= ADOPT_TRIES) throw error;
+      await pause(ADOPT_AGAIN_MS);
+    }
   }
 }
