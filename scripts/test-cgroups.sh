@@ -19,7 +19,8 @@ mkdir -p /dev/shm && mount -t tmpfs shm /dev/shm
 mount -t cgroup2 cgroup /sys/fs/cgroup
 ip link set lo up 2>/dev/null || ifconfig lo up 2>/dev/null
 cd $top
-vitest run --config=scripts/vitest.config.ts --project=unit packages/runner/test/cgroup.test.ts ${MX_TEST_NAME:+-t "$MX_TEST_NAME"} > $work/out 2>&1 < /dev/null
+name='${MX_TEST_NAME:-}'
+vitest run --config=scripts/vitest.config.ts --project=unit packages/runner/test/cgroup.test.ts \${name:+-t "\$name"} > $work/out 2>&1 < /dev/null
 echo \$? > $work/status
 sync
 echo o > /proc/sysrq-trigger

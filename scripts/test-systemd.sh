@@ -45,7 +45,8 @@ export PATH=$top/node_modules/.bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr
 ip link set lo up 2>/dev/null || ifconfig lo up
 mkdir /opt/mx-agent && tar -C /opt/mx-agent --strip-components=1 -xzf $work/mx-agent-*.tar.gz
 cd $top
-vitest run --config=scripts/vitest.config.ts --project=systemd ${MX_TEST_NAME:+-t "$MX_TEST_NAME"} > $work/out 2>&1 < /dev/null
+name='${MX_TEST_NAME:-}'
+vitest run --config=scripts/vitest.config.ts --project=systemd \${name:+-t "\$name"} > $work/out 2>&1 < /dev/null
 echo \$? > $work/status
 journalctl --no-pager -o cat -n 300 > $work/journal
 sync
@@ -53,7 +54,7 @@ echo o > /proc/sysrq-trigger
 sleep 60
 EOF
 chmod +x "$work/init" "$work/main"
-TMPDIR=$work timeout 1800 "$uml" mem="${MX_UML_MEM:-2048M}" rootfstype=hostfs rootflags=/ rw init="$work/init" con=null con0=null,fd:1 \
+TMPDIR=$work timeout 1800 "$uml" mem="${MX_UML_MEM:-3072M}" rootfstype=hostfs rootflags=/ rw init="$work/init" con=null con0=null,fd:1 \
   systemd.unit=test.target < /dev/null > "$work/console" 2>&1 || true
 status=$(cat "$work/status" 2>/dev/null || echo 70)
 cat "$work/out" 2>/dev/null || tail -50 "$work/console"
