@@ -18,9 +18,10 @@ export function checkLimits({ diagnosis: { limits } }: World): Finding {
   const always = "time and output by the runner";
   return limits.kind === "cgroup"
     ? ok("limits", `memory and processes by a cgroup, ${always}`)
-    : ok(
+    : warning(
         "limits",
         `memory and processes by a watch that looks ten times a second (${limits.reason}), ${always}`,
+        "between two looks a command can have more; `mx-agent service install` lets systemd (cgroup v2) hold them",
       );
 }
 

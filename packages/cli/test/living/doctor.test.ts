@@ -148,6 +148,12 @@ test.each<[string, Given, string, RegExp]>([
     "warning sandbox",
     /not on PATH/,
   ],
+  [
+    "limits that nothing but a watch holds",
+    { diagnosis: { limits: { kind: "watch", reason: "no cgroup" } } },
+    "warning limits",
+    /watch that looks ten times a second \(no cgroup\)/,
+  ],
 ])("finds %s", async (_, given, found, says) => {
   await daemon(given);
   const shown = await doctor();
@@ -156,12 +162,6 @@ test.each<[string, Given, string, RegExp]>([
   const finding = shown.findings.find(({ level }) => level !== "ok");
   expect(finding?.detail).toMatch(says);
   expect(finding?.hint).not.toBeNull();
-});
-
-test("says which limits hold, and how", async () => {
-  await daemon({ diagnosis: { limits: { kind: "watch", reason: "no cgroup" } } });
-  const limits = (await doctor()).findings.find(({ check }) => check === "limits");
-  expect(limits?.detail).toMatch(/watch that looks ten times a second \(no cgroup\)/);
 });
 
 test("finds a daemon that does not run, and says how to start it", async () => {
