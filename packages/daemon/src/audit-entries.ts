@@ -1,4 +1,5 @@
 import { maskArgv } from "@mx-agent/base";
+import type { Grant } from "@mx-agent/policy";
 import { requestDigest } from "@mx-agent/protocol";
 import type { RunEnd } from "@mx-agent/runner";
 import type { Admission } from "./admit/admit.ts";
@@ -66,6 +67,8 @@ export class Auditor {
               : { tool: request.content.tool }),
           }
         : {}),
+      // What a tool's template made of the request; the request may name no version, and is kept for a week.
+      ...(admission.outcome === "admitted" && ranAs(admission.admitted.grant)),
     });
   }
 
@@ -150,4 +153,10 @@ export class Auditor {
   daemon(action: "started" | "stopped", version: string): void {
     this.#put({ kind: "daemon", action, version });
   }
+}
+
+/** Of a tool, what runs for it; of a command, nothing that the request does not say. */
+function ranAs({ tool, argv, cwd }: Grant): Record<string, unknown> {
+  if (tool === null) return {};
+  return { tool: `${tool.name}@${tool.version}`, command: maskArgv(argv), cwd: cwd.path };
 }

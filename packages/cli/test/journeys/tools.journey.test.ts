@@ -105,6 +105,18 @@ describe("a tool", () => {
     expect(await call("fail")).toEqual({ code: 3, stdout: "so far\n", stderr: "but\n" });
   });
 
+  test("is on record with the version and the command that it came to", async () => {
+    await call("greet@1", "--arg", "name=eve");
+    const { stdout } = await they.builder.run(["audit", "tail", "-n", "2", "--json"]);
+    expect(JSON.parse(stdout.split("\n")[0] ?? "")).toMatchObject({
+      kind: "decision",
+      decision: "allow",
+      tool: "greet@1.2.0",
+      command: [expect.stringMatching(/\/echo$/), "hello eve"],
+      cwd: they.project,
+    });
+  });
+
   test("that takes longer than it is given is ended: 124, and its operator's machine knows", async () => {
     const ended = await call("wait", "--timeout", "1s");
     expect(ended.code).toBe(124);
