@@ -26,6 +26,12 @@ type BubblewrapRequest = Extract<SandboxRequest, { backend: "bubblewrap" }>;
 /** Where a program of another name is linked to, for launchers that cannot set argv[0]. */
 const NAME_DIRECTORY = "/run/mx-agent-argv0";
 
+/** What no sandbox goes without, and what brings it. */
+const NEEDED: readonly (readonly [BubblewrapFeature, string])[] = [
+  ["bind_fd", "--bind-fd; a security update of 2024 brings it"],
+  ["disable_userns", "--disable-userns, so that a command could make namespaces of its own; 0.8 brings it"],
+];
+
 /** Options in the order in which bubblewrap carries them out: a later mount covers an earlier one. */
 export function planBubblewrap(
   request: BubblewrapRequest,
@@ -35,11 +41,9 @@ export function planBubblewrap(
   if (!bubblewrap.available)
     return refuse("SANDBOX_UNAVAILABLE", `bubblewrap cannot be used here: ${bubblewrap.reason}`);
   const features = new Set<BubblewrapFeature>(bubblewrap.features ?? []);
-  if (!features.has("bind_fd"))
-    return refuse(
-      "SANDBOX_UNAVAILABLE",
-      `bubblewrap ${bubblewrap.version} has no --bind-fd; a security update of 2024 brings it`,
-    );
+  for (const [feature, why] of NEEDED)
+    if (!features.has(feature))
+      return refuse("SANDBOX_UNAVAILABLE", `bubblewrap ${bubblewrap.version} has no ${why}`);
   const problem = pathProblem(request, context);
   if (problem !== undefined) return problem;
 
@@ -53,7 +57,7 @@ export function planBubblewrap(
   const privateTmpfs = (path: string) =>
     features.has("size") ? ["--size", String(context.private_bytes), "--tmpfs", path] : ["--tmpfs", path];
 
-  const options = [...isolation(request, features), ...systemView(request, context)];
+  const options = [...isolation(request), ...systemView(request, context)];
   for (const path of PRIVATE_DIRECTORIES) options.push(...privateTmpfs(path));
   const home = context.env.HOME;
   if (home !== undefined && homeIsPrivate(home)) options.push(...privateTmpfs(home));
@@ -97,10 +101,9 @@ export function planBubblewrap(
   };
 }
 
-function isolation(request: BubblewrapRequest, features: ReadonlySet<BubblewrapFeature>): string[] {
-  const options = ["--unshare-all", "--unshare-user"];
+function isolation(request: BubblewrapRequest): string[] {
+  const options = ["--unshare-all", "--unshare-user", "--disable-userns"];
   if (request.network === "allow") options.push("--share-net");
-  if (features.has("disable_userns")) options.push("--disable-userns");
   options.push("--die-with-parent", "--new-session", "--cap-drop", "ALL");
   options.push("--json-status-fd", String(STATUS_FD), "--block-fd", String(GATE_FD));
   return options;

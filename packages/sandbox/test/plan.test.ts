@@ -168,7 +168,7 @@ describe("under bubblewrap", () => {
         available: true,
         path: "/usr/bin/bwrap",
         version: "0.11",
-        features: ["bind_fd", "argv0"],
+        features: ["bind_fd", "disable_userns", "argv0"],
       },
     };
     const byOption = plan(request(), context({ argv, executable, capabilities: newer }));
@@ -178,14 +178,16 @@ describe("under bubblewrap", () => {
 });
 
 describe("a sandbox that would not hold is refused", () => {
-  it("where bubblewrap is missing or can't bind a directory by descriptor", () => {
+  it("where bubblewrap is missing, can't bind a directory by descriptor, or lets a command make namespaces", () => {
     const missing = { ...capabilities, bubblewrap: { available: false, reason: "not there" } } as const;
     expect(refusal(request(), context({ capabilities: missing }))).toBe("SANDBOX_UNAVAILABLE");
-    const old: MachineCapabilities = {
-      ...capabilities,
-      bubblewrap: { available: true, path: "/b", version: "0.4.1" },
-    };
-    expect(refusal(request(), context({ capabilities: old }))).toBe("SANDBOX_UNAVAILABLE");
+    for (const features of [[], ["bind_fd"], ["disable_userns"]] as const) {
+      const old: MachineCapabilities = {
+        ...capabilities,
+        bubblewrap: { available: true, path: "/b", version: "0.6.1", features },
+      };
+      expect(refusal(request(), context({ capabilities: old }))).toBe("SANDBOX_UNAVAILABLE");
+    }
   });
 
   it("when a path shows, or lies in, a hidden one", () => {
