@@ -93,11 +93,11 @@ export class StreamPublisher {
     this.#schedule();
   }
 
-  /** The receiver asks for everything from `from_seq` again. */
+  /** The receiver asks for everything from `from_seq` on: he has all that is before it. */
   resume(from_seq: number): void {
     this.#heard = this.#line.elapsed();
     this.#next = Math.min(from_seq, this.#last);
-    this.#acked = Math.min(this.#acked, this.#next);
+    this.#acked = this.#next;
     this.#schedule();
   }
 

@@ -207,6 +207,78 @@ test("a slow reader bounds what is held for him, and what is sent", async () => 
   publisher.close();
 });
 
+test("who asks a daemon that was started again from far into a stream gets the rest of it", async () => {
+  const spool = bytesOf(4 * WINDOW);
+  const file = join(dir, "resumed");
+  const first = publisherOf({ spool, file, send: () => {} });
+  const count = first.end(spool.length);
+  first.close();
+  const sent: number[] = [];
+  const second = publisherOf({
+    spool,
+    file,
+    send: ({ seq }) => {
+      sent.push(seq);
+      setTimeout(() => second.ack(seq + 1, WINDOW), 5);
+    },
+  });
+  second.resume(100);
+  second.end(spool.length);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(sent).toEqual(Array.from({ length: count - 100 }, (_, n) => n + 100));
+  expect(second.done).toBe(true);
+  second.close();
+});
+
+test("a reader that stalls is not sent the same again for ever, and has all of the window after it", async () => {
+  const spool = bytesOf(100 * CHUNK);
+  const chunks: StreamChunk[] = [];
+  const source = publisherOf({
+    spool,
+    acknowledged: false,
+    send: (chunk) => void chunks.push(chunk),
+  });
+  source.end(spool.length);
+  await vi.advanceTimersByTimeAsync(1_000);
+  source.close();
+  const asked: number[] = [];
+  let read = () => {};
+  let stalls = true;
+  let delivered = 0;
+  const receiver = new StreamReceiver({
+    deliver: async (bytes) => {
+      if (stalls)
+        await new Promise<void>((resolve) => {
+          read = resolve;
+        });
+      delivered += bytes.length;
+    },
+    ack: () => {},
+    resume: (from_seq) => void asked.push(from_seq),
+  });
+  const push = (seq: number) => {
+    const chunk = chunks[seq];
+    if (!chunk) throw new Error(`there is no chunk ${seq}`);
+    receiver.push(chunk);
+  };
+  for (let waited = 0; waited < 12_000; waited += 3_000) {
+    push(0);
+    await vi.advanceTimersByTimeAsync(3_000);
+  }
+  stalls = false;
+  read();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(delivered).toBe(CHUNK);
+  expect(asked).toEqual([]);
+  // As many as there is room for when nothing else is held.
+  const held = Math.floor((2 * WINDOW) / CHUNK);
+  for (let seq = 2; seq < 2 + held; seq++) push(seq);
+  push(1);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(delivered).toBe((2 + held) * CHUNK);
+  receiver.close();
+});
+
 test("a receiver that opens any window is sent no more at once than others need room for", async () => {
   const spool = bytesOf(12 * WINDOW);
   const sent = new Set<number>();
