@@ -90,10 +90,7 @@ export class StdinReceiver {
     this.#writing = true;
     this.#write()
       .catch(() => this.close())
-      .finally(() => {
-        this.#writing = false;
-        this.#askIfMissing();
-      });
+      .finally(() => this.#askIfMissing());
   }
 
   #askIfMissing(): void {
@@ -113,21 +110,27 @@ export class StdinReceiver {
   }
 
   async #write(): Promise<void> {
-    for (
-      let chunk = this.#waiting.get(this.#next);
-      chunk && !this.#closed;
-      chunk = this.#waiting.get(this.#next)
-    ) {
-      this.#waiting.delete(this.#next);
-      const { index } = this.#sink;
-      if (index.count === this.#next) index.cut(chunk.data.length, Date.now());
-      await this.#sink.write(this.#offset, chunk.data, chunk.eof);
-      this.#next++;
-      this.#offset += chunk.data.length;
-      this.#held -= chunk.data.length;
-      this.#sinceAck += chunk.data.length;
-      if (this.#sinceAck >= ACK_BYTES || chunk.eof) this.#ack();
-      if (chunk.eof) this.close();
+    try {
+      for (
+        let chunk = this.#waiting.get(this.#next);
+        chunk && !this.#closed;
+        chunk = this.#waiting.get(this.#next)
+      ) {
+        const { index } = this.#sink;
+        if (index.count === this.#next) index.cut(chunk.data.length, Date.now());
+        await this.#sink.write(this.#offset, chunk.data, chunk.eof);
+        // Until it was taken it is known: one that comes again meanwhile is not a new one.
+        this.#waiting.delete(this.#next);
+        this.#next++;
+        this.#offset += chunk.data.length;
+        this.#held -= chunk.data.length;
+        this.#sinceAck += chunk.data.length;
+        if (this.#sinceAck >= ACK_BYTES || chunk.eof) this.#ack();
+        if (chunk.eof) this.close();
+      }
+    } finally {
+      // At once, not a turn later: what comes in between would be left lying.
+      this.#writing = false;
     }
   }
 

@@ -108,30 +108,32 @@ export class StreamReceiver {
   #drain(): void {
     if (this.#delivering) return;
     this.#delivering = true;
-    this.#deliver()
-      .catch(() => this.close())
-      .finally(() => {
-        this.#delivering = false;
-      });
+    this.#deliver().catch(() => this.close());
   }
 
   async #deliver(): Promise<void> {
-    for (
-      let chunk = this.#waiting.get(this.#next);
-      chunk && !this.#closed;
-      chunk = this.#waiting.get(this.#next)
-    ) {
-      this.#waiting.delete(this.#next);
-      this.#hash.update(chunk.bytes);
-      if (chunk.bytes.length > 0) await this.#sink.deliver(chunk.bytes, chunk.timestamp);
-      this.#next++;
-      this.#progress++;
-      this.#bytes += chunk.bytes.length;
-      this.#held -= chunk.bytes.length;
-      this.#sinceAck += chunk.bytes.length;
-      if (chunk.eof || this.#next === this.#marker) this.#end();
-      else if (this.#sinceAck >= STREAM_ACK_BYTES) this.#ack();
-      this.#wake();
+    try {
+      for (
+        let chunk = this.#waiting.get(this.#next);
+        chunk && !this.#closed;
+        chunk = this.#waiting.get(this.#next)
+      ) {
+        this.#hash.update(chunk.bytes);
+        if (chunk.bytes.length > 0) await this.#sink.deliver(chunk.bytes, chunk.timestamp);
+        // Until it was taken it is known: one that comes again meanwhile is not a new one.
+        this.#waiting.delete(this.#next);
+        this.#next++;
+        this.#progress++;
+        this.#bytes += chunk.bytes.length;
+        this.#held -= chunk.bytes.length;
+        this.#sinceAck += chunk.bytes.length;
+        if (chunk.eof || this.#next === this.#marker) this.#end();
+        else if (this.#sinceAck >= STREAM_ACK_BYTES) this.#ack();
+        this.#wake();
+      }
+    } finally {
+      // At once, not a turn later: what comes in between would be left lying.
+      this.#delivering = false;
     }
   }
 

@@ -104,6 +104,41 @@ test("a child that does not read bounds what is sent to it, and gets all of it i
   sender.close();
 });
 
+test("a child that pauses is not sent the same input again for ever", async () => {
+  const asked: number[] = [];
+  const got: string[] = [];
+  let read = () => {};
+  const receiver = new StdinReceiver({
+    index: new ChunkIndex(join(dir, `index-${++files}`)),
+    write: async (_offset, data) => {
+      if (got.length === 0)
+        await new Promise<void>((resolve) => {
+          read = resolve;
+        });
+      got.push(Buffer.from(data).toString());
+    },
+    ack: () => {},
+    resume: (from_seq) => void asked.push(from_seq),
+  });
+  const push = (seq: number, line: string) => {
+    const data = Buffer.from(line).toString("base64");
+    receiver.push({ invocation_id: "inv_1", seq, data, eof: false } as ExecStdin);
+  };
+  for (let waited = 0; waited < 12_000; waited += 3_000) {
+    push(0, "one\n");
+    await vi.advanceTimersByTimeAsync(3_000);
+  }
+  read();
+  await vi.advanceTimersByTimeAsync(10_000);
+  // The wrong way round, and in one turn.
+  push(2, "three\n");
+  push(1, "two\n");
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(got).toEqual(["one\n", "two\n", "three\n"]);
+  expect(asked).toEqual([]);
+  receiver.close();
+});
+
 test("a clock that is set back an hour, and stands still, delays nothing", async () => {
   const at = Date.now();
   const { sender, bytes } = joined(["is lost"], async () => {});
