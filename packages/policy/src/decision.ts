@@ -26,7 +26,10 @@ export type GrantedSandbox =
       network: "deny" | "allow";
       /** Real paths, absolute, shown read-only beside the system. */
       read_only_paths: string[];
-      /** Real paths, absolute; the project of the working directory is among them. */
+      /**
+       * Real paths, absolute; the project of the working directory is among them unless it is shown read-only.
+       * Of this list and the other, the path that lies deeper decides.
+       */
       writable_paths: string[];
     };
 

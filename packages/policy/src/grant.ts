@@ -2,6 +2,7 @@
 import type { Grant, GrantedSandbox, PolicyRequest } from "./decision.ts";
 import { inheritable } from "./environment.ts";
 import type { Entry, Settings } from "./model.ts";
+import { isInside } from "./paths.ts";
 import type { Program } from "./program.ts";
 
 export interface Allowed {
@@ -54,19 +55,31 @@ export function combine(
 
 function combineSandbox(all: Allowed[]): GrantedSandbox {
   if (all.some(({ entry }) => entry.settings.sandbox === "none")) return { backend: "none" };
-  const writable = unique(
-    all.flatMap(({ entry, program }) => {
-      const { readOnlyPaths, writablePaths } = entry.settings;
-      return readOnlyPaths.includes(program.project) ? writablePaths : [...writablePaths, program.project];
-    }),
-  );
-  const readOnly = unique(all.flatMap(({ entry }) => entry.settings.readOnlyPaths));
+  const views = all.map(viewOf);
+  const paths = unique(views.flatMap((view) => [...view.keys()]));
+  const isWritable = (path: string) => views.some((view) => writableIn(view, path) === true);
   return {
     backend: "bubblewrap",
     network: all.some(({ entry }) => entry.settings.network === "allow") ? "allow" : "deny",
-    read_only_paths: readOnly.filter((path) => !writable.includes(path)),
-    writable_paths: writable,
+    read_only_paths: paths.filter((path) => !isWritable(path)),
+    writable_paths: paths.filter(isWritable),
   };
+}
+
+/** The paths that an entry lists, and whether each is writable; the project is, unless it is shown read-only. */
+function viewOf({ entry, program }: Allowed): Map<string, boolean> {
+  const view = new Map<string, boolean>();
+  for (const path of entry.settings.readOnlyPaths) view.set(path, false);
+  for (const path of entry.settings.writablePaths) view.set(path, true);
+  if (writableIn(view, program.project) !== false) view.set(program.project, true);
+  return view;
+}
+
+/** What the nearest listed path around `path` says; undefined where there is none. */
+function writableIn(view: Map<string, boolean>, path: string): boolean | undefined {
+  const around = [...view.keys()].filter((one) => isInside(path, one));
+  const [nearest] = around.toSorted((a, b) => b.length - a.length);
+  return nearest === undefined ? undefined : view.get(nearest);
 }
 
 function unique(items: string[]): string[] {

@@ -26,9 +26,13 @@ const settings = {
   read_only_paths: texts
     .optional()
     .describe(
-      "Directories and files shown read-only beside the system. A project listed here is not writable.",
+      "Directories and files shown read-only beside the system. A project that is one of them or lies in one is not writable, and what is listed inside of a project is read-only whatever the working directory is.",
     ),
-  writable_paths: texts.optional().describe("Writable beside the project of the working directory."),
+  writable_paths: texts
+    .optional()
+    .describe(
+      "Writable beside the project of the working directory. Of a path here and one in `read_only_paths`, the one that lies deeper decides.",
+    ),
   env_allowlist: texts
     .optional()
     .describe(

@@ -122,6 +122,27 @@ test("a project that is among read_only_paths is not writable", () => {
   });
 });
 
+test("a project that lies in a read-only path is not writable, whatever directory of it is asked for", () => {
+  const entry = `${user}allow_exec = true\nallow_commands = ["git"]\nallow_cwd = ["/srv/project"]\n`;
+  for (const cwd of ["/srv/project", "/srv/project/deep"])
+    expect(ask(`${entry}read_only_paths = ["/srv"]\n`, { cwd })).toMatchObject({
+      grant: { cwd: { path: cwd }, sandbox: { writable_paths: [], read_only_paths: ["/srv"] } },
+    });
+});
+
+test("a read-only path in a project stays so, unless another entry allows to write there", () => {
+  const rest = 'allow_exec = true\nallow_commands = ["git"]\nallow_cwd = ["/srv/project"]\n';
+  const one = `${user}${rest}read_only_paths = ["/srv/project/deep"]\n`;
+  for (const cwd of ["/srv/project", "/srv/project/deep"]) {
+    expect(ask(one, { cwd })).toMatchObject({
+      grant: { sandbox: { writable_paths: ["/srv/project"], read_only_paths: ["/srv/project/deep"] } },
+    });
+    expect(ask(`${one}[rooms."!a:x".agents."*"]\n${rest}`, { cwd })).toMatchObject({
+      grant: { sandbox: { writable_paths: ["/srv/project", "/srv/project/deep"], read_only_paths: [] } },
+    });
+  }
+});
+
 test("a request without a working directory gets the first of allow_cwd", () => {
   expect(ask(`${user}${git}`, { cwd: null })).toMatchObject({ grant: { cwd: { path: "/srv/project" } } });
   expect(ask(`${user}allow_exec = true\nallow_commands = ["git"]\n`, { cwd: null })).toMatchObject({

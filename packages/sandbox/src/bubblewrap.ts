@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import type { BubblewrapFeature, SandboxRequest } from "./api.ts";
+import { policyMounts } from "./mounts.ts";
 import {
   FIRST_OPENED_FD,
   GATE_FD,
@@ -63,18 +64,13 @@ export function planBubblewrap(
   if (home !== undefined && homeIsPrivate(home)) options.push(...privateTmpfs(home));
   else if (home !== undefined && isBelowPrivate(home)) options.push("--dir", home);
 
-  const policyPaths = [
-    ...request.read_only_paths.map((path) => ({ path, option: "--ro-bind-fd" })),
-    ...request.writable_paths.map((path) => ({ path, option: "--bind-fd" })),
-  ].filter(({ path }) => path !== cwd.path);
-  // A directory inside of another one has the last word, whichever list it is on.
-  policyPaths.sort((a, b) => a.path.length - b.path.length);
-  for (const { path, option } of policyPaths) options.push(option, handOver(path), path);
-
-  if (!isPrivate(cwd.path, home)) {
-    const writable = request.writable_paths.some((path) => isWithin(cwd.path, path));
-    options.push(writable ? "--bind-fd" : "--ro-bind-fd", handOver(cwd.path, cwd), cwd.path);
-  }
+  const cwdIsPrivate = isPrivate(cwd.path, home);
+  const lists = {
+    read_only_paths: request.read_only_paths.filter((path) => !cwdIsPrivate || path !== cwd.path),
+    writable_paths: request.writable_paths.filter((path) => !cwdIsPrivate || path !== cwd.path),
+  };
+  for (const { path, writable, identity } of policyMounts(lists, cwdIsPrivate ? null : cwd))
+    options.push(writable ? "--bind-fd" : "--ro-bind-fd", handOver(path, identity), path);
   options.push("--ro-bind-fd", handOver(executable.path, executable), executable.path);
   options.push(...masks(request, context));
 

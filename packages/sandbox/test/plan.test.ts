@@ -127,6 +127,48 @@ describe("under bubblewrap", () => {
     expect(uses(options, "--ro-bind-fd", 2).map(([, to]) => to)).toContain("/srv/project/sub");
   });
 
+  describe("a directory that lies deeper decides, and the working directory is in its place among them", () => {
+    const mounts = (lists: Partial<Bubblewrap>, at: string) => {
+      const cwd = { path: at, dev: 1, ino: 3 };
+      const { options, opened } = plan(request({ read_only_paths: [], ...lists }), context({ cwd }));
+      const shown = (options ?? []).flatMap((option, index) =>
+        ["--bind-fd", "--ro-bind-fd"].includes(option)
+          ? [`${option === "--bind-fd" ? "write" : "read"} ${options?.[index + 2]}`]
+          : [],
+      );
+      expect(opened.filter((one) => one.path === at)).toEqual([expect.objectContaining({ identity: cwd })]);
+      return shown.filter((one) => !one.endsWith("/usr/bin/git"));
+    };
+
+    it("for a read-only path in a writable project", () => {
+      const lists = { read_only_paths: ["/srv/project/.git"] };
+      const both = ["write /srv/project", "read /srv/project/.git"];
+      expect(mounts(lists, "/srv/project")).toEqual(both);
+      expect(mounts(lists, "/srv/project/.git")).toEqual(both);
+      expect(mounts(lists, "/srv/project/.git/hooks")).toEqual([...both, "read /srv/project/.git/hooks"]);
+      expect(mounts(lists, "/srv/project/src")).toContain("write /srv/project/src");
+      expect(mounts(lists, "/srv/project.git")).toContain("read /srv/project.git");
+    });
+
+    it("for a writable path in a read-only project", () => {
+      const lists = { writable_paths: ["/srv/project/build"], read_only_paths: ["/srv/project"] };
+      const both = ["read /srv/project", "write /srv/project/build"];
+      expect(mounts(lists, "/srv/project")).toEqual(both);
+      expect(mounts(lists, "/srv/project/build")).toEqual(both);
+      expect(mounts(lists, "/srv")).toEqual(["read /srv", ...both]);
+      expect(mounts(lists, "/srv/project/src")).toContain("read /srv/project/src");
+    });
+
+    it("for a read-only path further down, whose directories cannot be moved away", () => {
+      expect(mounts({ read_only_paths: ["/srv/project/a/b/c"] }, "/srv/project")).toEqual([
+        "write /srv/project",
+        "write /srv/project/a",
+        "write /srv/project/a/b",
+        "read /srv/project/a/b/c",
+      ]);
+    });
+  });
+
   it("the sandbox's own /tmp and HOME stand for the machine's, as working directories too", () => {
     for (const path of ["/tmp", "/home/alice"]) {
       const { opened } = plan(request(), context({ cwd: { path, dev: 1, ino: 9 } }));

@@ -15,7 +15,7 @@ const limit = fc.integer({ min: 1, max: 5 });
 
 const settings = {
   network: fc.constantFrom("deny" as const, "allow" as const),
-  read_only_paths: some(["/etc", "/srv/project", "/tmp"]),
+  read_only_paths: some(["/etc", "/srv", "/srv/project", "/srv/project/deep", "/tmp"]),
   writable_paths: some(["/etc", "/srv/project/deep", "/tmp"]),
   env_allowlist: some(variables),
   max_runtime_ms: limit,

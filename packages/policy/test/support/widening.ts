@@ -60,13 +60,22 @@ function widenedGrant(before: Grant, after: Grant): string[] {
   if (before.sandbox.backend === "none") return found;
   if (after.sandbox.backend === "none") return [...found, "sandbox"];
   if (before.sandbox.network === "deny" && after.sandbox.network === "allow") found.push("network");
-  const { writable_paths, read_only_paths } = before.sandbox;
-  const inside = (paths: string[], all: string[]) =>
-    paths.every((path) => all.some((directory) => isInside(path, directory)));
-  if (!inside(after.sandbox.writable_paths, writable_paths)) found.push("writable_paths");
-  if (!inside(after.sandbox.read_only_paths, [...read_only_paths, ...writable_paths]))
-    found.push("read_only_paths");
+  // Between two listed paths nothing changes, so what holds at each of them is the whole view.
+  const [one, other] = [before.sandbox, after.sandbox];
+  const listed = [one, other].flatMap((each) => [...each.writable_paths, ...each.read_only_paths]);
+  for (const path of new Set(listed))
+    if (shown(other, path) > shown(one, path))
+      found.push(shown(other, path) === 2 ? "writable_paths" : "read_only_paths");
   return found;
+}
+
+/** How a sandbox shows a path: 2 writable, 1 read-only, 0 not beyond the system. The nearest listed path decides. */
+function shown(sandbox: Extract<Grant["sandbox"], { backend: "bubblewrap" }>, path: string): 0 | 1 | 2 {
+  const depth = (paths: string[]) =>
+    Math.max(0, ...paths.filter((one) => isInside(path, one)).map((one) => one.length));
+  const [writable, readOnly] = [depth(sandbox.writable_paths), depth(sandbox.read_only_paths)];
+  if (writable === 0 && readOnly === 0) return 0;
+  return readOnly > writable ? 1 : 2;
 }
 
 /** Random policies, each with every tightening of it; the answers that were seen are counted. */
