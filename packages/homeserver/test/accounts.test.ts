@@ -258,3 +258,27 @@ it("a new name is taken, and told to the other rooms, where one room refuses it"
     (await user.get(`/rooms/${room}/state/m.room.member/${user.id}`)).body.displayname;
   expect([await name(strict), await name(open)]).toEqual(["privateer", "Anne"]);
 });
+
+it("a token is taken from the query of an old client as well, alone, and is not logged", async () => {
+  const logged: unknown[] = [];
+  const log = (...line: unknown[]) => logged.push(line);
+  const chatty = await testServer({ logger: { debug: log, info: log, warn: log, error: log } });
+  try {
+    const user = await newUser(chatty, "oldtimer");
+    const path = `/account/whoami?access_token=${String(user.token)}`;
+    const missing = { status: 401, body: { errcode: "M_MISSING_TOKEN" } };
+    const answer = await nobody(chatty).get(path);
+    expect(answer).toMatchObject({ status: 200, body: { user_id: user.id, device_id: user.deviceId } });
+    expect(await nobody(chatty).get("/account/whoami?access_token=guess")).toMatchObject({
+      status: 401,
+      body: { errcode: "M_UNKNOWN_TOKEN" },
+    });
+    expect(await nobody(chatty).get("/account/whoami?access_token=")).toMatchObject(missing);
+    expect(await user.get(path)).toMatchObject(missing);
+    expect((await nobody(chatty).get(`/none?access_token=${String(user.token)}`)).status).toBe(404);
+    expect(logged.length).toBeGreaterThan(4);
+    expect(JSON.stringify(logged)).not.toContain(user.token);
+  } finally {
+    await chatty.close();
+  }
+});

@@ -30,7 +30,9 @@ export const start: Scenario[] = [
       const stranger = story.as(alice, "not_a_token", "stranger");
       await nobody.get("/account/whoami", "no token");
       await stranger.get("/account/whoami", "an unknown token");
-      await alice.get(`/account/whoami?access_token=${alice.token}`);
+      await alice.get(`/account/whoami?access_token=${alice.token}`, "a token in both places");
+      await nobody.get(`/account/whoami?access_token=${alice.token}`, "a token in the query alone");
+      await nobody.get("/account/whoami?access_token=not_a_token", "an unknown token in the query");
       await nobody.get("/capabilities");
       await nobody.post("/createRoom", {});
       await nobody.get("/sync");
