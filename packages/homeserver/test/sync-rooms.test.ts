@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Homeserver } from "../src/index.ts";
 import { testServer } from "./support/server.ts";
-import { bodies, newUser, type SyncAnswer, sharedRoom, type User } from "./support/users.ts";
+import { bodies, newUser, type SyncAnswer, sharedRoom, text, type User } from "./support/users.ts";
 
 let server: Homeserver;
 let alice: User;
@@ -150,6 +150,60 @@ it("unread counts grow with messages, and reading resets them", async () => {
   await bob.post(`/rooms/${room}/read_markers`, { "m.fully_read": last, "m.read.private": last });
   expect(await counts()).toEqual({ notification_count: 0, highlight_count: 0 });
   expect(JSON.stringify(joined(await alice.sync(), room)?.ephemeral)).not.toContain("m.read.private");
+});
+
+it("a receipt further back, of the other kind, brings no unread counts back", async () => {
+  const room = await shared();
+  const counts = async () => joined(await bob.sync(), room)?.unread_notifications.notification_count;
+  const first = await alice.say(room, "one");
+  await alice.say(room, "two");
+  const third = await alice.say(room, "three");
+  await alice.say(room, "four");
+  await bob.post(`/rooms/${room}/receipt/m.read/${third}`);
+  expect(await counts()).toBe(1);
+  await bob.post(`/rooms/${room}/receipt/m.read.private/${first}`);
+  expect(await counts()).toBe(1);
+});
+
+it("another name of one's own in between leaves the unread counts as they are", async () => {
+  const room = await shared();
+  const counts = async () => joined(await bob.sync(), room)?.unread_notifications.notification_count;
+  const first = await alice.say(room, "one");
+  await alice.say(room, "two");
+  await bob.put(`/profile/${bob.id}/displayname`, { displayname: "Robert" });
+  await alice.say(room, "three");
+  await bob.post(`/rooms/${room}/receipt/m.read/${first}`);
+  expect(await counts()).toBe(2);
+});
+
+it("a receipt of a thread marks that thread, and none marks what is elsewhere", async () => {
+  const room = await shared();
+  const counts = async () => joined(await bob.sync(), room)?.unread_notifications.notification_count;
+  const root = await alice.say(room, "a thread");
+  const inThread = async (n: number) => {
+    const relation = { rel_type: "m.thread", event_id: root };
+    const content = { msgtype: "m.text", body: `${n}`, "m.relates_to": relation };
+    return text(await alice.put(`/rooms/${room}/send/m.room.message/thread${n}`, content), "event_id");
+  };
+  const read = (event: string, thread?: string) =>
+    bob.post(`/rooms/${room}/receipt/m.read/${event}`, thread === undefined ? {} : { thread_id: thread });
+  await inThread(1);
+  const second = await inThread(2);
+  await alice.say(room, "beside it");
+  const third = await inThread(3);
+  expect(await counts()).toBe(5);
+  await read(second, root);
+  expect(await counts()).toBe(3);
+  await read(third, root);
+  expect(await counts()).toBe(2);
+  await read(root, "main");
+  expect(await counts()).toBe(1);
+  await inThread(4);
+  expect(await counts()).toBe(2);
+  await read(await alice.say(room, "the last"), "main");
+  expect(await counts()).toBe(1);
+  await read(await alice.say(room, "all of it"));
+  expect(await counts()).toBe(0);
 });
 
 it("what an ignored user says is not shown", async () => {

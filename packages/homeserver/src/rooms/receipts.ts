@@ -2,7 +2,11 @@ import type { App } from "../app.ts";
 import { notFound } from "../http/errors.ts";
 import { recountUnread } from "./unread.ts";
 
-/** Records how far somebody has read, and counts anew what they have not. */
+/**
+ * Records how far somebody has read, and counts anew what they have not. A receipt of a thread marks that
+ * thread alone, one of the thread `main` what is in no thread ("Threaded read receipts"); an empty
+ * `threadId` is a receipt of the whole room.
+ */
 export function markRead(
   app: App,
   userId: string,
@@ -21,7 +25,7 @@ export function markRead(
   db.transaction(() => {
     const row = { user_id: userId, type, thread_id: threadId, event_id: eventId, ts: app.now() };
     clientData.setReceipt(roomId, row, positions.next());
-    recountUnread(app, userId, roomId, event.pos);
+    recountUnread(app, userId, roomId);
     const woken = type === "m.read" ? rooms.joined(roomId) : [userId];
     db.afterCommit(() => app.notifier.wake(woken));
   });

@@ -12,6 +12,8 @@ export function lastStay(
 ): { start: number; end: number | undefined } | undefined {
   const history = app.store.events.stateHistory(roomId, "m.room.member", userId);
   const last = history.findLastIndex((event) => membershipOf(event) === "join");
-  const joined = history[last];
-  return joined === undefined ? undefined : { start: joined.pos, end: history[last + 1]?.pos };
+  if (last < 0) return undefined;
+  // Who is in the room and takes another name joins it again, and was there before.
+  const first = history.findLastIndex((event, at) => at < last && membershipOf(event) !== "join") + 1;
+  return { start: history[first]?.pos ?? 0, end: history[last + 1]?.pos };
 }
