@@ -83,7 +83,8 @@ export class AgentRegistry {
     const agent = ownAgents.find(event.room_id ?? "", event.state_key ?? "");
     if (!agent) return;
     if (event.sender === identity.account.user_id) {
-      if (otherDaemon(event, identity) === undefined) this.#registering.delete(nameOf(agent));
+      if (otherDaemon(event, agent.room_id, agent.agent_id, identity) === undefined)
+        this.#registering.delete(nameOf(agent));
       this.#isTakenOver(agent);
       return;
     }

@@ -1,5 +1,5 @@
 import { type LoadedPolicy, loadPolicy } from "@mx-agent/policy";
-import { EventTypes } from "@mx-agent/protocol";
+import { EventTypes, encodePublicKey, type SigningKey, signContent } from "@mx-agent/protocol";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { AgentRegistry } from "../../src/agents/registry.ts";
 import { Identity } from "../../src/identity.ts";
@@ -34,7 +34,7 @@ beforeEach(() => {
   registry = new AgentRegistry({
     ownAgents: {
       find: (_: string, agent_id: string) => (agent_id === agent.agent_id ? agent : undefined),
-      list: () => [agent],
+      list: () => (agent.agent_id === "(none)" ? [] : [agent]),
       put: (changed: OwnAgent) => {
         agent = changed;
       },
@@ -103,14 +103,22 @@ test("the states of others are left alone", () => {
   expect(registry.warnings).toEqual([]);
 });
 
-/** The room shows an agent state that our own user wrote from that device. */
-function ownState(device_id: string, key_id = builderKey.key_id): void {
+/** The room shows an agent state that our own user wrote from that device, as he signed it or as somebody changed it. */
+function ownState(device_id: string, key = builderKey, change = (content: object) => content): void {
+  const content = change(signedState(device_id, key));
+  const event = { type: EventTypes.agent, state_key: "builder", sender: BUILDER };
+  shown = { ...event, event_id: "$state", content, origin_server_ts: NOW };
+  registry.onState(eventOf(content, event));
+}
+
+function signedState(device_id: string, key: SigningKey, room_id = ROOM): object {
   const content = {
     agent_id: "builder",
     kind: "daemon",
     matrix_user_id: BUILDER,
     device_id,
-    signing_key_id: key_id,
+    signing_key_id: key.key_id,
+    signing_public_key: encodePublicKey(key.publicKey),
     status: "active",
     capabilities: [],
     tools: [],
@@ -119,15 +127,30 @@ function ownState(device_id: string, key_id = builderKey.key_id): void {
     last_seen_ts: NOW,
     state_rev: 7,
   };
-  const event = { type: EventTypes.agent, state_key: "builder", sender: BUILDER };
-  shown = { ...event, event_id: "$state", content, origin_server_ts: NOW };
-  registry.onState(eventOf(content, event));
+  return signContent(content, key, { room_id, type: EventTypes.agent, sender: BUILDER, device_id });
 }
+
+test.each<[string, (content: object) => object]>([
+  ["another device", (content) => ({ ...content, device_id: "FORGED" })],
+  ["a later revision", (content) => ({ ...content, state_rev: 8 })],
+  ["no signature", (content) => ({ ...content, signature: undefined })],
+  ["no key", (content) => ({ ...content, signing_public_key: undefined })],
+  ["another's key id", (content) => ({ ...content, signing_key_id: builderKey.key_id })],
+  ["a state of another room", () => signedState("ANOTHER", strangerKey, "!elsewhere:example.org")],
+])(
+  "a state in our own user's name takes no agent from us with %s, as whoever forges it has it",
+  (_, change) => {
+    ownState("ANOTHER", strangerKey, change);
+    expect(takenOver).toEqual([]);
+    registry.publishAll();
+    expect(written).not.toEqual([]);
+  },
+);
 
 test("of two daemons of one user the one that registered last answers, and the other says so and writes no more", () => {
   ownState("DEVICE");
   expect(takenOver).toEqual([]);
-  ownState("ANOTHER", strangerKey.key_id);
+  ownState("ANOTHER", strangerKey);
   expect(takenOver).toEqual(["ANOTHER"]);
   expect(registry.warnings).toEqual([expect.stringContaining("device ANOTHER")]);
   registry.publishAll();
@@ -141,12 +164,12 @@ test("a second daemon with a copy of the key is another all the same", () => {
 });
 
 test("who registers takes an agent back, whatever the room still shows", () => {
-  ownState("ANOTHER", strangerKey.key_id);
+  ownState("ANOTHER", strangerKey);
   registry.register({ ...agent, agent_id: "builder" });
   registry.publishAll();
   expect(takenOver).toHaveLength(1);
   expect(written).toHaveLength(2);
   ownState("DEVICE");
-  ownState("ANOTHER", strangerKey.key_id);
+  ownState("ANOTHER", strangerKey);
   expect(takenOver).toHaveLength(2);
 });
