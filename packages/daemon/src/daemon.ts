@@ -1,5 +1,3 @@
-import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Dirs, mxError, toMxError, version } from "@mx-agent/base";
 import type { DaemonStatus, Params, Result } from "@mx-agent/ipc";
@@ -11,11 +9,17 @@ import { attempt } from "./attempt.ts";
 import { signerOf } from "./audit/checkpoint.ts";
 import type { AuditLog } from "./audit/log.ts";
 import { Auditor } from "./audit-entries.ts";
+import type { Rooms } from "./matrix/api.ts";
 import { keyWarnings } from "./matrix/keys/warnings.ts";
+import { lastRooms } from "./matrix/rooms.ts";
 import type { Credentials } from "./matrix/types.ts";
 import { Online } from "./online.ts";
-import { PolicyFile } from "./policy-file.ts";
+import { digestOf, PolicyFile } from "./policy-file.ts";
 import { Retention } from "./retention.ts";
+import { worldOfRun } from "./run/executor-world.ts";
+import { Revocations } from "./run/revocations.ts";
+import { existingKeyOf } from "./signing-keys.ts";
+import type { Execution } from "./state/executions.ts";
 import { OutboxTable } from "./state/outbox.ts";
 import type { Tables } from "./state/tables.ts";
 import { rotate } from "./trust/rotation.ts";
@@ -38,6 +42,8 @@ export interface DaemonOptions {
 }
 
 const TIDY_EVERY_MS = 10 * 60_000;
+/** How often it is looked whether what runs is still allowed. */
+const LOOK_EVERY_MS = 2_000;
 
 /** The daemon between its sockets and Matrix: what there is while logged out, and `online` beside it. */
 export class Daemon {
@@ -47,10 +53,14 @@ export class Daemon {
   readonly audit: Auditor;
   readonly log: AuditLog;
   readonly retention: Retention;
+  readonly revocations: Revocations;
   readonly now: () => number;
   readonly #options: DaemonOptions;
   readonly #startedAt = Date.now();
   #tidying: NodeJS.Timeout | undefined;
+  #looking: NodeJS.Timeout | undefined;
+  /** The rooms as the last session left them; nobody is asked for an alias. */
+  readonly #lastRooms: Rooms;
   #online: Online | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   /** Why the last login could not be taken up. */
@@ -71,6 +81,13 @@ export class Daemon {
     this.policy = new PolicyFile(join(options.dirs.config, "policy.toml"), options.machine, () =>
       this.#policyChanged(),
     );
+    this.#lastRooms = lastRooms(tables.db);
+    this.revocations = new Revocations({
+      executions: tables.executions,
+      world: (execution) => this.#worldOf(execution),
+      cancel: (run_id, grace_ms) => this.#cancel(run_id, grace_ms),
+      logger: options.logger,
+    });
     this.account = new AccountKeeper({
       settings: options.tables.settings,
       fetch: options.fetch,
@@ -79,6 +96,11 @@ export class Daemon {
       goOnline: (credentials) => this.#goOnline(credentials),
       goOffline: () => this.#goOffline(),
     });
+  }
+
+  /** The rooms, as far as they are known: without a session those of the last one. */
+  get rooms(): Rooms {
+    return this.#online?.session.rooms ?? this.#lastRooms;
   }
 
   get online(): Online | undefined {
@@ -105,6 +127,8 @@ export class Daemon {
         .catch((error: unknown) => this.#options.logger.error({ err: error }, "tidying up failed"));
     }, TIDY_EVERY_MS);
     this.#tidying.unref();
+    this.#looking = setInterval(() => this.#look(), LOOK_EVERY_MS);
+    this.#looking.unref();
     const credentials = this.account.credentials();
     if (!credentials) return;
     // `status` says why not.
@@ -113,6 +137,7 @@ export class Daemon {
 
   async close(): Promise<void> {
     clearInterval(this.#tidying);
+    clearInterval(this.#looking);
     this.policy.close();
     await this.#goOffline();
     this.audit.daemon("stopped", version());
@@ -152,6 +177,37 @@ export class Daemon {
     const done = this.#turn.then(work);
     this.#turn = done.catch(() => {});
     return done;
+  }
+
+  /**
+   * Ends a run of this machine. What the runner has is ended without a session as well; its outcome is recorded and
+   * sent after the next login. MX_NOT_LOGGED_IN for what only a session can answer.
+   */
+  async cancelRun({ run_id, state }: Execution): Promise<void> {
+    if (state !== "starting" && state !== "running") this.requireOnline();
+    await this.#cancel(run_id);
+  }
+
+  #cancel(run_id: string, grace_ms?: number): Promise<void> {
+    return (this.#online?.runs ?? this.runner).cancel(run_id, grace_ms);
+  }
+
+  #look(): void {
+    attempt("runs could not be looked at", this.#options.logger, () => this.revocations.check());
+  }
+
+  /** Whoever has logged out, or was logged out by his homeserver, has not given up deciding what runs here. */
+  #worldOf({ sender }: Execution) {
+    const user_id = this.account.current()?.user_id ?? sender;
+    const key = this.#online?.identity.key ?? existingKeyOf(this.#keysDir, user_id);
+    return worldOfRun({
+      ...this.tables,
+      self: { user_id, key_id: key?.key_id ?? "", public_key: key?.publicKey ?? new Uint8Array() },
+      rooms: this.rooms,
+      policy: this.policy,
+      machine: this.#options.machine,
+      now: this.now,
+    });
   }
 
   stopSoon(): void {
@@ -226,6 +282,7 @@ export class Daemon {
       logger,
       now,
       fetch,
+      onSuperseded: () => this.#look(),
       onTokens: (tokens) => this.account.renewed(credentials.device_id, tokens),
       onLoggedOut: (soft, detail) => this.#onLoggedOut(soft, detail),
       onFatal: fatal,
@@ -255,7 +312,7 @@ export class Daemon {
     attempt("that the policy was read could not be put on record", logger, () =>
       this.audit.policy(status.state, digestOf(status.file)),
     );
-    attempt("runs could not be looked at", logger, () => this.#online?.revocations.check());
+    this.#look();
     attempt("agents could not be published", logger, () => this.#online?.registry.publishAll());
   }
 
@@ -283,13 +340,5 @@ export class Daemon {
       retry_in_ms: "retry_in_ms" in health ? health.retry_in_ms : null,
       last_sync_at: health.last_sync_ts === null ? null : new Date(health.last_sync_ts).toISOString(),
     };
-  }
-}
-
-function digestOf(file: string): string | null {
-  try {
-    return createHash("sha256").update(readFileSync(file)).digest("hex");
-  } catch {
-    return null;
   }
 }

@@ -26,7 +26,6 @@ import { type ResolvedTarget, resolveTarget } from "./request/target.ts";
 import { Executor } from "./run/executor.ts";
 import { executorWorld } from "./run/executor-world.ts";
 import { Queries } from "./run/queries.ts";
-import { Revocations } from "./run/revocations.ts";
 import { Runs } from "./run/runs.ts";
 import type { SpecContext } from "./run/spec.ts";
 import { earlierSelf, signingKeyOf } from "./signing-keys.ts";
@@ -34,7 +33,7 @@ import type { Tables } from "./state/tables.ts";
 import { publishedRotation } from "./trust/rotation.ts";
 import { Workspaces } from "./workspace/workspaces.ts";
 
-/** How often holds are looked at, early refusals summed up, and running keys checked again. */
+/** How often holds are looked at, and early refusals summed up. */
 const HOUSEKEEPING_MS = 2_000;
 const SUMMARY_MS = 60_000;
 /** How often the runner is asked again at a start, while another one takes the place of one that died. */
@@ -55,6 +54,8 @@ export interface OnlineOptions {
   logger: Logger;
   now(): number;
   fetch: typeof globalThis.fetch;
+  /** A key counts no more, since the one that it announced is in use. */
+  onSuperseded(): void;
   onTokens(tokens: RenewedTokens): void;
   onLoggedOut(soft: boolean, detail: string): void;
   onFatal(error: unknown): void;
@@ -71,7 +72,6 @@ export class Online {
   readonly peers: PeerStates;
   readonly directory: AgentDirectory;
   readonly workspaces: Workspaces;
-  readonly revocations: Revocations;
   readonly invites: Invites;
   readonly guest: Guest;
   readonly #tables: Tables;
@@ -130,7 +130,7 @@ export class Online {
       rooms,
       onSuperseded: (entry) => {
         audit.trust("superseded", entry);
-        this.revocations.check();
+        options.onSuperseded();
       },
       onContradiction: (room_id, agent_id, what) => {
         audit.contradiction(room_id, agent_id, what);
@@ -143,11 +143,9 @@ export class Online {
     );
     this.invites = new Invites({ tables, identity, session, audit, logger, now });
     this.guest = new Guest({ tables, identity, session, workspaces: this.workspaces, audit, now });
-    this.revocations = new Revocations(world, this.runs, this.executor, logger);
     const every = (ms: number, what: string, work: () => void) =>
       this.#timers.push(setInterval(() => attempt(what, logger, work), ms).unref());
     every(HOUSEKEEPING_MS, "holds could not be looked at", () => this.executor.expireHeld());
-    every(HOUSEKEEPING_MS, "runs could not be looked at", () => this.revocations.check());
     every(SUMMARY_MS, "refusals could not be summed up", () => this.#sumUp());
     const router = new Router({
       ...tables,

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { checkOwnFile } from "@mx-agent/base";
 import { type LoadedPolicy, loadPolicy, type Machine } from "@mx-agent/policy";
@@ -64,5 +65,14 @@ export class PolicyFile {
     } catch {
       return "";
     }
+  }
+}
+
+/** The SHA-256 of a file in hex; null where it cannot be read. */
+export function digestOf(file: string): string | null {
+  try {
+    return createHash("sha256").update(readFileSync(file)).digest("hex");
+  } catch {
+    return null;
   }
 }

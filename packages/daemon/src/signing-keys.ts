@@ -31,6 +31,12 @@ export function earlierSelf(settings: Settings, dir: string, device_id: string):
   return { key_ids: ownKeyIds(dir), device_ids };
 }
 
+/** The signing key of a Matrix user, where there is one. */
+export function existingKeyOf(dir: string, user_id: string): SigningKey | undefined {
+  const file = fileOf(dir, user_id, "key");
+  return existsSync(file) ? readKey(file) : undefined;
+}
+
 /** The signing key of a Matrix user: made once, kept as its 32-byte seed in a 0600 file. */
 export function signingKeyOf(dir: string, user_id: string): SigningKey {
   return readOrMake(dir, fileOf(dir, user_id, "key"));

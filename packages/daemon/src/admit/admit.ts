@@ -7,7 +7,7 @@ import type { Grant } from "@mx-agent/policy";
 import type { Reason } from "@mx-agent/protocol";
 import type { IncomingEvent } from "../matrix/api.ts";
 import type { Admitted, RequestKey, RunRequest } from "./admitted.ts";
-import { address } from "./checks/address.ts";
+import { address, addressed } from "./checks/address.ts";
 import { binding } from "./checks/binding.ts";
 import { capacity } from "./checks/capacity.ts";
 import { device } from "./checks/device.ts";
@@ -23,8 +23,10 @@ import type { World } from "./world.ts";
 
 /** Decided on for the first time. */
 export const ON_ARRIVAL: Assumed = new Set();
-/** Decided on again while it is held or runs: freshness and nonce were settled on arrival. */
+/** Decided on again while it is held, or to explain it: freshness and nonce were settled on arrival. */
 export const AGAIN: Assumed = new Set(["freshness", "replay", "capacity"]);
+/** Decided on again while it runs: whose agent it was settled on arrival, too, and takes nobody's key or policy out of force. */
+export const WHILE_RUNNING: Assumed = new Set([...AGAIN, "address"]);
 /** Decided on again by a restarted daemon that had not started it: what expired in between is not run. */
 export const AFTER_RESTART: Assumed = new Set(["replay", "capacity"]);
 /** What would be decided on a request that nobody sent. */
@@ -69,7 +71,9 @@ export function admit(event: IncomingEvent, world: World, assumed: Assumed = ON_
     const shaped = trace.check("shape", () => shape(event));
     const { content } = shaped;
     request = shaped;
-    const agent = trace.check("address", () => address(shaped, room_id, world));
+    const agent =
+      trace.checkUnlessAssumed("address", () => address(shaped, room_id, world), undefined) ??
+      addressed(shaped, room_id, world);
     trace.checkUnlessAssumed("freshness", () => freshness(content, world.now()), undefined);
     const bound = trace.checkUnlessAssumed("binding", () => binding(event, content, room_id), "bound");
     const claimant = {

@@ -1,5 +1,6 @@
 import { mxError } from "@mx-agent/base";
-import type { RoomRow, RoomTable } from "../state/rooms.ts";
+import type { Database } from "../state/database.ts";
+import { type RoomRow, RoomTable } from "../state/rooms.ts";
 import type { RoomInfo, RoomMember, Rooms, StateEvent } from "./api.ts";
 import { isRecord } from "./types.ts";
 
@@ -111,6 +112,11 @@ export class RoomDirectory implements Rooms {
       return levelOf(Object.hasOwn(users, user_id) ? users[user_id] : levels.users_default);
     };
   }
+}
+
+/** The rooms as the last session left them; nobody is asked for an alias. */
+export function lastRooms(db: Database): Rooms {
+  return new RoomDirectory({ table: new RoomTable(db), lookUpAlias: async () => undefined });
 }
 
 /** Levels that are strings occur in old rooms. */

@@ -117,10 +117,9 @@ export function runMethods(daemon: Daemon): Pick<Handlers, Extract<MethodName, `
     "run.cancel": {
       parse: parser(one),
       handle: async ({ invocation_id }) => {
-        const online = daemon.requireOnline();
         const execution = requireExecution(invocation_id);
-        if (execution.state === "held") online.executor.refuseHeld(execution);
-        else if (!OVER.has(execution.state)) await online.runs.cancel(execution.run_id);
+        if (execution.state === "held") daemon.requireOnline().executor.refuseHeld(execution);
+        else if (!OVER.has(execution.state)) await daemon.cancelRun(execution);
         return { invocation_id, state: executions.byRun(execution.run_id)?.state ?? execution.state };
       },
     },

@@ -60,8 +60,7 @@ export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
     "trust.list": {
       parse: parser(z.strictObject({ room: room.nullable() })),
       handle: async (params) => {
-        const room_id =
-          params.room === null ? null : (await here().session.rooms.resolve(params.room)).room_id;
+        const room_id = params.room === null ? null : (await daemon.rooms.resolve(params.room)).room_id;
         return daemon.tables.trust.list(room_id);
       },
     },
@@ -123,8 +122,7 @@ export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
       handle: async (params) => {
         if (params.agent === null && params.fingerprint === null)
           throw mxError("MX_USAGE", { detail: "name an agent or a fingerprint", command: "trust revoke" });
-        const room_id =
-          params.room === null ? null : (await here().session.rooms.resolve(params.room)).room_id;
+        const room_id = params.room === null ? null : (await daemon.rooms.resolve(params.room)).room_id;
         const revoked = daemon.tables.trust.revoke({
           room_id,
           agent_id: params.agent,
@@ -138,7 +136,7 @@ export function trustMethods(daemon: Daemon): Pick<Handlers, Names> {
           });
         for (const entry of revoked) daemon.audit.trust("revoked", entry);
         // It holds without a session as well: whoever has logged out has not given up deciding whom he trusts.
-        daemon.online?.revocations.check();
+        daemon.revocations.check();
         return { revoked, still_members: stillMembers(revoked) };
       },
     },

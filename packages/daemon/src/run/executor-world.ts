@@ -35,29 +35,43 @@ export interface ExecutorWorld extends ExecutorParts {
   forAdmission(claim: (claim: Claim) => "fresh" | "replayed" | "full"): World;
 }
 
+export type AdmissionParts = Pick<
+  ExecutorParts,
+  "executions" | "ownAgents" | "trust" | "policy" | "machine" | "now"
+> & { self: World["self"]; rooms: Pick<Rooms, "isJoined" | "get"> };
+
+/** What is shown to the checks of a run that was admitted: it needs no session. */
+export function worldOfRun(parts: AdmissionParts): World {
+  return {
+    now: parts.now,
+    self: parts.self,
+    ownAgent: (room_id, agent_id) => parts.ownAgents.find(room_id, agent_id),
+    trusted: (room_id, agent_id, key_id) => parts.trust.find(room_id, agent_id, key_id),
+    isJoined: (room_id, user_id) => parts.rooms.isJoined(room_id, user_id),
+    isEncrypted: (room_id) => parts.rooms.get(room_id)?.encrypted ?? false,
+    claim: () => "fresh",
+    policy: parts.policy.current(),
+    machine: parts.machine,
+    running: (room_id, user_id) => parts.executions.countRunning(room_id, user_id),
+    requestsInLastMinute: (room_id, user_id) =>
+      parts.executions.countSince(room_id, user_id, parts.now() - MINUTE_MS),
+  };
+}
+
 export function executorWorld(parts: ExecutorParts): ExecutorWorld {
   return {
     ...parts,
     forAdmission: (claim) => ({
-      now: parts.now,
-      self: {
-        user_id: parts.identity.account.user_id,
-        key_id: parts.identity.key.key_id,
-        public_key: parts.identity.key.publicKey,
-      },
+      ...worldOfRun({ ...parts, self: selfOf(parts.identity) }),
       ownAgent: (room_id, agent_id) =>
         answeredElsewhere(room_id, agent_id, parts) === undefined
           ? parts.ownAgents.find(room_id, agent_id)
           : undefined,
-      trusted: (room_id, agent_id, key_id) => parts.trust.find(room_id, agent_id, key_id),
-      isJoined: (room_id, user_id) => parts.rooms.isJoined(room_id, user_id),
-      isEncrypted: (room_id) => parts.rooms.get(room_id)?.encrypted ?? false,
       claim,
-      policy: parts.policy.current(),
-      machine: parts.machine,
-      running: (room_id, user_id) => parts.executions.countRunning(room_id, user_id),
-      requestsInLastMinute: (room_id, user_id) =>
-        parts.executions.countSince(room_id, user_id, parts.now() - MINUTE_MS),
     }),
   };
+}
+
+function selfOf({ account, key }: Identity): World["self"] {
+  return { user_id: account.user_id, key_id: key.key_id, public_key: key.publicKey };
 }

@@ -1,8 +1,9 @@
 /** Each check through the one function, with everything else in order. */
 import { sign } from "node:crypto";
+import { loadPolicy } from "@mx-agent/policy";
 import { EventTypes, signedBytes } from "@mx-agent/protocol";
 import { describe, expect, test } from "vitest";
-import { AFTER_RESTART, AGAIN, admit } from "../../src/admit/admit.ts";
+import { AFTER_RESTART, AGAIN, admit, WHILE_RUNNING } from "../../src/admit/admit.ts";
 import type { World } from "../../src/admit/world.ts";
 import type { IncomingEvent } from "../../src/matrix/api.ts";
 import {
@@ -12,6 +13,7 @@ import {
   builderKey,
   type Content,
   eventOf,
+  machine,
   NOW,
   request,
   signed,
@@ -300,6 +302,17 @@ describe("decided on again", () => {
   test("a key that was revoked since is refused", () => {
     const world = worldOf({ trusted: () => approval({ status: "revoked", revoked_at: at(0) }) });
     expect(admit(late(), world, AGAIN)).toMatchObject({ outcome: "refused", reason: "revoked_key" });
+  });
+
+  test("of what runs for an agent that is no longer ours, key and policy are asked all the same", () => {
+    const gone = { ownAgent: () => undefined };
+    expect(admit(late(), worldOf(gone), WHILE_RUNNING).outcome).toBe("admitted");
+    const revoked = { ...gone, trusted: () => approval({ status: "revoked", revoked_at: at(0) }) };
+    expect(admit(late(), worldOf(revoked), WHILE_RUNNING)).toMatchObject({ reason: "revoked_key" });
+    const expired = { ...gone, trusted: () => approval({ status: "expired", expires_at: at(0) }) };
+    expect(admit(late(), worldOf(expired), WHILE_RUNNING)).toMatchObject({ reason: "untrusted_key" });
+    const denied = { ...gone, policy: loadPolicy("version = 1\n", "policy.toml", machine) };
+    expect(admit(late(), worldOf(denied), WHILE_RUNNING)).toMatchObject({ reason: "policy_denied" });
   });
 });
 

@@ -1,7 +1,10 @@
 /** A hostile homeserver against the executing side: it replays, reorders, withholds, rewrites and forges. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { EventTypes, generateSigningKey, newNonce } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
+import { isAlive } from "../../../cli/src/background/alive.ts";
 import { type Machine, newMachine } from "../../../cli/test/support/machine.ts";
 import { HostileSync, type ServedEvent, timelineOf } from "./support/hostile-sync.ts";
 import { type Content, isAbout, policyOf, type Stage, setTheStage, trust } from "./support/stage.ts";
@@ -199,16 +202,21 @@ test("a request whose sender, room, type or content the homeserver rewrites does
 test("an agent state that the homeserver forges, and a member whom it hides, redirect and end nothing", async () => {
   const { alice, mallory, builder, room } = stage;
   const shown = await alice.state(room, EventTypes.agent, "alice");
+  const own = await alice.state(room, EventTypes.agent, "builder");
+  const twins = { ...own, device_id: "FORGED" };
   const forged = { ...shown, matrix_user_id: mallory.user_id, signing_key_id: mallory.key.key_id };
   const served = hostile.inject(
     room,
     { type: EventTypes.agent, state_key: "alice", sender: mallory.user_id, content: forged },
     { type: EventTypes.agent, state_key: "builder", sender: mallory.user_id, content: {} },
+    { type: EventTypes.agent, state_key: "builder", sender: builder.user, content: twins },
     { type: EventTypes.agent, state_key: "alice2", sender: alice.user_id, content: { agent_id: null } },
   );
   await onlyLegitimate("after forged states");
   await served;
   expect((await builder.ask<unknown[]>(["agent", "list", "--room", room])).length).toBeGreaterThan(0);
+  const { warnings } = await builder.ask<{ warnings: string[] }>(["daemon", "status"]);
+  expect(warnings.join()).not.toContain("another daemon's");
 });
 
 const deep = (levels: number) => `{"deep":${"[".repeat(levels)}${"]".repeat(levels)}}`;
@@ -258,4 +266,53 @@ test("events that lack what every event has stop nobody", async () => {
   });
   await onlyLegitimate("after broken events");
   await served;
+});
+
+/** A run that goes on until it is ended, by its process id. */
+async function endless(who: typeof stage.alice, agent: string, mark: string) {
+  const { room, project } = stage;
+  const script = `echo $$ > ${mark}; while :; do sleep 0.1; done`;
+  const content = request(mark, { requesting_agent: agent, command: ["sh", "-c", script] });
+  await who.send(room, REQUEST, who.sign(room, REQUEST, content));
+  let pid = 0;
+  await eventually(async () => {
+    pid = Number(await readFile(join(project, mark), "utf8").catch(() => ""));
+    return pid > 0;
+  });
+  return { pid, invocation_id: String(content.invocation_id) };
+}
+
+test("what is revoked or cancelled ends when its agent is no longer here, and when the homeserver has ended the login", async () => {
+  const { alice, mallory, builder, room, proxy } = stage;
+  await mallory.announce(room, "mallory");
+  await trust(builder, room, "mallory", mallory.key);
+  const without = await endless(mallory, "mallory", "without-agent");
+  await builder.ask(["agent", "unregister", "--room", room, "--agent", "builder"]);
+  await builder.ask(["trust", "revoke", "mallory", "--room", room]);
+  await expect.poll(() => isAlive(without.pid), { timeout: 10_000 }).toBe(false);
+
+  await builder.ask(["agent", "register", "--room", room, "--agent", "builder"]);
+  await trust(builder, room, "mallory", mallory.key);
+  const revoked = await endless(mallory, "mallory", "revoked");
+  const cancelled = await endless(alice, "alice", "cancelled");
+  const body = JSON.stringify({ errcode: "M_UNKNOWN_TOKEN", error: "unknown token" });
+  const letIn = proxy.on(() => ({ kind: "answer", status: 401, body }));
+  const syncState = async () =>
+    (await builder.ask<{ sync: { state: string } }>(["daemon", "status"])).sync.state;
+  await eventually(async () => (await syncState()) === "logged_out");
+  await builder.ask(["trust", "revoke", "mallory", "--room", room]);
+  await expect.poll(() => isAlive(revoked.pid), { timeout: 10_000 }).toBe(false);
+  expect(isAlive(cancelled.pid)).toBe(true);
+  await builder.ask(["invocation", "cancel", cancelled.invocation_id]);
+  await expect.poll(() => isAlive(cancelled.pid), { timeout: 15_000 }).toBe(false);
+
+  // What they came to is on record after the next login.
+  letIn();
+  await builder.login();
+  for (const { invocation_id } of [without, revoked, cancelled])
+    await eventually(async () =>
+      (await builder.run(["audit", "show", invocation_id, "--json"])).stdout.includes(
+        '"outcome":"cancelled"',
+      ),
+    );
 });

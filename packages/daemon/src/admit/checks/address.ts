@@ -15,3 +15,10 @@ export function address(request: RunRequest, room_id: string, world: World): Own
     throw new Silence(`for ${agent.agent_id} with the key ${target_key_id}, which is not mine`);
   return agent;
 }
+
+/** The agent of a request that was found to be for it before, whether or not it is mine still. */
+export function addressed(request: RunRequest, room_id: string, world: World): OwnAgent {
+  const agent_id = request.content.target_agent ?? "";
+  const gone = { room_id, agent_id, kind: "", cwd: "", capabilities: [], state_rev: 0 };
+  return world.ownAgent(room_id, agent_id) ?? gone;
+}
