@@ -176,6 +176,8 @@ describe("how a run ended", () => {
     ["output limit", { outcome: "output_limit" }, 74, "MX_STREAM_INCOMPLETE"],
     ["interrupted", { outcome: "interrupted" }, 74, "MX_STREAM_INCOMPLETE"],
     ["damaged", { exit_code: 0, complete: false }, 74, "MX_STREAM_INCOMPLETE"],
+    ["cut off", { exit_code: 0, truncated: true }, 74, "MX_STREAM_INCOMPLETE"],
+    ["cut off by the limit", { outcome: "output_limit", truncated: true }, 74, "MX_STREAM_INCOMPLETE"],
     ["not found", { outcome: "spawn_failed", exit_code: 127 }, 127, "MX_COMMAND_NOT_FOUND"],
     ["not executable", { outcome: "spawn_failed", exit_code: 126 }, 126, "MX_SPAWN_FAILED"],
   ])("%s", (_, some, exit, code) => {

@@ -4,6 +4,7 @@ import type { RunEnd, RunSpec, RunState, RunStream } from "./api.ts";
 import { brandOf } from "./brand.ts";
 import type { RunGroup } from "./cgroup.ts";
 import { Deadline } from "./deadline.ts";
+import { drain } from "./drain.ts";
 import { StartFailure, systemCode } from "./identity.ts";
 import { type Launched, launch } from "./launch.ts";
 import { LauncherStatus } from "./launcher-status.ts";
@@ -21,9 +22,6 @@ export const GRACE_MS = 5_000;
 
 /** How long what a command leaves behind may still write after the command itself has ended. */
 const LINGER_MS = 1_000;
-
-/** How long a pipe that should be at its end is read on, before what could not be killed is cut off. */
-const DRAIN_MS = 2_000;
 
 /** Why the runner ends a run. */
 type Cause = "timed_out" | "cancelled" | "output_limit" | "interrupted" | "limit" | "not_confined";
@@ -242,12 +240,12 @@ export class Run {
       if (!calm) this.#clear(GRACE_MS);
     }
     await this.#ending;
-    const drained = await Promise.race([streams.then(() => true), after(DRAIN_MS).then(() => false)]);
-    if (!drained) {
-      launched.stdout.destroy();
-      launched.stderr.destroy();
-      await streams;
-    }
+    const cut = await drain(
+      streams,
+      [launched.stdout, launched.stderr],
+      [this.#spools.stdout, this.#spools.stderr],
+    );
+    this.#truncated ||= cut;
   }
 
   #left(): number {

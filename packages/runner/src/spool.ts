@@ -195,6 +195,8 @@ export class Spool {
 /** One stream of one run, growing. */
 export class StreamSpool {
   bytes = 0;
+  /** Whether the disk has not yet taken what it was given. */
+  writing = false;
   readonly #file: FileHandle;
   readonly #hash = createHash("sha256");
 
@@ -205,11 +207,16 @@ export class StreamSpool {
   /** Appends all of `chunk`, or as much as fits: what was written counts, even when it then throws. */
   async append(chunk: Buffer): Promise<void> {
     let done = 0;
-    while (done < chunk.length) {
-      const { bytesWritten } = await this.#file.write(chunk, done, chunk.length - done);
-      this.#hash.update(chunk.subarray(done, done + bytesWritten));
-      done += bytesWritten;
-      this.bytes += bytesWritten;
+    this.writing = true;
+    try {
+      while (done < chunk.length) {
+        const { bytesWritten } = await this.#file.write(chunk, done, chunk.length - done);
+        this.#hash.update(chunk.subarray(done, done + bytesWritten));
+        done += bytesWritten;
+        this.bytes += bytesWritten;
+      }
+    } finally {
+      this.writing = false;
     }
   }
 

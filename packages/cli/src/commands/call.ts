@@ -115,6 +115,8 @@ function toolRun(result: unknown): ToolRun | undefined {
       exit_code,
       signal: typeof signal === "string" ? signal : null,
       duration_ms: typeof duration_ms === "number" ? duration_ms : 0,
+      // Of an answer it says that this had no room.
+      truncated: false,
       complete: null,
     },
     stdout: typeof stdout === "string" ? stdout : "",

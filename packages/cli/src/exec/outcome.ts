@@ -13,7 +13,7 @@ export interface Ending {
 /** What of a result decides. */
 export type InvocationEnd = Pick<
   InvocationResult,
-  "outcome" | "exit_code" | "signal" | "duration_ms" | "complete"
+  "outcome" | "exit_code" | "signal" | "duration_ms" | "truncated" | "complete"
 >;
 
 const outcomes: Record<Outcome, true> = {
@@ -44,6 +44,7 @@ export function endingOf(
     case "exited":
     case "signaled":
       if (result.complete === false) return incomplete("part of it did not come, or not as it was sent");
+      if (result.truncated) return incomplete(`its end was cut off on the machine of ${agent}`);
       // Who does not say which signal it was says that there was one.
       if (result.outcome === "signaled") return { exit: signalExit(result.signal ?? ""), error: null };
       if (result.exit_code !== null) return { exit: result.exit_code, error: null };

@@ -182,7 +182,9 @@ function isOver(request: Request): boolean {
 }
 
 function summaryOf(content: ExecFinished): InvocationResult {
-  const { exit_code, signal, duration_ms, stdout_bytes, stderr_bytes, truncated } = content;
+  const { exit_code, signal, duration_ms, stdout_bytes, stderr_bytes } = content;
+  // What an artifact holds was not cut off.
+  const truncated = content.truncated && content.artifact_mxc === null;
   const outcome = content.outcome ?? (signal === null ? "exited" : "signaled");
   return { outcome, exit_code, signal, duration_ms, stdout_bytes, stderr_bytes, truncated, complete: null };
 }

@@ -247,7 +247,8 @@ export class Pending {
       duration_ms: content.duration_ms,
       stdout_bytes: content.stdout_bytes,
       stderr_bytes: content.stderr_bytes,
-      truncated: content.truncated,
+      // What an artifact holds was not cut off.
+      truncated: content.truncated && content.artifact_mxc === null,
       // Who left before all had come does not know.
       complete: expected ? whole || (this.#left() ? null : false) : fetched ? null : false,
     };
