@@ -2,7 +2,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mxError } from "@mx-agent/base";
-import type { CallContext, ExecOutput, Handlers, InvocationResult } from "@mx-agent/ipc";
+import type { CallContext, ExecOutput, Handlers, InvocationInfo, InvocationResult } from "@mx-agent/ipc";
 import { type IpcServer, serve } from "@mx-agent/ipc/server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { handlers, me } from "../../ipc/test/support/lapitest.ts";
@@ -84,6 +84,31 @@ const resumeHandler: Pick<Handlers["exec.resume"], "parse" | "parseInput"> = {
   parse: (params) => params as never,
   parseInput: (item) => item as never,
 };
+
+test.each([
+  [true, 0, ""],
+  [null, 0, ""],
+  [false, 74, "MX_STREAM_INCOMPLETE"],
+])("logs whose output has come in full (%s) end with %i", async (complete, code, error) => {
+  const parse = (params: unknown) => params as never;
+  await daemon({
+    "invocation.show": { parse, handle: async () => ({ side: "caller" }) as InvocationInfo },
+    "invocation.logs": {
+      parse,
+      handle: async (_, { send }) => {
+        await send(chunk("part"));
+        return { result: { ...finished, exit_code: 3, complete } };
+      },
+    },
+  });
+  const plain = await mx(["invocation", "logs", "inv_1"]);
+  expect(plain).toMatchObject({ code, stdout: "part" });
+  expect(plain.stderr).toContain(error);
+  const json = await mx(["invocation", "logs", "--json", "inv_1"]);
+  const [, end = "{}"] = json.stdout.trim().split("\n");
+  expect(json.code).toBe(code);
+  expect(JSON.parse(end).error?.code ?? "").toBe(error);
+});
 
 describe("a command line that means nothing is 64, and says where help is", () => {
   test.each([

@@ -3,7 +3,7 @@ import type { ExecResult } from "@mx-agent/ipc";
 import { answer, type JsonFlag } from "../answer.ts";
 import { type Cli, type ExitCode, write } from "../cli.ts";
 import { ask, withCall } from "../daemon.ts";
-import { endingOf } from "../exec/outcome.ts";
+import { endingOf, missingOutput } from "../exec/outcome.ts";
 import { errorField, rawOutput } from "../exec/output.ts";
 import { refusalError } from "../exec/refusal.ts";
 import { parseCount } from "../parse/count.ts";
@@ -67,11 +67,13 @@ export const define: Define = (noun, cli) => {
     example: "invocation logs -f inv_01JZ3V5Q8K9M2N4P6R7S8T9V0W",
     more:
       "Since when is by the clock of the machine that ran it, and exact to a piece of output. With --json one line for\n" +
-      "each piece of output, and for the end.",
+      "each piece of output, and for the end. 74: part of the output did not come.",
   })
     .option("-f, --follow", "go on until it has ended")
     .option("--since <when>", "leave out what is older: 10m, or a time as 2026-01-31T12:00:00Z")
-    .action((invocation_id: string, flags: LogsFlags) => showLogs(cli, invocation_id, flags));
+    .action(async (invocation_id: string, flags: LogsFlags) =>
+      setExit(cli, await showLogs(cli, invocation_id, flags)),
+    );
 
   verb(noun, {
     name: "prune",
@@ -105,17 +107,23 @@ async function waitForEnd(cli: Cli, invocation_id: string, flags: JsonFlag): Pro
 
 type LogsFlags = JsonFlag & { follow?: boolean; since?: string };
 
-async function showLogs(cli: Cli, invocation_id: string, flags: LogsFlags): Promise<void> {
+/** However the command ended: 74 where part of its output did not come, otherwise 0. */
+async function showLogs(cli: Cli, invocation_id: string, flags: LogsFlags): Promise<ExitCode> {
   const since_ts = flags.since === undefined ? null : parseTime(flags.since, "--since");
   const params = { invocation_id, follow: flags.follow === true, since_ts };
   const raw = rawOutput(cli);
   const method = (await isAskedFromHere(cli, invocation_id)) ? "invocation.logs" : "run.logs";
-  await withCall(cli, method, params, async (call) => {
+  return withCall(cli, method, params, async (call) => {
     for await (const item of call.output)
       if (flags.json) await write(cli.stdout, `${JSON.stringify(item)}\n`);
       else await raw.item(item);
     const end = await call.result;
-    if (flags.json) await write(cli.stdout, `${JSON.stringify(end)}\n`);
+    const error = end.result?.complete === false ? missingOutput(invocation_id) : null;
+    if (flags.json) await write(cli.stdout, `${JSON.stringify({ ...end, ...errorField(error) })}\n`);
+    if (error === null) return 0;
+    if (!flags.json) await write(cli.stderr, errorLines(error));
+    await write(cli.stderr, ownLine(error));
+    return error.exitCode;
   });
 }
 

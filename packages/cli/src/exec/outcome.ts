@@ -38,12 +38,11 @@ export function endingOf(
   { agent }: Target,
 ): Ending {
   const ours = (error: MxError): Ending => ({ exit: error.exitCode, error });
-  const incomplete = (detail: string) =>
-    ours(mxError("MX_STREAM_INCOMPLETE", { invocation_id, detail }, remote));
+  const incomplete = (detail: string) => ours(incompleteError(invocation_id, detail));
   switch (result.outcome) {
     case "exited":
     case "signaled":
-      if (result.complete === false) return incomplete("part of it did not come, or not as it was sent");
+      if (result.complete === false) return incomplete(MISSING);
       if (result.truncated) return incomplete(`its end was cut off on the machine of ${agent}`);
       // Who does not say which signal it was says that there was one.
       if (result.outcome === "signaled") return { exit: signalExit(result.signal ?? ""), error: null };
@@ -72,6 +71,17 @@ export function endingOf(
           : mxError("MX_SPAWN_FAILED", { command, agent, detail: "see its policy and log" }, remote),
       );
   }
+}
+
+/** Output that did not all come, or not as it was sent. */
+export function missingOutput(invocation_id: string): MxError {
+  return incompleteError(invocation_id, MISSING);
+}
+
+const MISSING = "part of it did not come, or not as it was sent";
+
+function incompleteError(invocation_id: string, detail: string): MxError {
+  return mxError("MX_STREAM_INCOMPLETE", { invocation_id, detail }, remote);
 }
 
 const remote = { origin: "remote" } as const;
