@@ -195,24 +195,26 @@ export class ExecutionTable {
     );
   }
 
-  /** Ended or rejected rows older than that: the ones that a prune may remove. */
+  /** What ended, or was rejected, before that: the ones that a prune may remove. */
   endedBefore(ts: number): Execution[] {
     return this.#db
       .all(
-        "SELECT * FROM executions WHERE state IN ('ended', 'rejected') AND created_ts < ? ORDER BY created_ts",
+        `SELECT * FROM executions WHERE state IN ('ended', 'rejected') AND coalesce(ended_ts, created_ts) < ?
+         ORDER BY created_ts`,
         ts,
       )
       .map(execution);
   }
 
-  /** When the newest was made of those that are too many, or whose output is too much, counted from the newest on. */
+  /** When the last ended of those that are too many, or whose output is too much, counted from the last on. */
   excess(max_runs: number, max_bytes: number): number | null {
     const row = this.#db.get(
-      `SELECT max(created_ts) AS ts FROM (
-         SELECT created_ts, row_number() OVER newest_first AS n,
-           sum(coalesce(end ->> '$.stdout_bytes', 0) + coalesce(end ->> '$.stderr_bytes', 0)) OVER newest_first AS bytes
-         FROM executions WHERE state IN ('ended', 'rejected')
-         WINDOW newest_first AS (ORDER BY created_ts DESC, run_id ROWS UNBOUNDED PRECEDING))
+      `SELECT max(over_ts) AS ts FROM (
+         SELECT over_ts, row_number() OVER last_first AS n,
+           sum(coalesce(end ->> '$.stdout_bytes', 0) + coalesce(end ->> '$.stderr_bytes', 0)) OVER last_first AS bytes
+         FROM (SELECT run_id, end, coalesce(ended_ts, created_ts) AS over_ts
+           FROM executions WHERE state IN ('ended', 'rejected'))
+         WINDOW last_first AS (ORDER BY over_ts DESC, run_id ROWS UNBOUNDED PRECEDING))
        WHERE n > ? OR bytes > ?`,
       max_runs,
       max_bytes,

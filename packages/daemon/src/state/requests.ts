@@ -157,11 +157,11 @@ export class RequestTable {
     return this.#db.all("SELECT * FROM requests ORDER BY created_ts DESC LIMIT ?", limit).map(request);
   }
 
-  /** When the newest was made of those that are more than so many, counted from the newest on. */
+  /** When the last ended of those that are more than so many, counted from the last on. */
   excess(max: number): number | null {
     const row = this.#db.get(
-      `SELECT created_ts AS ts FROM requests WHERE state IN ('ended', 'rejected', 'lost')
-       ORDER BY created_ts DESC LIMIT 1 OFFSET ?`,
+      `SELECT coalesce(ended_ts, created_ts) AS ts FROM requests WHERE state IN ('ended', 'rejected', 'lost')
+       ORDER BY ts DESC LIMIT 1 OFFSET ?`,
       max,
     );
     return row ? integerOrNull(row, "ts") : null;
@@ -169,7 +169,8 @@ export class RequestTable {
 
   deleteEndedBefore(ts: number): number {
     return this.#db.run(
-      "DELETE FROM requests WHERE state IN ('ended', 'rejected', 'lost') AND created_ts < ?",
+      `DELETE FROM requests
+       WHERE state IN ('ended', 'rejected', 'lost') AND coalesce(ended_ts, created_ts) < ?`,
       ts,
     ).changes;
   }

@@ -23,7 +23,7 @@ afterEach(() => {
   rmSync(dir, { recursive: true });
 });
 
-function ran(created_ts: number, stdout_bytes: number | null): void {
+function ran(created_ts: number, stdout_bytes: number | null, ended_ts = created_ts): void {
   const run_id = `run-${created_ts}`;
   executions.insert({
     run_id,
@@ -42,7 +42,7 @@ function ran(created_ts: number, stdout_bytes: number | null): void {
     created_ts,
   });
   if (stdout_bytes !== null)
-    executions.setEnded(run_id, { ...nothingRan("interrupted", 1), stdout_bytes }, created_ts);
+    executions.setEnded(run_id, { ...nothingRan("interrupted", 1), stdout_bytes }, ended_ts);
 }
 
 test("runs beyond a number, and runs whose output comes on top of what may be kept, are the oldest ones", () => {
@@ -55,6 +55,43 @@ test("runs beyond a number, and runs whose output comes on top of what may be ke
   expect(executions.excess(10, 350)).toBe(7);
   expect(executions.excess(4, 350)).toBe(7);
   expect(executions.excess(10, 0)).toBe(10);
+});
+
+function asked(created_ts: number, ended_ts: number): void {
+  const requests = new RequestTable(db);
+  const invocation_id = `inv-${created_ts}`;
+  requests.insert({
+    invocation_id,
+    request_id: `req-${created_ts}`,
+    kind: "exec",
+    room_id: "!r:x",
+    agent: "builder",
+    target_user: "@you:x",
+    target_key_id: "key",
+    public_key: "",
+    legacy: false,
+    requesting_agent: "laptop",
+    summary: "true",
+    request_sha256: "",
+    created_ts,
+    expires_ts: created_ts + 1,
+  });
+  requests.setFinished(invocation_id, "{}", null, ended_ts);
+}
+
+test("what took long and ended just now is not older than what began after it and ended long ago", () => {
+  ran(1, 100, 1_000);
+  ran(2, 100);
+  ran(3, 100);
+  expect(executions.endedBefore(1_000).map(({ run_id }) => run_id)).toEqual(["run-2", "run-3"]);
+  expect(executions.excess(1, 1_000)).toBe(3);
+  expect(executions.excess(3, 150)).toBe(3);
+  const requests = new RequestTable(db);
+  asked(1, 1_000);
+  asked(2, 2);
+  expect(requests.excess(1)).toBe(2);
+  expect(requests.deleteEndedBefore(1_000)).toBe(1);
+  expect(requests.get("inv-1")).toBeDefined();
 });
 
 test("where nothing is kept there is nothing too much", () => {
