@@ -1,7 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { Homeserver } from "../src/index.ts";
 import { testServer } from "./support/server.ts";
-import { bodies, newUser, type SyncAnswer, sharedRoom, text, type User } from "./support/users.ts";
+import {
+  bodies,
+  newUser,
+  type RoomJson,
+  type SyncAnswer,
+  sharedRoom,
+  text,
+  type User,
+} from "./support/users.ts";
 
 let server: Homeserver;
 let alice: User;
@@ -135,6 +143,72 @@ it("a whole stay between two looks is told in full", async () => {
   const left = (await bob.sync(since)).rooms?.leave?.[room];
   expect(JSON.stringify(left)).toContain("hello and goodbye");
   expect(JSON.stringify(left)).toContain("short visit");
+});
+
+describe("who was removed, and more besides, before they looked again", () => {
+  const removals = {
+    "is banned": async (room: string) => {
+      await alice.post(`/rooms/${room}/ban`, { user_id: bob.id });
+      return ["leave", "ban"];
+    },
+    "declines to come back": async (room: string) => {
+      await alice.post(`/rooms/${room}/invite`, { user_id: bob.id });
+      await bob.post(`/rooms/${room}/leave`);
+      return ["leave", "invite", "leave"];
+    },
+  };
+  const memberships = (room: RoomJson | undefined) =>
+    room?.timeline.events
+      .filter((event) => event.type === "m.room.member" && event.state_key === bob.id)
+      .map((event) => event.content.membership);
+
+  it.each(["is banned", "declines to come back"] as const)(
+    "and %s, is told what was said until they went, and nothing of later",
+    async (how) => {
+      const room = await shared({ name: "then" });
+      const { next_batch: since } = await bob.sync();
+      await alice.put(`/rooms/${room}/state/m.room.topic/`, { topic: "to hear" });
+      await alice.say(room, "last words");
+      await alice.post(`/rooms/${room}/kick`, { user_id: bob.id });
+      await alice.say(room, "behind your back");
+      await alice.put(`/rooms/${room}/state/m.room.name/`, { name: "now" });
+      const expected = await removals[how](room);
+      const answer = await bob.sync(since);
+      const left = answer.rooms?.leave?.[room];
+      expect(bodies(left?.timeline.events)).toContain("last words");
+      expect(memberships(left)).toEqual(expected);
+      expect(left?.timeline.limited).toBe(false);
+      expect(JSON.stringify(left)).toContain("to hear");
+      expect(JSON.stringify(left)).not.toMatch(/behind your back|"now"/);
+      expect((await bob.sync(answer.next_batch)).rooms).toBeUndefined();
+    },
+  );
+
+  it("is told of the gap where not all of it fits", async () => {
+    const room = await shared();
+    const { next_batch: since } = await bob.sync();
+    await alice.put(`/rooms/${room}/state/m.room.topic/`, { topic: "to hear" });
+    for (const n of [1, 2, 3]) await alice.say(room, `said ${n}`);
+    await alice.post(`/rooms/${room}/kick`, { user_id: bob.id });
+    await alice.put(`/rooms/${room}/state/m.room.name/`, { name: "now" });
+    await alice.post(`/rooms/${room}/ban`, { user_id: bob.id });
+    for (const limit of [1, 2, 3]) {
+      const filter = JSON.stringify({ room: { timeline: { limit } } });
+      const left = (await bob.sync(since, { filter })).rooms?.leave?.[room];
+      expect(left?.timeline).toMatchObject({ limited: true });
+      expect(left?.timeline.events).toHaveLength(limit);
+      expect(JSON.stringify(left?.state)).toContain("to hear");
+      expect(JSON.stringify(left)).not.toContain('"now"');
+      const query = new URLSearchParams({ dir: "b", from: left?.timeline.prev_batch ?? "", to: since });
+      const { body } = await bob.get(`/rooms/${room}/messages?${query}`);
+      const before = bodies(body.chunk).reverse();
+      expect([...before, ...bodies(left?.timeline.events)].filter((said) => said !== undefined)).toEqual([
+        "said 1",
+        "said 2",
+        "said 3",
+      ]);
+    }
+  });
 });
 
 it("unread counts grow with messages, and reading resets them", async () => {

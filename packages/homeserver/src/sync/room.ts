@@ -29,6 +29,8 @@ export interface RoomWindow {
   readonly fullState: boolean;
   /** The client sees this room for the first time in the middle of its stream. */
   readonly newlyJoined: boolean;
+  /** After this position the viewer learns what became of themselves, and no more. */
+  readonly stayEnd: number;
   /** Shared by the rooms of one answer. */
   readonly bytes: TimelineBytes;
 }
@@ -50,7 +52,7 @@ export function roomHistory(
   const { range, roomId, fullState } = window;
   if (!fullState && app.store.events.lastPos(roomId) <= range.after) return undefined;
   const view = viewOf(app, viewer.userId, roomId);
-  const timeline = readTimeline(app, view, window, filter);
+  const timeline = readTimeline(app, viewer.userId, view, window, filter);
   const state = readState(app, viewer, window, timeline, filter);
   if (!fullState && timeline.events.length === 0 && state.length === 0 && !timeline.limited) return undefined;
   // Whoever has all the members can count them.
@@ -67,7 +69,17 @@ export function roomHistory(
   };
 }
 
-function readTimeline(app: App, view: RoomView, window: RoomWindow, filter: SyncFilter): Timeline {
+function isMembershipOf(event: StoredEvent, userId: string): boolean {
+  return event.type === "m.room.member" && event.stateKey === userId;
+}
+
+function readTimeline(
+  app: App,
+  userId: string,
+  view: RoomView,
+  window: RoomWindow,
+  filter: SyncFilter,
+): Timeline {
   const { roomId, range } = window;
   const limit = Math.max(1, Math.min(filter.timeline.limit ?? DEFAULT_LIMIT, MAX_LIMIT));
   if (!filter.timeline.matchesRoom(roomId)) return { events: [], limited: false, start: range.upTo };
@@ -77,6 +89,7 @@ function readTimeline(app: App, view: RoomView, window: RoomWindow, filter: Sync
     const chunk = app.store.events.backwards(roomId, { after: range.after, upTo }, limit + 1);
     for (const event of chunk) {
       if (!filter.timeline.matches(event) || !view.sees(event)) continue;
+      if (event.pos > window.stayEnd && !isMembershipOf(event, userId)) continue;
       if (found.length === limit || (found.length > 0 && window.bytes.left <= 0))
         return { events: found.reverse(), limited: true, start: event.pos };
       found.push(event);
@@ -103,6 +116,8 @@ function readState(
 ): StoredEvent[] {
   const { events } = app.store;
   const { roomId, range, fullState } = window;
+  const upTo = Math.min(range.upTo, window.stayEnd);
+  const start = Math.min(timeline.start, upTo);
   // Within a whole timeline, what a filter took out of it is what the client does not want to hear of.
   const whole = !fullState && !timeline.limited;
   const after = fullState ? 0 : range.after;
@@ -111,8 +126,8 @@ function readState(
   const add = (event: StoredEvent) => {
     if (!shown.has(event.eventId)) byKey.set(`${event.type}\u0000${event.stateKey}`, event);
   };
-  if (timeline.start > after) events.stateChanges(roomId, { after, upTo: timeline.start }).forEach(add);
-  if (!whole) events.stateChanges(roomId, { after: timeline.start, upTo: range.upTo }).forEach(add);
+  if (start > after) events.stateChanges(roomId, { after, upTo: start }).forEach(add);
+  if (!whole) events.stateChanges(roomId, { after: start, upTo }).forEach(add);
   const state = [...byKey.values()];
   if (!filter.state.lazyLoadMembers) return state.filter((event) => keeps(filter, event));
   const heroes = fullState ? roomHeroes(app, viewer.userId, roomId) : [];
@@ -122,7 +137,7 @@ function readState(
   );
   const needed = [...senders]
     .filter((userId) => !known.has(`m.room.member\u0000${userId}`))
-    .map((userId) => events.stateEventAt(roomId, "m.room.member", userId, timeline.start))
+    .map((userId) => events.stateEventAt(roomId, "m.room.member", userId, start))
     .filter((event) => event !== undefined);
   return [...state, ...needed].filter(
     (event) =>

@@ -85,6 +85,7 @@ function joinedRoom(
     range,
     fullState: first || query.fullState,
     newlyJoined,
+    stayEnd: changes.upTo,
     bytes: changes.bytes,
   };
   const history = roomHistory(app, viewer, window, filter);
@@ -115,8 +116,8 @@ function joinedRoom(
 }
 
 /**
- * A room that the user is no longer in: its story up to the end of their stay. Whoever was not there learns
- * how their invite or knock ended, and no more.
+ * A room that the user is no longer in: its story up to the end of their stay, and what became of them since,
+ * as a ban. Whoever was not there learns how their invite or knock ended, and no more.
  */
 function leftRoom(
   app: App,
@@ -127,18 +128,19 @@ function leftRoom(
 ): JsonObject {
   const { room_id: roomId, pos } = membership;
   const { userId } = query.viewer;
-  const stay = lastStay(app, userId, roomId);
-  const endedNow = stay?.end === pos;
+  const end = lastStay(app, userId, roomId)?.end ?? 0;
+  const endedSince = end > after;
   const known = query.since !== undefined && wasJoined(app, roomId, userId, after);
   const window: RoomWindow = {
     roomId,
-    range: { after: endedNow ? (known ? after : 0) : pos - 1, upTo: pos },
-    fullState: endedNow && (!known || query.fullState),
+    range: { after: endedSince ? (known ? after : 0) : pos - 1, upTo: pos },
+    fullState: endedSince && (!known || query.fullState),
     newlyJoined: false,
+    stayEnd: end,
     bytes,
   };
   const history = roomHistory(app, query.viewer, window, query.filter) ?? nothingNew(after);
-  const state = endedNow ? history.state : { events: [] };
+  const state = endedSince ? history.state : { events: [] };
   return { timeline: history.timeline, state, account_data: { events: [] } };
 }
 
