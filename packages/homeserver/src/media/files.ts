@@ -27,6 +27,7 @@ export class MediaFiles {
     if (dataDir === null) return new MediaFiles(await mkdtemp(join(tmpdir(), "mx-homeserver-media-")), true);
     const root = join(dataDir, "media");
     await mkdir(root, { recursive: true, mode: 0o700 });
+    await syncDirectory(dataDir);
     // Uploads that a killed server did not finish.
     const unfinished = (await readdir(root)).filter((name) => name.startsWith(TEMPORARY));
     await Promise.all(unfinished.map((name) => rm(join(root, name), { force: true })));
