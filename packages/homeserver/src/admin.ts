@@ -23,21 +23,14 @@ export interface RegistrationTokenOptions {
 
 /**
  * Makes an account in a data directory, whether a server is running on it or not; a running one knows it
- * at once. Answers with the user id. `serverName` is checked where it is given; the data know it.
- * MX_BAD_INPUT for a name that is taken or malformed.
+ * at once. Answers with the user id. MX_BAD_INPUT for a name that is taken or malformed,
+ * MX_HOMESERVER_START where no homeserver was ever started.
  */
-export async function addUser(
-  dataDir: string,
-  name: string,
-  password: string,
-  serverName?: string,
-): Promise<string> {
+export async function addUser(dataDir: string, name: string, password: string): Promise<string> {
   return await withStore(dataDir, (store) => {
-    const known = store.accounts.serverName() ?? serverName ?? "localhost";
-    if (serverName !== undefined && serverName !== known) {
-      throw badInput(`the data in ${dataDir} are those of a server named ${known}`, `say --name ${known}`);
-    }
-    return addUserTo(store, known, name, password);
+    const serverName = store.accounts.serverName();
+    if (serverName === undefined) throw noHomeserver(dataDir);
+    return addUserTo(store, serverName, name, password);
   });
 }
 
@@ -64,9 +57,7 @@ export async function revokeRegistrationToken(dataDir: string, token: string): P
 
 async function withStore<T>(dataDir: string, work: (store: Store) => Promise<T>): Promise<T> {
   const path = join(dataDir, "homeserver.db");
-  if (!existsSync(path)) {
-    throw mxError("MX_HOMESERVER_START", { detail: `${dataDir} is not the data directory of a homeserver` });
-  }
+  if (!existsSync(path)) throw noHomeserver(dataDir);
   const store = openStore(path);
   try {
     return await work(store);
@@ -117,6 +108,9 @@ export async function createRegistrationTokenIn(
   await store.db.durable();
   return token;
 }
+
+const noHomeserver = (dataDir: string) =>
+  mxError("MX_HOMESERVER_START", { detail: `${dataDir} is not the data directory of a homeserver` });
 
 function badInput(detail: string, hint: string): Error {
   return mxError("MX_BAD_INPUT", { detail, hint });

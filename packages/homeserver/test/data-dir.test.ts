@@ -29,7 +29,7 @@ afterAll(async () => {
 it("an account and a token made by another process are known at once", async () => {
   const index = new URL("../src/index.ts", import.meta.url).href;
   const script = `import { addUser } from ${JSON.stringify(index)};
-    console.log(await addUser(${JSON.stringify(dataDir)}, "offline", "secret", "localhost"));`;
+    console.log(await addUser(${JSON.stringify(dataDir)}, "offline", "secret"));`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: "inherit" });
   expect((await once(child, "exit"))[0]).toBe(0);
   expect((await nobody(durable).post("/login", passwordLogin("offline"))).status).toBe(200);
@@ -39,8 +39,8 @@ it("an account and a token made by another process are known at once", async () 
   await revokeRegistrationToken(dataDir, token);
   expect((await nobody(durable).get(path)).body).toEqual({ valid: false });
   expect((await listUsers(dataDir)).map((user) => user.userId)).toEqual(["@offline:localhost"]);
-  await expect(addUser(dataDir, "offline", "x", "localhost")).rejects.toThrow("is there already");
-  await expect(addUser(join(dataDir, "no"), "x", "x", "localhost")).rejects.toThrow("not the data directory");
+  await expect(addUser(dataDir, "offline", "x")).rejects.toThrow("is there already");
+  await expect(addUser(join(dataDir, "no"), "x", "x")).rejects.toThrow("not the data directory");
 });
 
 it("neither passwords nor tokens are in the files", async () => {
@@ -73,7 +73,7 @@ it("the server's name stays what it was", async () => {
       "named first.example",
     );
     expect(await addUser(other, "kept", "secret")).toBe("@kept:first.example");
-    await expect(addUser(other, "lost", "secret", "localhost")).rejects.toThrow("named first.example");
+    await expect(addUser(other, "@lost:localhost", "secret")).rejects.toThrow("can't be a user name here");
   } finally {
     await rm(other, { recursive: true });
   }

@@ -115,12 +115,11 @@ function defineUsers(user: Parameters<Define>[0], cli: Cli): void {
     more: "The password is asked for, read from stdin, or taken from MX_AGENT_PASSWORD.",
   })
     .requiredOption(...DATA)
-    .option("--name <name>", "the name that the homeserver is to have, before its first start")
     .option("--password-stdin", "read the password from stdin")
-    .action(async (name: string, flags: DataFlag & { name?: string; passwordStdin?: boolean }) => {
+    .action(async (name: string, flags: DataFlag & { passwordStdin?: boolean }) => {
       const { addUser } = await import("@mx-agent/homeserver");
       const password = await passwordFor(cli, name, flags.passwordStdin === true);
-      const user_id = await addUser(resolve(flags.data), name, password, flags.name);
+      const user_id = await addUser(resolve(flags.data), name, password);
       await answer(cli, flags, { user_id }, () => user_id);
     });
 
