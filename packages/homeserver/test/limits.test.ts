@@ -177,6 +177,8 @@ describe("what is not there", () => {
     ["GET", "/_matrix/federation/v1/version", "federate"],
     ["POST", "/search", "searching"],
     ["GET", "/_matrix/client/v1/rooms/!x:localhost/hierarchy", "space"],
+    ["GET", "/_matrix/client/v1/media/preview_url", "previews of URLs"],
+    ["GET", "/_matrix/media/v3/preview_url", "previews of URLs"],
   ])("%s %s is refused by its name", async (method, path, name) => {
     const { status, body } = await alice.call(method, path);
     expect(status).toBe(404);

@@ -25,7 +25,7 @@ const absent: readonly (readonly [RegExp, string])[] = [
   [/\/openid\/request_token$/, "OpenID tokens are not supported on this homeserver"],
   [/\/thirdparty\//, "bridges to other networks are not supported on this homeserver"],
   [/\/login\/sso\/|\/auth_metadata$/, "single sign-on is not supported on this homeserver"],
-  [/\/media\/v[13]\/preview_url$/, "previews of URLs are not supported on this homeserver"],
+  [/\/media\/(v[13]\/)?preview_url$/, "previews of URLs are not supported on this homeserver"],
 ];
 
 /** Media without an access token, as it was before version 1.11 of the specification. */
