@@ -203,3 +203,29 @@ it("the transaction ids of events are kept as long as their device, those of to-
   expect(clientData.transaction("@a:x", "D", "send !r m.room.message", "1")).toBeUndefined();
   db.close();
 });
+
+it("an expired token is known for as long as its client can renew it", async () => {
+  const { db, accounts } = openStore(path);
+  const token = (hash: string, deviceId: string, expiresTs: number, replaces: string | null = null) =>
+    accounts.addToken({ hash, userId: "@a:x", deviceId, expiresTs, replaces });
+  const left = () =>
+    ["away", "current", "used", "unused", "ended"].filter((hash) => accounts.token(hash) !== undefined);
+  db.transaction(() => {
+    token("away", "AWAY", 10);
+    accounts.addRefreshToken("away", "@a:x", "AWAY");
+    token("used", "BUSY", 10);
+    token("current", "BUSY", 20);
+    token("unused", "BUSY", 30, "busy");
+    accounts.addRefreshToken("busy", "@a:x", "BUSY");
+    token("ended", "ENDED", 10);
+    accounts.deleteTokensExpiredBefore(1_000);
+  });
+  expect(left()).toEqual(["away", "current", "unused"]);
+  db.transaction(() => {
+    for (const device of ["AWAY", "BUSY"]) accounts.deleteDevice("@a:x", device);
+    accounts.deleteTokensExpiredBefore(1_000);
+  });
+  expect(left()).toEqual([]);
+  await db.durable();
+  db.close();
+});

@@ -202,9 +202,21 @@ export class AccountStore {
     );
   }
 
-  /** Forgets tokens that expired before `ts`; until then they are answered as a soft logout. */
+  /**
+   * Forgets tokens that expired before `ts` and whose successor was used, or that nothing can renew. Another
+   * one is that of a client that was away: it is answered as a soft logout for as long as its device lives.
+   */
   deleteTokensExpiredBefore(ts: number): void {
-    this.#db.run("DELETE FROM access_tokens WHERE expires_ts < ?", ts);
+    this.#db.run(
+      `DELETE FROM access_tokens AS old WHERE expires_ts < ?1 AND (
+         NOT EXISTS (SELECT 1 FROM refresh_tokens WHERE user_id = old.user_id AND device_id = old.device_id)
+         OR EXISTS (
+           SELECT 1 FROM access_tokens AS used WHERE used.user_id = old.user_id
+             AND used.device_id = old.device_id AND used.expires_ts > old.expires_ts AND used.replaces IS NULL
+         )
+       )`,
+      ts,
+    );
   }
 
   addLoginToken(hash: string, userId: string, expiresTs: number): void {
