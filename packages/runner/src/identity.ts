@@ -9,6 +9,7 @@ import {
   readSync,
   realpathSync,
 } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import type { FileIdentity } from "@mx-agent/base";
 
 /** Opens a path without any access to its content; not in Node's constants. */
@@ -46,6 +47,17 @@ export function openChecked(path: string, identity?: FileIdentity): number {
   } catch (error) {
     closeSync(fd);
     throw error;
+  }
+}
+
+/** An absolute path with every link followed; of what is not there, as far as it is. */
+export function realPathOf(path: string): string {
+  try {
+    return realpathSync.native(path);
+  } catch (error) {
+    if (systemCode(error) === "EIO") throw new StartFailure("EIO", `${path}: ${messageOf(error)}`);
+    const parent = dirname(path);
+    return parent === path ? path : join(realPathOf(parent), basename(path));
   }
 }
 

@@ -14,7 +14,14 @@ import {
 } from "@mx-agent/sandbox";
 import type { RunSpec } from "./api.ts";
 import type { RunGroup } from "./cgroup.ts";
-import { checkExecutable, openChecked, openDirectory, StartFailure, systemCode } from "./identity.ts";
+import {
+  checkExecutable,
+  openChecked,
+  openDirectory,
+  realPathOf,
+  StartFailure,
+  systemCode,
+} from "./identity.ts";
 import type { Native } from "./native.ts";
 
 /** Of a sandbox's own /tmp, HOME and /dev/shm, each; a tighter memory limit wins. */
@@ -118,13 +125,18 @@ function plannedSandbox(spec: RunSpec, machine: LaunchMachine): SandboxPlan {
       ? spec.sandbox
       : {
           ...spec.sandbox,
-          hidden_paths: [...new Set([...spec.sandbox.hidden_paths, ...machine.hidden_paths])],
+          hidden_paths: [...new Set([...spec.sandbox.hidden_paths, ...machine.hidden_paths].map(realPathOf))],
         };
+  const { HOME } = spec.env;
   const plan = planSandbox(request, {
     executable: spec.executable,
     argv: spec.argv,
     cwd: spec.cwd,
-    env: spec.env,
+    // Where /home is a link, what would be in the way is at the end of it.
+    env:
+      spec.sandbox.backend !== "none" && HOME?.startsWith("/")
+        ? { ...spec.env, HOME: realPathOf(HOME) }
+        : spec.env,
     uid: machine.uid,
     capabilities: machine.capabilities,
     kindOf,

@@ -281,6 +281,18 @@ for (const { who, user, skip } of users)
       }
     });
 
+    it("sees no hidden path that is written by way of a link, and has a HOME without one", async () => {
+      const link = join(one.home, "link");
+      symlinkSync(one.project, link);
+      for (const hidden of [link, join(link, "not", "there")]) {
+        const spec = one.spec(["ls"], { sandbox: sandbox({ hidden_paths: [hidden] }) });
+        expect((await one.start(spec)).end).toMatchObject({ error: { code: "SANDBOX_PATH" } });
+      }
+      const { env } = one.spec(["true"]);
+      const end = await sh("echo $HOME", { env: { ...env, HOME: join(link, "home") } });
+      expect(end.stdout).toBe(`${join(one.project, "home")}\n`);
+    });
+
     it("whose program the sandbox hides is told which line would show it", async () => {
       const outside = join(one.home, "tool");
       writeFileSync(outside, "#!/bin/sh\n", { mode: 0o755 });
