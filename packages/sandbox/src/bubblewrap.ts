@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import type { BubblewrapFeature, SandboxRequest } from "./api.ts";
+import { privateHome } from "./home.ts";
 import { policyMounts } from "./mounts.ts";
 import {
   FIRST_OPENED_FD,
@@ -60,9 +61,9 @@ export function planBubblewrap(
 
   const options = [...isolation(request), ...systemView(request, context)];
   for (const path of PRIVATE_DIRECTORIES) options.push(...privateTmpfs(path));
-  const home = context.env.HOME;
-  if (home !== undefined && homeIsPrivate(home)) options.push(...privateTmpfs(home));
-  else if (home !== undefined && isBelowPrivate(home)) options.push("--dir", home);
+  const home = privateHome(request, context);
+  if (home !== undefined) options.push(...privateTmpfs(home));
+  else if (isBelowPrivate(context.env.HOME ?? "")) options.push("--dir", context.env.HOME ?? "");
 
   const cwdIsPrivate = isPrivate(cwd.path, home);
   const lists = {
@@ -142,7 +143,7 @@ function masks(request: BubblewrapRequest, context: SandboxContext): string[] {
 
 function pathProblem(request: BubblewrapRequest, context: SandboxContext): SandboxRefusal | undefined {
   const { cwd, executable } = context;
-  const home = context.env.HOME;
+  const home = privateHome(request, context);
   const listed = [
     ...request.writable_paths.map((path) => ({ path, what: "the writable path" })),
     ...request.read_only_paths.map((path) => ({ path, what: "the read-only path" })),
@@ -169,16 +170,9 @@ function pathProblem(request: BubblewrapRequest, context: SandboxContext): Sandb
   return undefined;
 }
 
-/** A HOME that is, holds or lies in a part of the system is left as it is. */
-function homeIsPrivate(home: string): boolean {
-  if (!home.startsWith("/") || home === "/") return false;
-  const fixed = [...SYSTEM_PATHS, ...KERNEL_PATHS, ...PRIVATE_DIRECTORIES, "/run"];
-  return !fixed.some((path) => isWithin(home, path) || isWithin(path, home));
-}
-
 /** Whether a directory is the sandbox's own, so that the machine's is never shown there. */
 function isPrivate(path: string, home: string | undefined): boolean {
-  return PRIVATE_DIRECTORIES.includes(path) || (path === home && homeIsPrivate(path));
+  return PRIVATE_DIRECTORIES.includes(path) || path === home;
 }
 
 function isBelowPrivate(path: string): boolean {

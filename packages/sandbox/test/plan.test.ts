@@ -183,6 +183,25 @@ describe("under bubblewrap", () => {
     }
   });
 
+  it("a service account's HOME in the system is empty, unless its program is there or the policy shows it", () => {
+    const isEmpty = (HOME: string, lists: Partial<Bubblewrap> = {}, more: Partial<SandboxContext> = {}) => {
+      const { options } = plan(request(lists), context({ env: { HOME, PATH: "/usr/bin" }, ...more }));
+      return uses(options, "--tmpfs", 1).flat().includes(HOME);
+    };
+    for (const home of ["/opt/service", "/opt/home/alice", "/usr/home/alice", "/etc/service"])
+      expect(isEmpty(home), home).toBe(true);
+    for (const home of ["/opt", "/usr/sbin", "/usr/lib/news", "/usr/local", "/etc"])
+      expect(isEmpty(home), home).toBe(false);
+    expect(isEmpty("/opt/service", { read_only_paths: ["/opt/service/tools"] })).toBe(true);
+    expect(isEmpty("/opt/service", { read_only_paths: ["/opt/service"] })).toBe(false);
+    expect(isEmpty("/opt/service", {}, { env: { HOME: "/opt/service", PATH: "/opt/service/bin" } })).toBe(
+      false,
+    );
+    const executable = { path: "/opt/service/bin/tool", dev: 1, ino: 8 };
+    expect(isEmpty("/opt/service", {}, { executable })).toBe(false);
+    expect(isEmpty("/opt/service", {}, { kindOf: () => "missing" })).toBe(false);
+  });
+
   it("a hidden path inside of the system view is covered", () => {
     const kindOf = (path: string) => (path.endsWith(".key") ? "file" : "directory");
     const { options } = plan(
