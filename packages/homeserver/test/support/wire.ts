@@ -25,7 +25,7 @@ export class Wire {
 
   write(text: string): this {
     this.#sent += text;
-    this.socket.write(text);
+    this.socket.write(text, "latin1");
     return this;
   }
 
