@@ -235,6 +235,8 @@ describe("a command on the other machine", () => {
   test("is neither ended nor read there by who has the agents' socket", async () => {
     const { stdout } = await they.exec(["sh", "-c", "echo theirs; sleep 606"], { flags: ["--detach"] });
     const invocation_id = stdout.trim();
+    const logs = they.laptop.spawn(["invocation", "logs", "-f", invocation_id]);
+    await logs.until("theirs\n");
     const socket = join(they.builder.home, "runtime", "agent.sock");
     const agent = await connect({ socket, version: "0" });
     try {
@@ -252,6 +254,7 @@ describe("a command on the other machine", () => {
     expect(await they.builder.ask(["invocation", "show", invocation_id])).toMatchObject({ state: "running" });
     expect((await they.builder.run(["invocation", "cancel", invocation_id])).code).toBe(0);
     expect((await they.laptop.run(["invocation", "wait", invocation_id])).code).toBe(130);
+    await logs.ended;
   });
 
   test("that waits for an approval is ended by the operator there, and its caller hears so", async () => {
