@@ -127,9 +127,10 @@ export function runMethods(daemon: Daemon): Pick<Handlers, Extract<MethodName, `
       parse: parser(logs),
       handle: async ({ invocation_id, follow, since_ts }, { send, signal }) => {
         const { runner, indexDir } = daemon;
-        const { run_id } = requireExecution(invocation_id);
+        const execution = requireExecution(invocation_id);
+        const { run_id } = execution;
         await sendOwnOutput({ runner, executions, run_id, indexDir, since_ts, follow, signal, send });
-        return { result: ofExecution(executions.byRun(run_id) ?? requireExecution(invocation_id)).result };
+        return { result: ofExecution(executions.byRun(run_id) ?? execution).result };
       },
     },
   };
