@@ -1,10 +1,11 @@
 /** One command line from its words to its exit status. Everything that fails ends up here. */
-import { MxError, mxError, toMxError } from "@mx-agent/base";
+import { type MxError, mxError, toMxError } from "@mx-agent/base";
 import { Command, CommanderError, Help } from "commander";
 import { type Cli, type ExitCode, isBrokenPipe, write } from "./cli.ts";
 import { nouns } from "./nouns.ts";
 import { refuseBytes } from "./parse/argv.ts";
 import { errorJson, errorLines, ownLine } from "./render/errors.ts";
+import { atHelpOf } from "./usage.ts";
 import { exitOf, specOf } from "./verb.ts";
 import { setVerbosity } from "./verbose.ts";
 
@@ -17,15 +18,16 @@ const carriers = new Set(["exec", "call"]);
 export async function run(argv: readonly string[], cli: Cli): Promise<ExitCode> {
   const words = argv[0] === "help" || argv.length === 0 ? [...argv.slice(1), "--help"] : [...argv];
   const failures: string[] = [];
+  let program: Command | undefined;
   try {
     refuseBytes(argv);
-    const program = await assemble(words, cli, failures);
+    program = await assemble(words, cli, failures);
     await program.parseAsync(words, { from: "user" });
     return exitOf(cli);
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
     if (isBrokenPipe(thrown)) return BROKEN_PIPE;
-    return report(words, cli, await translate(thrown, words, failures));
+    return report(words, cli, atHelpOf(await translate(thrown, words, failures), program, words));
   }
 }
 
@@ -82,7 +84,7 @@ async function translate(
   words: readonly string[],
   failures: readonly string[],
 ): Promise<MxError> {
-  if (!(thrown instanceof CommanderError)) return located(toMxError(thrown), words);
+  if (!(thrown instanceof CommanderError)) return toMxError(thrown);
   // commander shows the whole help where a verb is missing.
   const said =
     thrown.code === "commander.help"
@@ -93,9 +95,7 @@ async function translate(
           .replace(/^error: /, "")
           .replaceAll("\n", " ");
   const detail = (await meant(thrown, words, said)) ?? said;
-  const noun = nounOf(words);
-  const error = mxError("MX_USAGE", { detail, command: noun });
-  return noun === "" ? new MxError({ ...error.toJSON(), hint: "see `mx-agent --help`" }) : error;
+  return mxError("MX_USAGE", { detail, command: "" });
 }
 
 /** A first word that is no command, and a verb or another program's name for one: that is meant, not what looks like it. */
@@ -111,13 +111,6 @@ async function meant(
   const found = await meantBy(word);
   const bare = said.replace(/ \(Did you mean .*\)$/, "");
   return found.length === 0 ? undefined : `${bare} (Did you mean ${found.join(" or ")}?)`;
-}
-
-/** A mistake in a flag that several commands share does not know whose it was. */
-function located(error: MxError, words: readonly string[]): MxError {
-  const { detail, command } = error.details;
-  if (error.code !== "MX_USAGE" || command !== "") return error;
-  return mxError("MX_USAGE", { detail: String(detail), command: nounOf(words) }, { cause: error });
 }
 
 const nounOf = (words: readonly string[]) => nouns.find(({ name }) => name === words[0])?.name ?? "";

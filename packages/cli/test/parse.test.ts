@@ -8,6 +8,7 @@ import { parseDuration } from "../src/parse/duration.ts";
 import { parseEnv, refuseSecrets } from "../src/parse/env.ts";
 import { roomOf, targetOf } from "../src/parse/target.ts";
 import { parseTime } from "../src/parse/time.ts";
+import { parseAddress } from "../src/parse/url.ts";
 
 const codeOf = (work: () => unknown): string | undefined => {
   try {
@@ -158,4 +159,32 @@ describe("arguments", () => {
     expect(ended.status).toBe(65);
     expect(ended.stderr).toMatch(/is not UTF-8.*MX_BAD_INPUT.*hand the bytes over on stdin/s);
   });
+});
+
+describe("the address of a homeserver that others are to be told", () => {
+  test.each([
+    ["https://matrix.example.org", "https://matrix.example.org"],
+    ["https://example.org/matrix/", "https://example.org/matrix"],
+    ["http://100.64.0.1:8008", "http://100.64.0.1:8008"],
+  ])("%s is one", (text, address) => expect(parseAddress(text, "--url")).toBe(address));
+
+  test.each([
+    "",
+    "matrix.example.org",
+    "ftp://example.org",
+    "javascript:alert(1)",
+    "matrix:example.org",
+    "https://example.org/?token=x",
+    "https://example.org/#x",
+  ])("%j is none", (text) => expect(codeOf(() => parseAddress(text, "--url"))).toBe("MX_USAGE"));
+
+  test("that has a password in it is refused, and the password is not shown", () => {
+    expect(() => parseAddress("https://me:hunter2@example.org", "--url")).toThrow(
+      expect.objectContaining({ message: expect.not.stringContaining("hunter2") }),
+    );
+  });
+});
+
+test("a variable whose name an object cannot carry is refused, and not lost on the way", () => {
+  expect(() => parseEnv(["__proto__=x"])).toThrow("--env __proto__");
 });

@@ -134,6 +134,20 @@ describe("a command line that means nothing is 64, and says where help is", () =
   });
 });
 
+test.each([
+  [["trust", "revoke"], "help trust revoke`; for example `mx-agent trust revoke "],
+  [["trust", "approve", "a", "--frobnicate"], "help trust approve`; for example `mx-agent trust approve "],
+  [["agent", "ping", "--timeout", "soon"], "help agent ping`; for example `mx-agent agent ping"],
+  [["exec", "--room", "r", "--agent", "a"], "help exec`; for example `mx-agent exec "],
+  [["join", "LINK", "--allow-commands", "ls"], "help join`; for example `mx-agent join "],
+  [["daemon", "frobnicate"], "help daemon`"],
+  [["frobnicate"], "see `mx-agent --help`"],
+])("a mistake in %j is told with that command's help, and its example", async (words, hint) => {
+  const ended = await mx(words);
+  expect(ended.code).toBe(64);
+  expect(ended.stderr).toContain(hint);
+});
+
 describe("help", () => {
   test("is the answer: on stdout, with 0, for every command", async () => {
     for (const { name, hidden } of nouns.filter((noun) => !noun.hidden)) {

@@ -57,6 +57,7 @@ export class Daemon {
   readonly now: () => number;
   readonly #options: DaemonOptions;
   readonly #startedAt = Date.now();
+  readonly #started = performance.now();
   #tidying: NodeJS.Timeout | undefined;
   #looking: NodeJS.Timeout | undefined;
   /** The rooms as the last session left them; nobody is asked for an alias. */
@@ -221,7 +222,7 @@ export class Daemon {
       pid: process.pid,
       version: version(),
       started_at: new Date(this.#startedAt).toISOString(),
-      uptime_ms: Date.now() - this.#startedAt,
+      uptime_ms: Math.round(performance.now() - this.#started),
       sockets,
       account: this.#online?.session.account ?? this.account.current(),
       sync: this.#syncStatus(),

@@ -90,7 +90,10 @@ export function publicKeyObject(publicKey: Uint8Array): KeyObject {
   return object;
 }
 
-/** Only keys that an operator approved get here, so that no stranger can push them out. */
+/**
+ * By the key's bytes. Strangers' keys get here too (agent states and claims of invitations are signed by the key that they
+ * name): whoever fills it makes us make the approved ones again, which costs half of the verification that he asked for.
+ */
 const objects = new Map<string, KeyObject>();
 const MAX_OBJECTS = 1024;
 

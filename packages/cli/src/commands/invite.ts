@@ -6,6 +6,7 @@ import { parseCount } from "../parse/count.ts";
 import { parseDuration } from "../parse/duration.ts";
 import { ROOM } from "../parse/options.ts";
 import { roomOf } from "../parse/target.ts";
+import { parseAddress } from "../parse/url.ts";
 import { defaults } from "../places.ts";
 import { readLines } from "../prompt.ts";
 import { joinLine, renderInvites } from "../render/invite.ts";
@@ -86,6 +87,8 @@ export const define: Define = (noun, cli) => {
 async function create(cli: Cli, flags: CreateFlags): Promise<void> {
   if (flags.role !== "agent" && flags.role !== "member")
     throw usage(`--role ${flags.role}: it can be agent or member`);
+  const homeserver =
+    flags.homeserver === undefined ? undefined : parseAddress(flags.homeserver, "--homeserver");
   const uses = parseCount(flags.uses, "--uses", 1);
   const token = flags.registrationTokenStdin ? (await readLines(cli))[0] : undefined;
   const made = await createInvitation(cli, {
@@ -93,13 +96,13 @@ async function create(cli: Cli, flags: CreateFlags): Promise<void> {
     role: flags.role,
     uses,
     expires_ms: parseDuration(flags.expires, "--expires"),
-    homeserver: flags.homeserver,
+    homeserver,
     registration_token: token,
   });
   await answer(cli, flags, made, ({ link }) => link);
   if (flags.json) return;
   await note(cli, `\nOn the other machine, until ${made.expires_at}:\n${joinLine("LINK")}`);
-  await note(cli, await warning(cli, flags.homeserver));
+  await note(cli, await warning(cli, homeserver));
 }
 
 async function warning(cli: Cli, given: string | undefined): Promise<string> {

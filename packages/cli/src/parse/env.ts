@@ -8,6 +8,9 @@ export function parseEnv(pairs: readonly string[]): Record<string, string> {
     const name = at < 0 ? pair : pair.slice(0, at);
     if (at < 1 || !/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
       throw mxError("MX_USAGE", { detail: `--env ${name || pair}: write NAME=VALUE`, command: "exec" });
+    // In an object it is no name: it would be lost on the way without a word.
+    if (name === "__proto__")
+      throw mxError("MX_USAGE", { detail: "--env __proto__: that name cannot be sent", command: "exec" });
     env[name] = pair.slice(at + 1);
   }
   return env;

@@ -11,7 +11,7 @@ export function targetOf(flags: TargetFlags, defaults: TargetFlags): Target {
   const room = flags.room ?? defaults.room;
   const agent = flags.agent ?? defaults.agent;
   if (!room && !agent)
-    throw mxError("MX_USAGE", { detail: "where to? give --room and --agent", command: "exec" });
+    throw mxError("MX_USAGE", { detail: "where to? give --room and --agent", command: "" });
   if (!room) throw mxError("MX_HALF_TARGET", { missing: "room" });
   if (!agent) throw mxError("MX_HALF_TARGET", { missing: "agent" });
   return { room, agent };

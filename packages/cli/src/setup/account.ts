@@ -84,7 +84,7 @@ async function secretsOf(cli: Cli, flags: AccountFlags): Promise<Secrets> {
   const password = flags.passwordStdin ? (lines[0] ?? "") : (cli.env.MX_AGENT_PASSWORD ?? null);
   const token = flags.registrationTokenStdin ? (lines[flags.passwordStdin ? 1 : 0] ?? "") : null;
   if (password === "" || token === "")
-    throw mxError("MX_USAGE", { detail: "stdin has too few lines", command: "auth login" });
+    throw mxError("MX_USAGE", { detail: "stdin has too few lines", command: "" });
   return { password, registration_token: token };
 }
 

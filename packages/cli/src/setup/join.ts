@@ -99,7 +99,7 @@ async function eachStep(cli: Cli, flags: JoinFlags, pasted: string, link: Invite
   failpoint("join.after_redeem");
   const { room_id } = invited;
   const agent =
-    invited.role === "agent" ? await ensureAgent(cli, room_id, invited.agent_id, flags.cwd) : null;
+    invited.role === "agent" ? await ensureAgent(cli, room_id, invited.agent_id, flags.cwd, "join") : null;
   if (agent?.registered) changed.push("agent");
   if (await ensureDefaultRoom(cli, room_id)) changed.push("default_room");
   const allowed = await ensureRules(cli, room_id, rule, changed);

@@ -37,6 +37,7 @@ export async function ensureAgent(
   room_id: string,
   agent: string | null,
   cwd: string | undefined,
+  command: "up" | "join",
 ): Promise<{ info: AgentInfo; registered: boolean }> {
   const mine = await agentsHere(cli, room_id);
   const there = mine.find((one) => agent === null || one.agent_id === agent);
@@ -47,7 +48,7 @@ export async function ensureAgent(
   if (!there && other !== undefined)
     throw mxError("MX_USAGE", {
       detail: `this machine is ${other.agent_id} in that workspace already, not ${agent}; \`mx-agent agent register\` adds another name`,
-      command: "up",
+      command,
     });
   await doing(cli, "registering the agent");
   const info = await ask(cli, "agent.register", {

@@ -6,6 +6,7 @@ import { effectiveConfig, ensurePrivateDirs, failpoint, mxError } from "@mx-agen
 import type { WorkspaceInfo } from "@mx-agent/ipc";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
+import { parseAddress } from "../parse/url.ts";
 import { defaults, directories, policyFile } from "../places.ts";
 import { question } from "../prompt.ts";
 import { type AccountFlags, ensureAccount } from "./account.ts";
@@ -77,7 +78,7 @@ async function eachStep(cli: Cli, flags: UpFlags): Promise<UpResult> {
   note(daemon.account === null, "account");
   failpoint("up.after_account");
   const workspace = await ensureWorkspace(cli, flags, changed);
-  const agent = await ensureAgent(cli, workspace.room_id, flags.agent ?? null, flags.cwd);
+  const agent = await ensureAgent(cli, workspace.room_id, flags.agent ?? null, flags.cwd, "up");
   note(agent.registered, "agent");
   const { ensurePolicy } = await import("../policy/allow.ts");
   note(await ensurePolicy(cli.env, workspace.room_id), "policy");
@@ -108,6 +109,7 @@ type Choice = { daemon?: RunningDaemon } & ({ embedded: true } | { embedded: fal
 async function chooseHomeserver(cli: Cli, flags: UpFlags): Promise<Choice> {
   if (flags.embedded && flags.homeserver !== undefined)
     throw usage("either --embedded or --homeserver, not both");
+  if (flags.url !== undefined) parseAddress(flags.url, "--url");
   const record = readRecord(cli.env);
   if (flags.embedded) return { embedded: true };
   if (flags.bind !== undefined || flags.tunnel) throw usage("--bind and --tunnel are for --embedded");
@@ -135,8 +137,7 @@ async function addUser(data: string, user: string, password: string): Promise<vo
 /** What guests reach: said by --url, or a tunnel's; `true` where a tunnel was opened. */
 async function publish(cli: Cli, flags: UpFlags, url: string | undefined): Promise<boolean> {
   if (flags.url !== undefined) {
-    if (!URL.canParse(flags.url)) throw usage(`--url ${flags.url}: it is not a URL`);
-    remember(cli.env, { public_url: flags.url.replace(/\/+$/, "") });
+    remember(cli.env, { public_url: parseAddress(flags.url, "--url") });
   }
   if (!flags.tunnel || url === undefined) return false;
   await doing(cli, "opening a tunnel");

@@ -1,8 +1,8 @@
 import { mxError } from "@mx-agent/base";
+import { shortText } from "./bounded-body.ts";
 import { describe, type Fetch, isRecord } from "./types.ts";
 
 const TIMEOUT_MS = 20_000;
-const MOST_BYTES = 1024 * 1024;
 
 /** An answer of the Client-Server API: status and parsed body; `undefined` where the body is not JSON. */
 export interface Answer {
@@ -29,7 +29,7 @@ export async function request(
       ...(body && { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
-    const text = await textOf(response);
+    const text = await shortText(response);
     return { status: response.status, body: parse(text), retryAfter: response.headers.get("retry-after") };
   } catch (error) {
     throw mxError(
@@ -38,18 +38,6 @@ export async function request(
       { cause: error },
     );
   }
-}
-
-/** Whoever answers in a homeserver's place must not fill our memory. */
-async function textOf(response: Response): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const part of response.body ?? []) {
-    bytes += part.length;
-    if (bytes > MOST_BYTES) throw new Error(`the answer has more than ${MOST_BYTES} bytes`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts).toString("utf8");
 }
 
 function parse(text: string): unknown {

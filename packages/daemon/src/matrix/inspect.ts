@@ -1,4 +1,5 @@
 import type { HomeserverFacts } from "@mx-agent/ipc";
+import { shortText } from "./bounded-body.ts";
 import { describe, type Fetch, isRecord } from "./types.ts";
 
 const TIMEOUT_MS = 10_000;
@@ -69,7 +70,7 @@ async function ask(fetch: Fetch, url: string, token?: string): Promise<Said> {
     const date = Date.parse(response.headers.get("date") ?? "");
     return {
       status: response.status,
-      body: parse(await response.text()),
+      body: parse(await shortText(response)),
       detail: null,
       server: response.headers.get("server"),
       // The header has whole seconds: the middle of its second, against the middle of the exchange.

@@ -7,6 +7,7 @@ import {
   encryptAttachment,
   type ReceivedFile,
 } from "./attachment.ts";
+import { bytesUpTo } from "./bounded-body.ts";
 import { describe, type Fetch, isRecord } from "./types.ts";
 
 /** What an event says about media that it goes with: the fields of `stream.artifact` and `context.share`. */
@@ -41,7 +42,12 @@ export interface MediaOptions {
   /** After HTTP 401: whether there is a token to try again with. */
   renew(): Promise<boolean>;
   isEncrypted(room_id: string): boolean;
+  /** How long the bytes of a download may take to come, once they do, milliseconds; by default `slowestMs`. */
+  deadlineMs?: (bytes: number) => number;
 }
+
+/** A minute, and for each megabyte another one: what is slower than 16 KB a second is not waited for. */
+export const slowestMs = (bytes: number): number => 60_000 + Math.ceil(bytes / 16);
 
 /** Media over the Client-Server API ("Content repository"), with an access token. */
 export function mediaOf(options: MediaOptions): Media {
@@ -91,7 +97,9 @@ async function get(options: MediaOptions, url: string, max_bytes: number): Promi
     response = await ask(options, `/_matrix/media/v3${path}`, { method: "GET" });
     if (!response.ok) throw refused(await response.json().catch(() => undefined), response.status);
   }
-  return readUpTo(response, url, max_bytes);
+  const bytes = await bodyOf(response, max_bytes, options);
+  if (bytes === undefined) throw damaged(url, `it has more than the ${max_bytes} bytes that are the limit`);
+  return bytes;
 }
 
 interface Request {
@@ -122,20 +130,19 @@ async function askOnce(
   }
 }
 
-/** A server that sends without end fills no memory. */
-async function readUpTo(
+/** A server that sends without end fills no memory, and one that trickles is not waited for. */
+async function bodyOf(
   response: Response,
-  url: string,
   max_bytes: number,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of response.body ?? []) {
-    length += part.length;
-    if (length > max_bytes) throw damaged(url, `it has more than the ${max_bytes} bytes that are the limit`);
-    parts.push(part);
+  { homeserver, deadlineMs = slowestMs }: MediaOptions,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const late = AbortSignal.timeout(deadlineMs(max_bytes));
+  try {
+    return await bytesUpTo(response, max_bytes, late);
+  } catch (error) {
+    const detail = late.aborted ? "it sends media too slowly" : describe(error);
+    throw mxError("MX_HOMESERVER_UNREACHABLE", { url: homeserver, detail }, { cause: error });
   }
-  return new Uint8Array(Buffer.concat(parts));
 }
 
 function refused(body: unknown, status: number) {

@@ -109,7 +109,7 @@ export function workspaceMethods(daemon: Daemon): Pick<Handlers, Names> {
     },
     "workspace.attach": {
       parse: parser(z.strictObject({ room, path: z.string().min(1) })),
-      handle: (params) => attach(params, here()),
+      handle: (params) => attach(params, here(), daemon.now),
     },
     "workspace.upgrade": {
       parse: parser(z.strictObject({ room })),

@@ -14,6 +14,7 @@ export interface GitFacts {
 export async function attach(
   params: { room: string; path: string },
   online: Pick<Online, "session" | "identity">,
+  now: () => number,
 ): Promise<{ room_id: string; project_id: string }> {
   const { session, identity } = online;
   const { room_id } = await session.rooms.resolve(params.room);
@@ -31,7 +32,7 @@ export async function attach(
     path,
     repo: gitFacts(path),
     attached_by: identity.account.user_id,
-    attached_at: Date.now(),
+    attached_at: now(),
     state_rev: typeof state_rev === "number" ? state_rev + 1 : 1,
   });
   return { room_id, project_id };

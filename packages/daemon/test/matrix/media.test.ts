@@ -1,7 +1,7 @@
 /** Media and an access token that ran out. */
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
-import { mediaOf } from "../../src/matrix/media.ts";
+import { mediaOf, slowestMs } from "../../src/matrix/media.ts";
 
 const bytes = new TextEncoder().encode("hello");
 const reference = {
@@ -48,4 +48,49 @@ test("where there is no next one, the homeserver's answer stands", async () => {
   const { media: store, asked } = media(() => false);
   await expect(store.download(reference, 1_000)).rejects.toMatchObject({ code: "MX_HOMESERVER_ERROR" });
   expect(asked).toHaveLength(1);
+});
+
+/** A homeserver that sends a byte every now and then, for ever. */
+function trickle(cancelled: () => void) {
+  let timer: NodeJS.Timeout | undefined;
+  const body = new ReadableStream({
+    start(controller) {
+      timer = setInterval(() => controller.enqueue(new Uint8Array(1)), 1);
+    },
+    cancel() {
+      clearInterval(timer);
+      cancelled();
+    },
+  });
+  return mediaOf({
+    fetch: async () => new Response(body),
+    homeserver: "http://127.0.0.1:1",
+    token: () => "t",
+    renew: async () => false,
+    isEncrypted: () => false,
+    deadlineMs: () => 50,
+  });
+}
+
+test("what trickles for ever is given up, and its connection too", async () => {
+  const cancelled = Promise.withResolvers<void>();
+  const large = { ...reference, size_bytes: 1_000_000 };
+  await expect(trickle(cancelled.resolve).download(large, 1_000_000)).rejects.toMatchObject({
+    code: "MX_HOMESERVER_UNREACHABLE",
+    message: expect.stringContaining("too slowly"),
+  });
+  await cancelled.promise;
+});
+
+test("what has more bytes than the limit is given up, and its connection too", async () => {
+  const cancelled = Promise.withResolvers<void>();
+  const small = { ...reference, size_bytes: 5 };
+  await expect(trickle(cancelled.resolve).download(small, 5)).rejects.toMatchObject({
+    code: "MX_BAD_INPUT",
+  });
+  await cancelled.promise;
+});
+
+test("a link of 16 KB a second is fast enough", () => {
+  expect(slowestMs(64 * 1024 * 1024)).toBeGreaterThan((64 * 1024 * 1024) / 16);
 });
