@@ -4,8 +4,9 @@ import { parseDuration } from "../parse/duration.ts";
 import { AGENT, many, ROOM } from "../parse/options.ts";
 import { roomOf, targetOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
-import { renderAgent, renderAgents, renderTools } from "../render/agent.ts";
+import { renderAgent, renderAgents } from "../render/agent.ts";
 import { type Define, verb } from "../verb.ts";
+import { defineList } from "./tools.ts";
 
 interface Flags extends JsonFlag {
   room?: string;
@@ -92,20 +93,9 @@ export const define: Define = (noun, cli) => {
       );
     });
 
-  verb(noun, {
+  defineList(noun, cli, {
     name: "tools",
     summary: "the tools of an agent, or of all agents of a workspace",
     example: "agent tools --room build-farm --agent builder",
-  })
-    .option(...ROOM)
-    .option("--agent <agent>", "of this agent alone")
-    .action(async (flags: Flags) => {
-      const room = roomOf(flags, await defaults(cli.env));
-      await answer(
-        cli,
-        flags,
-        await ask(cli, "tools.list", { room, agent: flags.agent ?? null }),
-        renderTools,
-      );
-    });
+  });
 };

@@ -1,24 +1,23 @@
 import { mxError } from "@mx-agent/base";
+import type { Command } from "commander";
 import { answer, type JsonFlag } from "../answer.ts";
+import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
 import { AGENT, ROOM } from "../parse/options.ts";
 import { roomOf, targetOf } from "../parse/target.ts";
 import { defaults } from "../places.ts";
 import { renderTool, renderTools } from "../render/agent.ts";
 import { shellWords } from "../render/command.ts";
-import { type Define, verb } from "../verb.ts";
+import { type Define, type VerbSpec, verb } from "../verb.ts";
 
 interface Flags extends JsonFlag {
   room?: string;
   agent?: string;
 }
 
-export const define: Define = (noun, cli) => {
-  verb(noun, {
-    name: "list",
-    summary: "the tools that agents of a workspace offer",
-    example: "tools list --room build-farm",
-  })
+/** The tools that agents offer: `tools list`, and `agent tools` for who looks for them there. */
+export function defineList(noun: Command, cli: Cli, spec: VerbSpec): void {
+  verb(noun, spec)
     .option(...ROOM)
     .option("--agent <agent>", "of this agent alone")
     .action(async (flags: Flags) => {
@@ -30,6 +29,14 @@ export const define: Define = (noun, cli) => {
         renderTools,
       );
     });
+}
+
+export const define: Define = (noun, cli) => {
+  defineList(noun, cli, {
+    name: "list",
+    summary: "the tools that agents of a workspace offer",
+    example: "tools list --room build-farm",
+  });
 
   verb(noun, {
     name: "show <tool>",
