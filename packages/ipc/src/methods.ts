@@ -205,6 +205,8 @@ export interface Methods extends AccountMethods {
     CallResult,
     { type: "requested"; invocation_id: string; request_id: string }
   >;
+  /** Goes on waiting for a call whose caller's daemon went away. */
+  "call.resume": Method<"agent", { invocation_id: string }, CallResult>;
   "tools.list": Method<"agent", { room: string; agent: string | null }, ToolInfo[]>;
 
   "invocation.list": Method<
@@ -320,6 +322,7 @@ export const methodRoles: RolesOf<Methods> = {
   "exec.run": "agent",
   "exec.resume": "agent",
   "call.run": "agent",
+  "call.resume": "agent",
   "tools.list": "agent",
   "invocation.list": "agent",
   "invocation.show": "agent",

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { mxError } from "@mx-agent/base";
 import type { CallResult, Target } from "@mx-agent/ipc";
 import { type Cli, type ExitCode, write } from "../cli.ts";
-import { withCall } from "../daemon.ts";
+import { runCall } from "../exec/call.ts";
 import { type Ending, endingOf, type InvocationEnd, isOutcome } from "../exec/outcome.ts";
 import { refusalError } from "../exec/refusal.ts";
 import { parseDuration } from "../parse/duration.ts";
@@ -30,6 +30,7 @@ export const define: Define = (command, cli) => {
     example: "call --room build-farm --agent builder --tool run_tests@1 --arg package=base",
     more:
       "The exit status is the tool's own. When it is ours, the last line of stderr is `mx-agent: MX_...`.\n" +
+      "Ctrl-C ends the tool there and waits for it; a second one leaves at once.\n" +
       "--arg gives strings; anything else goes into a JSON object by --input. With --json, `error` is an object\n" +
       "where the status is ours, and the tool's own words where it is not.",
   })
@@ -47,11 +48,7 @@ async function callTool(cli: Cli, flags: CallFlags): Promise<ExitCode> {
   const args = { ...(await inputOf(cli, flags.input)), ...pairsOf(flags.arg) };
   const timeout_ms = flags.timeout === undefined ? null : parseDuration(flags.timeout, "--timeout");
   const params = { ...target, tool: flags.tool, args, timeout_ms };
-  const called = withCall(cli, "call.run", params, async (call) => {
-    for await (const _ of call.output);
-    return call.result;
-  });
-  const result = await withProgress(cli, `waiting for ${target.agent}`, called);
+  const result = await withProgress(cli, `waiting for ${target.agent}`, runCall(cli, params));
   return conclude(cli, result, target, flags);
 }
 

@@ -1,14 +1,16 @@
 import { mxError } from "@mx-agent/base";
-import type { ExecResult } from "@mx-agent/ipc";
+import type { ExecResult, Result } from "@mx-agent/ipc";
 import { answer, type JsonFlag } from "../answer.ts";
 import { type Cli, type ExitCode, write } from "../cli.ts";
-import { ask, withCall } from "../daemon.ts";
+import { ask } from "../daemon.ts";
+import { type Attempt, endUnheard, type Lasting, outputStopped, overRestarts } from "../exec/lasting.ts";
 import { endingOf, missingOutput } from "../exec/outcome.ts";
-import { errorField, rawOutput } from "../exec/output.ts";
+import { Continuation, errorField, rawOutput, streamedOutput } from "../exec/output.ts";
 import { refusalError } from "../exec/refusal.ts";
 import { parseCount } from "../parse/count.ts";
 import { parseDuration } from "../parse/duration.ts";
 import { parseTime } from "../parse/time.ts";
+import { withProgress } from "../progress.ts";
 import { errorLines, ownLine } from "../render/errors.ts";
 import { renderCancelled, renderEnd, renderInvocation, renderInvocations } from "../render/invocation.ts";
 import { bytes } from "../render/time.ts";
@@ -90,8 +92,13 @@ export const define: Define = (noun, cli) => {
 
 /** Ends as `exec` would have ended. */
 async function waitForEnd(cli: Cli, invocation_id: string, flags: JsonFlag): Promise<ExitCode> {
-  const end = await ask(cli, "invocation.wait", { invocation_id });
   const { agent, room_id: room, summary } = await ask(cli, "invocation.show", { invocation_id });
+  const waits: Attempt<ExecResult> = {
+    method: "invocation.wait",
+    run: (daemon) => daemon.call("invocation.wait", { invocation_id }).result,
+  };
+  const ended = overRestarts(cli, lastingOf(invocation_id, waits, endUnheard));
+  const end = await withProgress(cli, "waiting: invocation wait", ended);
   if (end.type === "rejected") throw refusalError(end, { room, agent }, summary);
   const { exit, error } =
     end.type === "finished"
@@ -111,21 +118,37 @@ type LogsFlags = JsonFlag & { follow?: boolean; since?: string };
 async function showLogs(cli: Cli, invocation_id: string, flags: LogsFlags): Promise<ExitCode> {
   const since_ts = flags.since === undefined ? null : parseTime(flags.since, "--since");
   const params = { invocation_id, follow: flags.follow === true, since_ts };
-  const raw = rawOutput(cli);
+  const output = new Continuation(flags.json ? streamedOutput(cli) : rawOutput(cli));
   const method = (await isAskedFromHere(cli, invocation_id)) ? "invocation.logs" : "run.logs";
-  return withCall(cli, method, params, async (call) => {
-    for await (const item of call.output)
-      if (flags.json) await write(cli.stdout, `${JSON.stringify(item)}\n`);
-      else await raw.item(item);
-    const end = await call.result;
-    const error = end.result?.complete === false ? missingOutput(invocation_id) : null;
-    if (flags.json) await write(cli.stdout, `${JSON.stringify({ ...end, ...errorField(error) })}\n`);
-    if (error === null) return 0;
-    if (!flags.json) await write(cli.stderr, errorLines(error));
-    await write(cli.stderr, ownLine(error));
-    return error.exitCode;
-  });
+  const reads: Attempt<Result<"invocation.logs">> = {
+    method,
+    run: async (daemon) => {
+      output.rewind();
+      const call = daemon.call(method, params);
+      for await (const item of call.output) await output.item(item);
+      return call.result;
+    },
+  };
+  const end = await overRestarts(cli, lastingOf(invocation_id, reads, outputStopped));
+  const error = end.result?.complete === false ? missingOutput(invocation_id) : null;
+  if (flags.json) await write(cli.stdout, `${JSON.stringify({ ...end, ...errorField(error) })}\n`);
+  if (error === null) return 0;
+  if (!flags.json) await write(cli.stderr, errorLines(error));
+  await write(cli.stderr, ownLine(error));
+  return error.exitCode;
 }
+
+/** The same question again, of each daemon. */
+const lastingOf = <T>(
+  invocation_id: string,
+  attempt: Attempt<T>,
+  notBack: Lasting<T>["notBack"],
+): Lasting<T> => ({
+  first: attempt,
+  again: () => attempt,
+  invocation_id: () => invocation_id,
+  notBack,
+});
 
 /** What runs here for others is asked for at the operator's socket. */
 async function isAskedFromHere(cli: Cli, invocation_id: string): Promise<boolean> {

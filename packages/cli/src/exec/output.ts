@@ -92,6 +92,7 @@ export class Continuation {
   readonly #written = { stdout: 0, stderr: 0 };
   #replayed = { stdout: 0, stderr: 0 };
   #requested: Extract<ExecOutput, { type: "requested" }> | undefined;
+  #accepted = false;
 
   constructor(sink: OutputSink) {
     this.#sink = sink;
@@ -106,6 +107,10 @@ export class Continuation {
     if (item.type === "requested") {
       if (this.#requested !== undefined) return;
       this.#requested = item;
+    }
+    if (item.type === "accepted") {
+      if (this.#accepted) return;
+      this.#accepted = true;
     }
     if (item.type !== "chunk") return this.#sink.item(item);
     const bytes = Buffer.from(item.data, "base64");

@@ -9,14 +9,33 @@ import { everydayCommands, policyFor, type TwoDaemons, twoDaemons } from "../sup
 
 let they: TwoDaemons;
 beforeAll(async () => {
-  they = await twoDaemons();
+  they = await twoDaemons({ policy: withTool });
 });
 afterAll(() => they?.close());
 
+/** Everyday commands, and a tool that says when it starts and waits for a line. */
+const withTool = (room: string, user: string, project: string) => `${policyFor(
+  room,
+  user,
+  everydayCommands,
+  project,
+)}allow_tools = ["held@1"]
+[tools.held]
+version = "1.0.0"
+description = "Wait for a line in a FIFO"
+input = { type = "object", properties = { fifo = { type = "string" }, starts = { type = "string" } }, required = ["fifo", "starts"] }
+command = ["sh", "-c", 'echo started >> "$1"; read line < "$0"; echo tool $line; exit 4', "{fifo}", "{starts}"]
+cwd = "${project}"
+`;
+
 /** A command that says `first`, waits for a line in a FIFO, says it, and notes each start in a file. */
-async function held(
-  name: string,
-): Promise<{ words: string[]; release(line: string): Promise<void>; starts(): Promise<number> }> {
+async function held(name: string): Promise<{
+  words: string[];
+  fifo: string;
+  starts: string;
+  release(line: string): Promise<void>;
+  started(): Promise<number>;
+}> {
   const fifo = join(they.project, `${name}.fifo`);
   const starts = join(they.project, `${name}.starts`);
   await promisify(execFile)("mkfifo", [fifo]);
@@ -26,8 +45,10 @@ async function held(
       "-c",
       `echo started >> ${starts}; echo first; read line < ${fifo}; echo then $line; exit 4`,
     ],
+    fifo,
+    starts,
     release: (line) => writeFile(fifo, `${line}\n`),
-    starts: async () => (await readFile(starts, "utf8")).trim().split("\n").length,
+    started: async () => (await readFile(starts, "utf8").catch(() => "")).split("\n").length - 1,
   };
 }
 
@@ -41,7 +62,7 @@ describe("a caller who waits gets output and outcome, and the command runs once"
     await they.laptop.ask(["daemon", "restart"]);
     await command.release("go");
     expect(await live.ended).toMatchObject(outcome);
-    expect(await command.starts()).toBe(1);
+    expect(await command.started()).toBe(1);
   });
 
   test("when the caller's daemon is killed in between", async () => {
@@ -54,7 +75,7 @@ describe("a caller who waits gets output and outcome, and the command runs once"
     await they.laptop.startDaemon();
     await command.release("go");
     expect(await live.ended).toMatchObject(outcome);
-    expect(await command.starts()).toBe(1);
+    expect(await command.started()).toBe(1);
   });
 
   test("when the caller's daemon is killed twice in the middle of his input, which goes on where it stood", async () => {
@@ -84,7 +105,7 @@ describe("a caller who waits gets output and outcome, and the command runs once"
     await they.builder.ask(["daemon", "restart"]);
     await command.release("go");
     expect(await live.ended).toMatchObject(outcome);
-    expect(await command.starts()).toBe(1);
+    expect(await command.started()).toBe(1);
   });
 
   test("when the executing daemon is killed in between", async () => {
@@ -97,7 +118,7 @@ describe("a caller who waits gets output and outcome, and the command runs once"
     await command.release("go");
     await they.builder.startDaemon();
     expect(await live.ended).toMatchObject(outcome);
-    expect(await command.starts()).toBe(1);
+    expect(await command.started()).toBe(1);
   });
 
   test("when the homeserver is killed in between", async () => {
@@ -108,8 +129,68 @@ describe("a caller who waits gets output and outcome, and the command runs once"
     await command.release("go");
     await they.homeserver.restart();
     expect(await live.ended).toMatchObject(outcome);
-    expect(await command.starts()).toBe(1);
+    expect(await command.started()).toBe(1);
   });
+});
+
+describe.each<[string, () => Promise<void>]>([
+  [
+    "restarted",
+    async () => {
+      await they.laptop.ask(["daemon", "restart"]);
+    },
+  ],
+  [
+    "killed",
+    async () => {
+      const pid = await they.laptop.daemonPid();
+      process.kill(pid, "SIGKILL");
+      await eventually(async () => !isAlive(pid));
+      await they.laptop.startDaemon();
+    },
+  ],
+])("whoever waits goes on when the caller's daemon is %s in between", (how, strike) => {
+  test("for a tool's answer, for the end of a run, and along its output", async () => {
+    const [tool, command] = [await held(`tool-${how}`), await held(`logs-${how}`)];
+    const { invocation_id } = await they
+      .exec(command.words, { flags: ["--detach", "--json"] })
+      .then((ran) => {
+        return JSON.parse(ran.stdout) as { invocation_id: string };
+      });
+    const target = ["--room", they.room, "--agent", "builder", "--tool", "held"];
+    const pairs = [`fifo=${tool.fifo}`, `starts=${tool.starts}`].flatMap((pair) => ["--arg", pair]);
+    const called = they.laptop.spawn(["call", ...target, ...pairs, "--json"]);
+    const waiting = they.laptop.spawn(["invocation", "wait", "-v", "--json", invocation_id]);
+    const reading = they.laptop.spawn(["invocation", "logs", "-f", invocation_id]);
+    await reading.until("first\n");
+    await waiting.until("invocation.wait: asking");
+    await eventually(async () => (await tool.started()) === 1);
+    await strike();
+    await Promise.all([tool.release("go"), command.release("go")]);
+    const [answer, end, output] = await Promise.all([called.ended, waiting.ended, reading.ended]);
+    expect(answer.code, answer.stderr).toBe(4);
+    expect(JSON.parse(answer.stdout)).toMatchObject({ result: { stdout: "tool go\n", exit_code: 4 } });
+    expect(end.code, end.stderr).toBe(4);
+    expect(JSON.parse(end.stdout)).toMatchObject({ invocation_id, result: { outcome: "exited" } });
+    expect(output).toMatchObject({ code: 0, stdout: "first\nthen go\n" });
+    expect([await tool.started(), await command.started()]).toEqual([1, 1]);
+  });
+});
+
+test("whoever waits at the machine that runs it goes on when its daemon is restarted in between", async () => {
+  const command = await held("own-logs");
+  const { invocation_id } = await they.exec(command.words, { flags: ["--detach", "--json"] }).then((ran) => {
+    return JSON.parse(ran.stdout) as { invocation_id: string };
+  });
+  await eventually(async () => (await command.started()) === 1);
+  const waiting = they.builder.spawn(["invocation", "wait", "-v", invocation_id]);
+  const reading = they.builder.spawn(["invocation", "logs", "-f", invocation_id]);
+  await reading.until("first\n");
+  await waiting.until("invocation.wait: asking");
+  await they.builder.ask(["daemon", "restart"]);
+  await command.release("go");
+  expect(await reading.ended).toMatchObject({ code: 0, stdout: "first\nthen go\n" });
+  expect(await waiting.ended).toMatchObject({ code: 4 });
 });
 
 test("a request for a daemon that is down is run when it is back", async () => {

@@ -4,8 +4,8 @@ import { EventTypes, parseContent } from "@mx-agent/protocol";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
 import type { Pending, Settled } from "../request/pending.ts";
-import { isCancel, untilClosing } from "./exec.ts";
 import { agent, duration_ms, parser, room, target } from "./params.ts";
+import { requireKind, waitFor } from "./waiting.ts";
 
 const callParams = target.extend({
   tool: z.string().min(1).max(255),
@@ -13,26 +13,24 @@ const callParams = target.extend({
   timeout_ms: duration_ms.nullable(),
 });
 
-export function callMethods(daemon: Daemon): Pick<Handlers, "call.run" | "tools.list"> {
+export function callMethods(daemon: Daemon): Pick<Handlers, "call.run" | "call.resume" | "tools.list"> {
   return {
     "call.run": {
       parse: parser(callParams),
       handle: async (params, { send, signal }) => {
         const online = daemon.requireOnline();
         const pending = online.caller.call(params, await online.target(params), send);
-        const cancel = () => {
-          if (isCancel(signal)) online.caller.cancel(pending.request, "the caller went away");
-        };
-        signal.addEventListener("abort", cancel, { once: true });
-        try {
-          return resultOf(
-            pending,
-            await Promise.race([online.caller.outcome(pending), untilClosing(signal)]),
-          );
-        } finally {
-          signal.removeEventListener("abort", cancel);
-          online.caller.release(pending);
-        }
+        return resultOf(pending, await waitFor(pending, online, signal));
+      },
+    },
+    "call.resume": {
+      parse: parser(z.strictObject({ invocation_id: z.string().min(1).max(255) })),
+      handle: async ({ invocation_id }, { signal }) => {
+        const online = daemon.requireOnline();
+        const request = requireKind(daemon.tables.requests, invocation_id, "call");
+        const pending = online.caller.attach(request, async () => {}, "none");
+        online.caller.replayOutcome(pending, false);
+        return resultOf(pending, await waitFor(pending, online, signal));
       },
     },
     "tools.list": {

@@ -1,5 +1,4 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { mxError } from "@mx-agent/base";
 import type { ExecResult, Handlers, InvocationInfo, InvocationResult, MethodName } from "@mx-agent/ipc";
 import type { RunEnd } from "@mx-agent/runner";
 import { z } from "zod";
@@ -11,6 +10,7 @@ import type { Execution, ExecutionTable } from "../state/executions.ts";
 import type { Request } from "../state/requests.ts";
 import { resultOf } from "./exec.ts";
 import { duration_ms, parser } from "./params.ts";
+import { notFound } from "./waiting.ts";
 
 type Names = Extract<MethodName, `invocation.${string}`>;
 
@@ -91,9 +91,8 @@ export function invocationMethods(daemon: Daemon): Pick<Handlers, Names> {
         const pending = online.caller.attach(request, pass, follow ? "all" : "there");
         try {
           online.caller.replayOutcome(pending, true);
-          const left = new Promise<null>((resolve) => signal.addEventListener("abort", () => resolve(null)));
           const waited = follow || OVER.has(request.state) ? pending.settled : pending.quiet();
-          const settled = await Promise.race([waited, left]);
+          const settled = await Promise.race([waited, untilLeft(signal)]);
           const result: InvocationResult | null = settled?.type === "finished" ? settled.result : null;
           return { result };
         } finally {
@@ -130,6 +129,8 @@ export function runMethods(daemon: Daemon): Pick<Handlers, Extract<MethodName, `
         const execution = requireExecution(invocation_id);
         const { run_id } = execution;
         await sendOwnOutput({ runner, executions, run_id, indexDir, since_ts, follow, signal, send });
+        // Left in the middle is not the end of it: the client asks the next daemon.
+        signal.throwIfAborted();
         return { result: ofExecution(executions.byRun(run_id) ?? execution).result };
       },
     },
@@ -169,14 +170,6 @@ function untilLeft(signal: AbortSignal): Promise<never> {
 
 function isBefore(timestamp: string | undefined, since_ts: number | null): boolean {
   return since_ts !== null && timestamp !== undefined && Date.parse(timestamp) < since_ts;
-}
-
-function notFound(invocation_id: string): never {
-  throw mxError("MX_NOT_FOUND", {
-    what: "invocation",
-    name: invocation_id,
-    hint: "`mx-agent invocation list`",
-  });
 }
 
 function ofRequest(request: Request): InvocationInfo {
