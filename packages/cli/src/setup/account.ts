@@ -7,7 +7,7 @@ import { defaultAgentId } from "@mx-agent/protocol/core";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
 import { askSecret, confirm, question, readLines } from "../prompt.ts";
-import { readRecord, remember } from "./record.ts";
+import { forgetAccount, keepAccount, madeAccount } from "./record.ts";
 
 export interface AccountFlags {
   user?: string;
@@ -46,8 +46,8 @@ export async function ensureAccount(cli: Cli, flags: AccountFlags, wanted: Wante
   }
   const secrets = await secretsOf(cli, flags);
   const user = flags.user ?? (await defaultUser(cli, flags, wanted));
-  const kept = readRecord(cli.env).account;
-  if (secrets.password === null && kept?.homeserver === homeserver && kept.user === user) {
+  const kept = madeAccount(cli.env, homeserver, user);
+  if (secrets.password === null && kept) {
     const again = await goOn(cli, kept, wanted);
     if (again) return again;
   }
@@ -68,6 +68,7 @@ export async function ensureAccount(cli: Cli, flags: AccountFlags, wanted: Wante
   } catch (error) {
     // Another machine of that name was first. Who chose the name himself chooses again.
     if (flags.user !== undefined || !isTaken(error)) throw error;
+    if (secrets.password === null) forgetAccount(cli.env, { homeserver, user });
     return tryAs(`${user}-${randomBytes(2).toString("hex")}`);
   }
 }
@@ -133,17 +134,17 @@ async function logIn(
 
 /** Written down before it is used: a call that is interrupted can go on with the account that it made. */
 function newPassword(cli: Cli, homeserver: string, user: string): string {
-  const kept = readRecord(cli.env).account;
-  if (kept?.homeserver === homeserver && kept.user === user) return kept.password;
+  const kept = madeAccount(cli.env, homeserver, user);
+  if (kept) return kept.password;
   const password = randomBytes(18).toString("base64url");
-  remember(cli.env, { account: { homeserver, user, password } });
+  keepAccount(cli.env, { homeserver, user, password });
   return password;
 }
 
 /** Where an account is made, it has the machine's name; where one is there, only its owner knows it. */
 async function defaultUser(cli: Cli, flags: AccountFlags, wanted: Wanted): Promise<string> {
-  const kept = readRecord(cli.env).account;
-  if (kept?.homeserver === wanted.homeserver) return kept.user;
+  const kept = madeAccount(cli.env, wanted.homeserver);
+  if (kept) return kept.user;
   if (wanted.make || flags.register || wanted.registration_token !== null) return machineUser();
   if (!cli.stdin.isTTY || flags.passwordStdin || flags.registrationTokenStdin)
     throw mxError("MX_USAGE", {

@@ -8,9 +8,10 @@ import { ask } from "../daemon.ts";
 import { directories } from "../places.ts";
 import { confirm } from "../prompt.ts";
 import { pairs } from "../render/table.ts";
-import { agentsHere } from "./machine.ts";
+import { loginLine, logOut, type RemovedLogin, silentLogin } from "./log-out.ts";
 import { doing } from "./progress.ts";
 import { readRecord, remember, type SetupRecord } from "./record.ts";
+import { whereItRuns } from "./where-it-runs.ts";
 
 export interface DownResult {
   /** The daemon's process; null where none ran. */
@@ -20,6 +21,11 @@ export interface DownResult {
   cancelled: string[];
   homeserver: boolean;
   tunnel: boolean;
+  /**
+   * The login that was removed, and whether its homeserver knows: else the device stays logged in there. Its names are null
+   * where no daemon could be asked; null where nothing was logged in, and where the homeserver itself was removed.
+   */
+  login: RemovedLogin | null;
   /** Directories. */
   removed: string[];
 }
@@ -38,7 +44,7 @@ export async function takeDown(
   const before = await running(cli);
   const ends = flags.cancel || flags.purge ? [...before] : [];
   if (ends.length > 0) await cancel(cli, ends);
-  if (flags.purge) await logOut(cli);
+  const login = flags.purge ? await logOut(cli, record) : null;
   const { stopDaemon } = await import("../background/daemon.ts");
   await doing(cli, "stopping the daemon");
   const daemon = await stopDaemon(cli);
@@ -54,6 +60,7 @@ export async function takeDown(
     cancelled: ends,
     homeserver,
     tunnel,
+    login,
     removed: flags.purge ? places : [],
   };
 }
@@ -73,6 +80,13 @@ async function agreed(cli: Cli, places: string[], record: SetupRecord): Promise<
   await note(cli, "with this machine's keys, approvals, policy and audit log.");
   if (record.embedded)
     await note(cli, "The embedded homeserver goes with it: everybody's accounts and rooms.");
+  const made = (record.accounts ?? []).map(({ user, homeserver }) => `${user} at ${homeserver}`);
+  if (made.length > 0) await note(cli, `The passwords that were made here go with it: ${made.join(", ")}.`);
+  if ((await whereItRuns(ask(cli, "daemon.status", {}))) === undefined && silentLogin(cli, record))
+    await note(
+      cli,
+      "No daemon runs that could log out: the homeserver would go on to know this device. Start it before, with `mx-agent daemon start`.",
+    );
   if (!cli.stdin.isTTY)
     throw mxError("MX_USAGE", {
       detail: "no terminal to ask whether to remove that; give --yes",
@@ -121,44 +135,20 @@ async function untilEnded(ids: readonly string[], look: () => Promise<string[]>)
   throw mxError("MX_TIMED_OUT", { what: "ending the commands that run here", seconds: CANCEL_MS / 1000 });
 }
 
-/** Others see the agents gone, and the server forgets the device; where it cannot be told, the rest goes on. */
-async function logOut(cli: Cli): Promise<void> {
-  const mine = await whereItRuns(agentsHere(cli, null));
-  for (const { room_id, agent_id } of mine ?? [])
-    if (!(await whereItRuns(ask(cli, "agent.unregister", { room: room_id, agent: agent_id })))) break;
-  await whereItRuns(ask(cli, "auth.logout", {}));
-}
-
 async function stopEmbedded(data: string): Promise<boolean> {
   const { stopHomeserver } = await import("@mx-agent/homeserver");
   return stopHomeserver(data);
 }
 
-const ABSENT: readonly string[] = [
-  "MX_DAEMON_UNREACHABLE",
-  "MX_NOT_LOGGED_IN",
-  "MX_NOT_RUNNING",
-  "MX_HOMESERVER_UNREACHABLE",
-];
-
-/** undefined where the daemon, its login or its homeserver is not there. */
-async function whereItRuns<T>(asked: Promise<T>): Promise<T | undefined> {
-  try {
-    return await asked;
-  } catch (error) {
-    if (error instanceof MxError && ABSENT.includes(error.code)) return undefined;
-    throw error;
-  }
-}
-
 export function renderDown(result: DownResult): string {
-  const { daemon, running: left, cancelled, homeserver, tunnel, removed } = result;
+  const { daemon, running: left, cancelled, homeserver, tunnel, login, removed } = result;
   return pairs([
     ["daemon", daemon === null ? "was not running" : `stopped (pid ${daemon})`],
     ["go on under the runner", left.length === 0 ? null : left.join(", ")],
     ["ended", cancelled.length === 0 ? null : cancelled.join(", ")],
     ["homeserver", homeserver ? "stopped" : null],
     ["tunnel", tunnel ? "closed" : null],
+    ["login", login && loginLine(login)],
     ["removed", removed.length === 0 ? null : removed.join(", ")],
   ]);
 }

@@ -7,7 +7,13 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { chosenKind, startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
 import { isAlive } from "../../src/background/alive.ts";
 import type { DownResult } from "../../src/setup/down.ts";
-import { bareMachine, closeAll, type Machine, type RunningCommand } from "../support/machine.ts";
+import {
+  bareMachine,
+  closeAll,
+  type Machine,
+  type RunningCommand,
+  startMachine,
+} from "../support/machine.ts";
 import { joinFlags, type Up, upFlags } from "../support/set-up.ts";
 
 const hasSandbox = spawnSync("bwrap", ["--ro-bind", "/", "/", "--unshare-all", "true"]).status === 0;
@@ -88,10 +94,35 @@ sandboxed("--purge wants to be told so; then commands are ended, and nothing is 
   expect((await builder.run(["daemon", "status"])).code).toBe(0);
   const purged = await builder.ask<DownResult>(["down", "--purge", "--yes"]);
   expect(purged).toMatchObject({ cancelled: [expect.stringMatching(/^inv_/)] });
+  expect(purged.login).toMatchObject({ logged_out: true, homeserver: expect.stringMatching(/^http/) });
   for (const place of ["config", "data", "runtime"])
     expect(existsSync(join(builder.home, place))).toBe(false);
   const agents = await laptop.ask<{ agent_id: string; liveness: string }[]>(["agent", "list", "--ping"]);
   expect(agents.find(({ agent_id }) => agent_id === "builder")).toMatchObject({ liveness: "offline" });
   live.signal("SIGKILL");
   await live.ended;
+});
+
+test("where the homeserver cannot be told, --purge removes all the same, and says which device stays there", async () => {
+  const away = await startHomeserverForTests({ kind: "embedded", name: "example.org" });
+  const machines = [
+    await startMachine({ name: "one", homeserver: away }),
+    await startMachine({ name: "two", homeserver: away }),
+  ];
+  const [one, two] = machines;
+  try {
+    await two?.ask(["daemon", "stop"]);
+    const asked = await two?.run(["down", "--purge"]);
+    expect(asked?.stderr).toContain("`mx-agent daemon start`");
+    await away.kill("SIGKILL");
+    expect(await one?.ask<DownResult>(["down", "--purge", "--yes"])).toMatchObject({
+      login: { user_id: one?.user, device_id: expect.any(String), homeserver: away.url, logged_out: false },
+      removed: expect.arrayContaining([join(one?.home ?? "", "data")]),
+    });
+    const ended = await two?.run(["down", "--purge", "--yes"]);
+    expect(ended?.stdout).toContain("stays logged in: the homeserver could not be told");
+    expect(existsSync(join(two?.home ?? "", "data"))).toBe(false);
+  } finally {
+    await closeAll(machines).finally(() => away.close());
+  }
 });
