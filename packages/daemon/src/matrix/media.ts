@@ -24,13 +24,17 @@ export type UploadedMedia = MediaReference & { encrypted_file?: EncryptedFile };
 
 /** What does not fit into an event: kept by the homeserver, encrypted where its room is. */
 export interface Media {
-  /** Uploads bytes that an event in this room will refer to. MX_HOMESERVER_ERROR, MX_HOMESERVER_UNREACHABLE. */
+  /**
+   * Uploads bytes that an event in this room will refer to. MX_HOMESERVER_ERROR, MX_HOMESERVER_UNREACHABLE; MX_NOT_FOUND
+   * for a room that /sync has not brought, which may be encrypted without our knowing.
+   */
   upload(room_id: string, bytes: Uint8Array<ArrayBuffer>, mime_type: string): Promise<UploadedMedia>;
   /**
-   * The bytes as they were before encryption, with size and both digests checked. Reads no more than
-   * `max_bytes`. MX_BAD_INPUT when they are more, or others than announced; errors of the homeserver as `upload`.
+   * The bytes that an event in this room refers to, as they were before encryption, with size and both digests checked.
+   * Reads no more than `max_bytes`. MX_BAD_INPUT when they are more, others than announced, or plain where the room is
+   * encrypted; errors of the homeserver as `upload`.
    */
-  download(reference: MediaReference, max_bytes: number): Promise<Uint8Array<ArrayBuffer>>;
+  download(room_id: string, reference: MediaReference, max_bytes: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 export interface MediaOptions {
@@ -41,6 +45,8 @@ export interface MediaOptions {
   token(): string;
   /** After HTTP 401: whether there is a token to try again with. */
   renew(): Promise<boolean>;
+  /** Whether we are in that room, as far as /sync has brought it. */
+  isJoined(room_id: string): boolean;
   isEncrypted(room_id: string): boolean;
   /** How long the bytes of a download may take to come, once they do, milliseconds; by default `slowestMs`. */
   deadlineMs?: (bytes: number) => number;
@@ -53,6 +59,8 @@ export const slowestMs = (bytes: number): number => 60_000 + Math.ceil(bytes / 1
 export function mediaOf(options: MediaOptions): Media {
   return {
     async upload(room_id, bytes, mime_type) {
+      if (!options.isJoined(room_id))
+        throw mxError("MX_NOT_FOUND", { what: "joined room", name: room_id, hint: "join it first" });
       const described = { sha256: digestOf(bytes), size_bytes: bytes.length };
       if (!options.isEncrypted(room_id))
         return { ...described, mxc_uri: await post(options, bytes, mime_type) };
@@ -60,8 +68,10 @@ export function mediaOf(options: MediaOptions): Media {
       const url = await post(options, cipher, "application/octet-stream");
       return { ...described, mxc_uri: url, encrypted_file: { ...file, url } };
     },
-    async download({ mxc_uri, encrypted_file, sha256, size_bytes }, max_bytes) {
+    async download(room_id, { mxc_uri, encrypted_file, sha256, size_bytes }, max_bytes) {
       const url = encrypted_file?.url ?? mxc_uri;
+      if (!encrypted_file && options.isEncrypted(room_id))
+        throw damaged(url, "it is plain, and its room is encrypted");
       if (size_bytes > max_bytes)
         throw damaged(url, `it has ${size_bytes} bytes, and ${max_bytes} are the limit`);
       const bytes = await get(options, url, max_bytes);

@@ -11,6 +11,8 @@ const PIECE = 64 * 1024;
 const decompress = promisify(zstdDecompress);
 
 export interface ArtifactSink {
+  /** Where they were announced. */
+  room_id: string;
   media: Pick<Media, "download">;
   /** Hands bytes on; resolves when the reader can take more. */
   deliver(stream: "stdout" | "stderr", bytes: Uint8Array): Promise<void>;
@@ -47,7 +49,7 @@ export class Artifacts {
   }
 
   async #fetch(stream: "stdout" | "stderr", artifact: StreamArtifact): Promise<void> {
-    const uploaded = await this.#sink.media.download(artifact, MAX_UPLOADED);
+    const uploaded = await this.#sink.media.download(this.#sink.room_id, artifact, MAX_UPLOADED);
     const bytes = artifact.mime_type.endsWith("+zstd")
       ? await decompress(uploaded, { maxOutputLength: MAX_BYTES })
       : uploaded;

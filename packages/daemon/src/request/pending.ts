@@ -68,6 +68,7 @@ export class Pending {
     });
     this.#streams = { stdout: this.#receiver("stdout"), stderr: this.#receiver("stderr") };
     this.#artifacts = new Artifacts({
+      room_id: request.room_id,
       media: line.media,
       deliver: (stream, bytes) => line.emit(chunkItem(stream, bytes)),
     });

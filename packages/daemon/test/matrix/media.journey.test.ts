@@ -38,8 +38,9 @@ async function kept(mxc_uri: string): Promise<Buffer> {
 }
 
 test("what is uploaded for an encrypted room can be read by whoever has its event, and not by the homeserver", async () => {
-  const sent = await laptop.session.media.upload(await roomOf(true), output, "text/plain");
-  expect(Buffer.from(await builder.session.media.download(sent, MANY)).equals(output)).toBe(true);
+  const room_id = await roomOf(true);
+  const sent = await laptop.session.media.upload(room_id, output, "text/plain");
+  expect(Buffer.from(await builder.session.media.download(room_id, sent, MANY)).equals(output)).toBe(true);
   const cipher = await kept(sent.mxc_uri);
   expect(cipher).toHaveLength(output.length);
   expect(cipher.equals(output)).toBe(false);
@@ -62,15 +63,31 @@ test("no two uploads share a key", async () => {
 });
 
 test("in a plain room it goes as it is", async () => {
-  const sent = await laptop.session.media.upload(await roomOf(false), output, "text/plain");
+  const room_id = await roomOf(false);
+  const sent = await laptop.session.media.upload(room_id, output, "text/plain");
   expect(sent.encrypted_file).toBeUndefined();
   expect((await kept(sent.mxc_uri)).equals(output)).toBe(true);
-  expect(Buffer.from(await builder.session.media.download(sent, MANY)).equals(output)).toBe(true);
+  expect(Buffer.from(await builder.session.media.download(room_id, sent, MANY)).equals(output)).toBe(true);
 });
 
 test("nothing at all can be sent as well", async () => {
-  const sent = await laptop.session.media.upload(await roomOf(true), new Uint8Array(), "text/plain");
-  expect(await builder.session.media.download(sent, MANY)).toHaveLength(0);
+  const room_id = await roomOf(true);
+  const sent = await laptop.session.media.upload(room_id, new Uint8Array(), "text/plain");
+  expect(await builder.session.media.download(room_id, sent, MANY)).toHaveLength(0);
+});
+
+test("what is plain is not taken in an encrypted room, however well it is announced", async () => {
+  const [encrypted, plain] = [await roomOf(true), await roomOf(false)];
+  const { media } = laptop.session;
+  const sent = await media.upload(plain, output, "text/plain");
+  await expect(media.download(encrypted, sent, MANY)).rejects.toMatchObject({
+    code: "MX_BAD_INPUT",
+    message: expect.stringContaining("plain"),
+  });
+  // Nor is anything sent for a room of which it is not known yet whether it is encrypted.
+  await expect(media.upload(`!unknown:${server.name}`, output, "")).rejects.toMatchObject({
+    code: "MX_NOT_FOUND",
+  });
 });
 
 test("bytes that are not those announced are refused, encrypted or not", async () => {
@@ -83,26 +100,32 @@ test("bytes that are not those announced are refused, encrypted or not", async (
   const { encrypted_file, mxc_uri, ...rest } = sent;
   const file = encrypted_file ?? expect.fail("it is not encrypted");
   const swapped = { ...file, url: other.mxc_uri };
-  await expect(media.download({ ...sent, encrypted_file: swapped }, MANY)).rejects.toThrow(/digest/);
+  await expect(media.download(encrypted, { ...sent, encrypted_file: swapped }, MANY)).rejects.toThrow(
+    /digest/,
+  );
   const wrongKey = { ...file, key: { ...file.key, k: randomBytes(32).toString("base64url") } };
-  await expect(media.download({ ...sent, encrypted_file: wrongKey }, MANY)).rejects.toThrow(/announced/);
+  await expect(media.download(encrypted, { ...sent, encrypted_file: wrongKey }, MANY)).rejects.toThrow(
+    /announced/,
+  );
   const clear = await media.upload(plain, output.subarray(1), "");
-  await expect(media.download({ ...rest, mxc_uri: clear.mxc_uri }, MANY)).rejects.toThrow(/announced/);
+  await expect(media.download(plain, { ...rest, mxc_uri: clear.mxc_uri }, MANY)).rejects.toThrow(/announced/);
 });
 
 test("more than was asked for is not read, whatever its event says of its size", async () => {
   const { media } = laptop.session;
-  const sent = await media.upload(await roomOf(false), output, "text/plain");
-  await expect(media.download(sent, 1_000)).rejects.toMatchObject({ code: "MX_BAD_INPUT" });
-  await expect(media.download({ ...sent, size_bytes: 10 }, 1_000)).rejects.toThrow(/limit/);
+  const room_id = await roomOf(false);
+  const sent = await media.upload(room_id, output, "text/plain");
+  await expect(media.download(room_id, sent, 1_000)).rejects.toMatchObject({ code: "MX_BAD_INPUT" });
+  await expect(media.download(room_id, { ...sent, size_bytes: 10 }, 1_000)).rejects.toThrow(/limit/);
 });
 
 test("what is not there, and what is no media, is said", async () => {
+  const room_id = await roomOf(false);
   const gone = { mxc_uri: `mxc://${server.name}/nosuchmedia`, sha256: "", size_bytes: 1 };
-  await expect(laptop.session.media.download(gone, MANY)).rejects.toMatchObject({
+  await expect(laptop.session.media.download(room_id, gone, MANY)).rejects.toMatchObject({
     code: "MX_HOMESERVER_ERROR",
   });
   await expect(
-    laptop.session.media.download({ ...gone, mxc_uri: "https://example.org/x" }, MANY),
+    laptop.session.media.download(room_id, { ...gone, mxc_uri: "https://example.org/x" }, MANY),
   ).rejects.toMatchObject({ code: "MX_BAD_INPUT" });
 });

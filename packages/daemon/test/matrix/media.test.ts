@@ -30,6 +30,7 @@ function media(renew: (use: (token: string) => void) => boolean) {
         renew((renewed) => {
           token = renewed;
         }),
+      isJoined: () => true,
       isEncrypted: () => false,
     }),
   };
@@ -40,13 +41,15 @@ test("what a token that ran out did not get is asked for once more with the next
     use("new");
     return true;
   });
-  expect(await store.download(reference, 1_000)).toEqual(bytes);
+  expect(await store.download("!room:localhost", reference, 1_000)).toEqual(bytes);
   expect(asked).toEqual(["Bearer old", "Bearer new"]);
 });
 
 test("where there is no next one, the homeserver's answer stands", async () => {
   const { media: store, asked } = media(() => false);
-  await expect(store.download(reference, 1_000)).rejects.toMatchObject({ code: "MX_HOMESERVER_ERROR" });
+  await expect(store.download("!room:localhost", reference, 1_000)).rejects.toMatchObject({
+    code: "MX_HOMESERVER_ERROR",
+  });
   expect(asked).toHaveLength(1);
 });
 

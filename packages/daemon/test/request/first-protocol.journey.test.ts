@@ -47,14 +47,19 @@ function send(type: string, content: object): Promise<string> {
 }
 
 /** The next command that it is asked for runs there, and leaves this output as an artifact. */
-async function ran(mark: string, output: Buffer, announced: (uploaded: Buffer) => object): Promise<void> {
+async function ran(
+  mark: string,
+  output: Buffer,
+  announced: (uploaded: Buffer) => object,
+  by: Old = old,
+): Promise<void> {
   const asked = await old.until(
     ({ type, content }) => type === EventTypes.execRequest && JSON.stringify(content).includes(mark),
   );
   const { invocation_id } = asked.content;
   await send(EventTypes.execAccepted, { invocation_id });
   const uploaded = Buffer.from(zstdCompressSync(output));
-  const { mxc_uri, ...kept } = await old.upload(room, new Uint8Array(uploaded), "text/plain+zstd");
+  const { mxc_uri, ...kept } = await by.upload(room, new Uint8Array(uploaded), "text/plain+zstd");
   await send(EventTypes.streamArtifact, {
     invocation_id,
     stream: "stdout",
@@ -96,6 +101,19 @@ describe.each([
     const { code, stdout } = await live;
     expect(code).toBe(0);
     expect(stdout === output.toString()).toBe(true);
+  });
+
+  test("output that it uploaded plain is taken where the room is plain, and is 74 where it is encrypted", async () => {
+    const stranger = await RawAccount.register(homeserver, "storage");
+    const live = exec("plain");
+    const announced = (uploaded: Buffer) => ({
+      size_bytes: uploaded.length,
+      sha256: sha256Base64(uploaded),
+    });
+    await ran("plain", Buffer.from("marigold\n"), announced, stranger);
+    expect(await live).toMatchObject(
+      flags.length > 0 ? { code: 0, stdout: "marigold\n" } : { code: 74, stdout: "" },
+    );
   });
 
   test("output that is not what was announced is 74", async () => {
