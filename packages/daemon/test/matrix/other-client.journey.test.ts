@@ -1,4 +1,4 @@
-import { VerificationPhase } from "matrix-js-sdk/lib/crypto-api/verification.js";
+import { VerificationPhase, type VerificationRequest } from "matrix-js-sdk/lib/crypto-api/verification.js";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
@@ -75,20 +75,26 @@ test("a person with another client accepts what the machine began: both have ver
   await eventually(() => person.verified(user_id, device_id));
 });
 
-test("a person with another client begins, and waits for the machine, which accepts", async () => {
-  const { person, machine } = await personAndMachine();
+/** The machine accepts what a person began, who clicks nothing more: it goes on by itself, to the same on both screens. */
+async function accepts(machine: TestMachine, person: OtherClient, request: VerificationRequest) {
   const { user_id, device_id } = machine.credentials;
+  const { verifications } = machine.session.keys;
   const { shown, comparison } = yes();
-  const crypto = person.client.getCrypto() ?? expect.fail("no encryption");
-  const request = await crypto.requestDeviceVerification(user_id, device_id);
-  await eventually(() => machine.session.keys.verifications.pending().length === 1);
-  const accepted = machine.session.keys.verifications.accept(person.user_id, null, comparison);
-  // It clicks nothing: the machine goes on by itself.
+  await eventually(() => verifications.pending().length === 1);
+  const accepted = verifications.accept(person.user_id, null, comparison);
   await reaches(request, VerificationPhase.Started);
   const theirs = await agree(request.verifier ?? expect.fail("nothing was started"));
   expect(await accepted).toEqual({ user_id: person.user_id, device_id: person.device_id });
   expect(shown).toEqual([theirs]);
   await eventually(() => person.verified(user_id, device_id));
+}
+
+test("a person with another client begins, and waits for the machine, which accepts", async () => {
+  const { person, machine } = await personAndMachine();
+  const { user_id, device_id } = machine.credentials;
+  const crypto = person.client.getCrypto() ?? expect.fail("no encryption");
+  const request = await crypto.requestDeviceVerification(user_id, device_id);
+  await accepts(machine, person, request);
   expect(machine.session.keys.verifications.pending()).toEqual([]);
 });
 
@@ -108,19 +114,11 @@ test.each([true, false])(
   async (encrypted) => {
     const { person, machine } = await personAndMachine();
     const room_id = await roomWith(person, machine, encrypted);
-    const { user_id, device_id } = machine.credentials;
+    const { user_id } = machine.credentials;
     await machine.session.keys.crossSigning.bootstrap(null);
     const crypto = person.client.getCrypto() ?? expect.fail("no encryption");
     await eventually(() => crypto.userHasCrossSigningKeys(user_id, true));
-    const { shown, comparison } = yes();
-    const request = await crypto.requestVerificationDM(user_id, room_id);
-    await eventually(() => machine.session.keys.verifications.pending().length === 1);
-    const accepted = machine.session.keys.verifications.accept(person.user_id, null, comparison);
-    await reaches(request, VerificationPhase.Started);
-    const theirs = await agree(request.verifier ?? expect.fail("nothing was started"));
-    expect(await accepted).toEqual({ user_id: person.user_id, device_id: person.device_id });
-    expect(shown).toEqual([theirs]);
-    await eventually(() => person.verified(user_id, device_id));
+    await accepts(machine, person, await crypto.requestVerificationDM(user_id, room_id));
   },
 );
 
