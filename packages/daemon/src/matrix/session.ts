@@ -100,7 +100,7 @@ export async function openSession(options: SessionOptions): Promise<MatrixSessio
     inbox: new InboxTable(db),
     outbox: new OutboxTable(db),
   };
-  takeOver(db, tables, account, logger);
+  takeOver(db, tables, account, options);
 
   const closed = new AbortController();
   const changes = new Changes();

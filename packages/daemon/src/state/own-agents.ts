@@ -65,6 +65,11 @@ export class OwnAgents {
   remove(room_id: string, agent_id: string): void {
     this.#db.run("DELETE FROM own_agents WHERE room_id = ? AND agent_id = ?", room_id, agent_id);
   }
+
+  /** Of another account they are no agents any more. */
+  clear(): void {
+    this.#db.run("DELETE FROM own_agents");
+  }
 }
 
 function parseStrings(json: string): string[] {

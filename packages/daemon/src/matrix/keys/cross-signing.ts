@@ -17,7 +17,7 @@ export interface CrossSigningOptions {
   dropRecovery: () => Promise<boolean>;
 }
 
-/** Set while new keys may be here and not on the server. */
+/** Whose new keys may be here and not on the server. */
 const INTERRUPTED = "keys.cross_signing_interrupted";
 
 /** This account's cross-signing identity (Client-Server API, "Cross-signing"). */
@@ -30,7 +30,9 @@ export class CrossSigning {
 
   /** Whether making or replacing the keys was begun and not ended: they may be here and not on the server. */
   get interrupted(): boolean {
-    return this.#options.settings.get(INTERRUPTED) === true;
+    const { settings, account } = this.#options;
+    const whose = settings.get(INTERRUPTED);
+    return whose === account.user_id || whose === true;
   }
 
   async status(): Promise<CrossSigningStatus> {
@@ -96,7 +98,7 @@ export class CrossSigning {
 
   async #renew(password: string | null): Promise<CrossSigningStatus> {
     const { crypto, account, settings } = this.#options;
-    settings.set(INTERRUPTED, true);
+    settings.set(INTERRUPTED, account.user_id);
     await this.#asking(() =>
       crypto.bootstrapCrossSigning({
         setupNewCrossSigning: true,
