@@ -70,6 +70,7 @@ function trickle(cancelled: () => void) {
     homeserver: "http://127.0.0.1:1",
     token: () => "t",
     renew: async () => false,
+    isJoined: () => true,
     isEncrypted: () => false,
     deadlineMs: () => 50,
   });
@@ -78,7 +79,9 @@ function trickle(cancelled: () => void) {
 test("what trickles for ever is given up, and its connection too", async () => {
   const cancelled = Promise.withResolvers<void>();
   const large = { ...reference, size_bytes: 1_000_000 };
-  await expect(trickle(cancelled.resolve).download(large, 1_000_000)).rejects.toMatchObject({
+  await expect(
+    trickle(cancelled.resolve).download("!room:localhost", large, 1_000_000),
+  ).rejects.toMatchObject({
     code: "MX_HOMESERVER_UNREACHABLE",
     message: expect.stringContaining("too slowly"),
   });
@@ -88,7 +91,7 @@ test("what trickles for ever is given up, and its connection too", async () => {
 test("what has more bytes than the limit is given up, and its connection too", async () => {
   const cancelled = Promise.withResolvers<void>();
   const small = { ...reference, size_bytes: 5 };
-  await expect(trickle(cancelled.resolve).download(small, 5)).rejects.toMatchObject({
+  await expect(trickle(cancelled.resolve).download("!room:localhost", small, 5)).rejects.toMatchObject({
     code: "MX_BAD_INPUT",
   });
   await cancelled.promise;
