@@ -129,11 +129,16 @@ export class Conformance {
       : problems;
   }
 
-  /** What contradicts the specification in the answer to what never became a request. */
+  /** What contradicts the specification in the answer to what never became a request, or to one that is not known. */
   refusal(status: number, body: unknown): string[] {
     const where = `a refusal with ${status}`;
     if (!anywhere.has(status) && !unarrived.has(status)) return [`${where}: there is no such status`];
-    return this.#validate(errorSchema, body, where);
+    // Who has to prove himself first is told how, in the words of that API.
+    return this.#validate(
+      status === 401 && isInteractive(body) ? interactiveSchema : errorSchema,
+      body,
+      where,
+    );
   }
 
   /** Every operation of the document: its method, and its path with its parameters filled in by `value`. */
