@@ -65,6 +65,34 @@ describe("one-time keys", () => {
     });
   });
 
+  it("are handed out once, also where their upload is tried again after they went", async () => {
+    const upload = { one_time_keys: oneTimeKeys(3) };
+    await bob.post("/keys/upload", upload);
+    const first = await claim(alice, bob);
+    const again = await bob.post("/keys/upload", upload);
+    expect(again).toMatchObject({ status: 200, body: { one_time_key_counts: { signed_curve25519: 2 } } });
+    const later = [await claim(alice, bob), await claim(alice, bob)];
+    expect(new Set([first, ...later]).size).toBe(3);
+    expect((await bob.post("/keys/upload", upload)).body).toEqual({
+      one_time_key_counts: { signed_curve25519: 0 },
+    });
+    expect(await claim(alice, bob)).toBeUndefined();
+    // Another key is another key, whatever it is called.
+    await bob.post("/keys/upload", {
+      one_time_keys: { "signed_curve25519:K0": { key: "anew", signatures: {} } },
+    });
+    expect(await claim(alice, bob)).toBe("anew");
+  });
+
+  it("go out in the order in which they were uploaded", async () => {
+    const names = ["z", "B", "a", "9", "/"];
+    for (const name of names)
+      await bob.post("/keys/upload", {
+        one_time_keys: { [`signed_curve25519:${name}`]: { key: name, signatures: {} } },
+      });
+    for (const name of names) expect(await claim(alice, bob)).toBe(name);
+  });
+
   it("of nobody and of a device without any are simply not there", async () => {
     expect(await claim(alice, bob)).toBeUndefined();
   });

@@ -74,6 +74,7 @@ export function deleteDevice(app: App, userId: string, deviceId: string): void {
   const hadKeys = app.store.crypto.deviceKeys(userId, deviceId) !== undefined;
   app.store.accounts.deleteDevice(userId, deviceId);
   app.store.crypto.deleteDevice(userId, deviceId);
+  app.store.oneTimeKeys.deleteDevice(userId, deviceId);
   app.store.toDevice.deleteDevice(userId, deviceId);
   if (hadKeys) announceDeviceChange(app, userId);
   // A long poll of that device ends now, and its next request is refused.

@@ -13,24 +13,28 @@ export function keyCounts(app: App, userId: string, deviceId: string): JsonObjec
 
 /** Counts by algorithm; the algorithm that everybody uses is always named, so that 0 is seen. */
 export function oneTimeKeyCounts(app: App, userId: string, deviceId: string): Record<string, number> {
-  const counts = app.store.crypto.countOneTimeKeys(userId, deviceId);
+  const counts = app.store.oneTimeKeys.count(userId, deviceId);
   return { signed_curve25519: 0, ...Object.fromEntries(counts.map((row) => [row.algorithm, row.n])) };
 }
 
-/** POST /keys/upload: device keys, one-time keys, fallback keys; all of it or nothing. */
+/**
+ * POST /keys/upload: device keys, one-time keys, fallback keys; all of it or nothing. A one-time key that is there
+ * or was handed out is not taken again: its owner may not have heard the first time that it was.
+ */
 export function uploadKeys(app: App, userId: string, deviceId: string, body: JsonObject): void {
   const deviceKeys = optionalObject(body, "device_keys");
   const oneTimeKeys = namedKeys(optionalObject(body, "one_time_keys"));
   const fallbackKeys = namedKeys(optionalObject(body, "fallback_keys"));
-  const { db, crypto } = app.store;
+  const { db, crypto, oneTimeKeys: store } = app.store;
   db.transaction(() => {
     if (deviceKeys !== undefined) uploadDeviceKeys(app, userId, deviceId, deviceKeys);
-    for (const { algorithm, keyId, key } of oneTimeKeys) {
-      const known = crypto.oneTimeKey(userId, deviceId, algorithm, keyId);
-      if (known === undefined) crypto.addOneTimeKey(userId, deviceId, algorithm, keyId, key);
-      else if (known !== key)
+    const fresh = oneTimeKeys.filter(({ algorithm, keyId, key }) => {
+      const waiting = store.waiting(userId, deviceId, algorithm, keyId);
+      if (waiting !== undefined && waiting !== key)
         throw invalidParam(`the one-time key ${algorithm}:${keyId} is already there and differs`);
-    }
+      return waiting === undefined && store.claimed(userId, deviceId, algorithm, keyId) !== key;
+    });
+    store.add(userId, deviceId, fresh);
     for (const { algorithm, keyId, key } of fallbackKeys) {
       const known = crypto.fallbackKey(userId, deviceId, algorithm);
       if (known?.key_id !== keyId || known.key !== key)
@@ -66,7 +70,7 @@ function namedKeys(keys: JsonObject | undefined): { algorithm: string; keyId: st
 /** POST /keys/claim: each one-time key goes to one claimer; then the fallback key serves them all. */
 export function claimKeys(app: App, body: JsonObject): JsonObject {
   const wanted = optionalObject(body, "one_time_keys") ?? {};
-  const { db, crypto } = app.store;
+  const { db, oneTimeKeys } = app.store;
   return db.transaction(() => {
     const users: [string, JsonObject][] = [];
     for (const [userId, devices] of Object.entries(wanted)) {
@@ -75,10 +79,9 @@ export function claimKeys(app: App, body: JsonObject): JsonObject {
       for (const [deviceId, algorithm] of Object.entries(devices)) {
         if (typeof algorithm !== "string") throw badJson("the algorithm of a device must be a string");
         const taken =
-          crypto.takeOneTimeKey(userId, deviceId, algorithm) ??
-          takeFallback(app, userId, deviceId, algorithm);
+          oneTimeKeys.take(userId, deviceId, algorithm) ?? takeFallback(app, userId, deviceId, algorithm);
         if (taken !== undefined)
-          found.push([deviceId, { [`${algorithm}:${taken.key_id}`]: JSON.parse(taken.key) }]);
+          found.push([deviceId, { [`${algorithm}:${taken.keyId}`]: JSON.parse(taken.key) }]);
       }
       if (found.length > 0) users.push([userId, Object.fromEntries(found)]);
     }
@@ -91,12 +94,11 @@ function takeFallback(
   userId: string,
   deviceId: string,
   algorithm: string,
-): { key_id: string; key: string } | undefined {
+): { keyId: string; key: string } | undefined {
   const fallback = app.store.crypto.fallbackKey(userId, deviceId, algorithm);
-  if (fallback !== undefined) {
-    app.store.crypto.useFallbackKey(userId, deviceId, algorithm);
-    // Its owner sees at the next sync that it was used.
-    app.store.db.afterCommit(() => app.notifier.wake([userId]));
-  }
-  return fallback;
+  if (fallback === undefined) return undefined;
+  app.store.crypto.useFallbackKey(userId, deviceId, algorithm);
+  // Its owner sees at the next sync that it was used.
+  app.store.db.afterCommit(() => app.notifier.wake([userId]));
+  return { keyId: fallback.key_id, key: fallback.key };
 }

@@ -51,48 +51,10 @@ export class CryptoStore {
 
   /** Forgets all that belongs to a device that was deleted. */
   deleteDevice(userId: string, deviceId: string): void {
-    for (const table of ["device_keys", "one_time_keys", "fallback_keys"]) {
+    for (const table of ["device_keys", "fallback_keys"]) {
       this.#db.run(`DELETE FROM ${table} WHERE user_id = ? AND device_id = ?`, userId, deviceId);
     }
     this.#db.run("DELETE FROM key_signatures WHERE target_user = ? AND target_key = ?", userId, deviceId);
-  }
-
-  oneTimeKey(userId: string, deviceId: string, algorithm: string, keyId: string): string | undefined {
-    return this.#db.get<{ key: string }>(
-      "SELECT key FROM one_time_keys WHERE user_id = ? AND device_id = ? AND algorithm = ? AND key_id = ?",
-      userId,
-      deviceId,
-      algorithm,
-      keyId,
-    )?.key;
-  }
-
-  addOneTimeKey(userId: string, deviceId: string, algorithm: string, keyId: string, key: string): void {
-    this.#db.run("INSERT INTO one_time_keys VALUES (?, ?, ?, ?, ?)", userId, deviceId, algorithm, keyId, key);
-  }
-
-  /** Takes one one-time key out of the store: nobody gets it twice. */
-  takeOneTimeKey(
-    userId: string,
-    deviceId: string,
-    algorithm: string,
-  ): { key_id: string; key: string } | undefined {
-    return this.#db.get<{ key_id: string; key: string }>(
-      `DELETE FROM one_time_keys WHERE user_id = ?1 AND device_id = ?2 AND algorithm = ?3 AND key_id =
-       (SELECT MIN(key_id) FROM one_time_keys WHERE user_id = ?1 AND device_id = ?2 AND algorithm = ?3)
-       RETURNING key_id, key`,
-      userId,
-      deviceId,
-      algorithm,
-    );
-  }
-
-  countOneTimeKeys(userId: string, deviceId: string): { algorithm: string; n: number }[] {
-    return this.#db.all(
-      "SELECT algorithm, COUNT(*) AS n FROM one_time_keys WHERE user_id = ? AND device_id = ? GROUP BY algorithm",
-      userId,
-      deviceId,
-    );
   }
 
   fallbackKey(

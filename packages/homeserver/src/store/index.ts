@@ -5,6 +5,7 @@ import { CryptoStore } from "./crypto.ts";
 import { Database, type DatabaseLocation } from "./database.ts";
 import { EventStore } from "./events.ts";
 import { MediaStore } from "./media.ts";
+import { OneTimeKeyStore } from "./one-time-keys.ts";
 import { Positions } from "./positions.ts";
 import { RoomStore } from "./rooms.ts";
 import { ToDeviceStore } from "./to-device.ts";
@@ -18,6 +19,7 @@ export interface Store {
   readonly rooms: RoomStore;
   readonly clientData: ClientDataStore;
   readonly crypto: CryptoStore;
+  readonly oneTimeKeys: OneTimeKeyStore;
   readonly toDevice: ToDeviceStore;
   readonly backups: BackupStore;
   readonly media: MediaStore;
@@ -33,6 +35,7 @@ export function openStore(location: DatabaseLocation): Store {
     rooms: new RoomStore(db),
     clientData: new ClientDataStore(db),
     crypto: new CryptoStore(db),
+    oneTimeKeys: new OneTimeKeyStore(db),
     toDevice: new ToDeviceStore(db),
     backups: new BackupStore(db),
     media: new MediaStore(db),

@@ -1,10 +1,10 @@
 import type { DatabaseSync } from "node:sqlite";
 import { version as programVersion } from "@mx-agent/base";
 import { copyDatabase, formatOf, writerOf } from "@mx-agent/base/sqlite";
-import { schemaV1 } from "./schema.ts";
+import { schemaV1, schemaV2 } from "./schema.ts";
 
 /** Each entry brings the database from the version of its index to the next one. Never edited once released. */
-const ours: readonly string[] = [schemaV1];
+const ours: readonly string[] = [schemaV1, schemaV2];
 
 /** The format that this program writes. */
 export const FORMAT: number = ours.length;

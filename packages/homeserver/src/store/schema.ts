@@ -118,3 +118,16 @@ CREATE TABLE media (
 ) WITHOUT ROWID;
 CREATE INDEX media_sha256 ON media (sha256);
 `;
+
+/**
+ * One-time keys go out in the order in which they came (`added` counts uploads), and the ids of those that went are
+ * remembered: an upload that is tried again must not bring them back.
+ */
+export const schemaV2 = `
+ALTER TABLE one_time_keys ADD COLUMN added INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE claimed_one_time_keys (
+  user_id TEXT NOT NULL, device_id TEXT NOT NULL, algorithm TEXT NOT NULL, key_id TEXT NOT NULL, key TEXT NOT NULL,
+  seq INTEGER NOT NULL, PRIMARY KEY (user_id, device_id, algorithm, key_id)
+) WITHOUT ROWID;
+CREATE INDEX claimed_one_time_keys_seq ON claimed_one_time_keys (user_id, device_id, seq);
+`;
