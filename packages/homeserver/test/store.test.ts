@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Database } from "../src/store/database.ts";
 import { openStore } from "../src/store/index.ts";
 import { FORMAT, migrate } from "../src/store/migrations.ts";
-import { schemaV1 } from "../src/store/schema.ts";
+import { schemaV1, schemaV2 } from "../src/store/schema.ts";
 import { ToDeviceStore } from "../src/store/to-device.ts";
 
 let directory: string;
@@ -116,7 +116,7 @@ it("a store of a later program is refused, untouched", () => {
 });
 
 describe("a store that a later program migrated", () => {
-  const later = [schemaV1, "CREATE TABLE later (x)"];
+  const later = [schemaV1, schemaV2, "CREATE TABLE later (x)"];
 
   it("was copied before, as it was", async () => {
     const store = openStore(path);
@@ -147,45 +147,101 @@ describe("a store that a later program migrated", () => {
       return Promise.all(names.map(async (name) => [name, await readFile(join(killed, name), "base64")]));
     };
     const before = await files();
-    expect(() => openStore(join(killed, "homeserver.db"))).toThrow(/format 2/);
+    expect(() => openStore(join(killed, "homeserver.db"))).toThrow(/format 3/);
     expect(await files()).toEqual(before);
   });
 
   it("is as it was when a step fails", () => {
     openStore(path).db.close();
     const sqlite = new DatabaseSync(path);
-    expect(() => migrate(sqlite, path, [schemaV1, "CREATE TABLE x (y); nonsense"])).toThrow("syntax error");
+    expect(() => migrate(sqlite, path, [schemaV1, schemaV2, "CREATE TABLE x (y); nonsense"])).toThrow(
+      "syntax error",
+    );
     sqlite.close();
     openStore(path).db.close();
   });
 });
 
+it("one-time keys of before are still handed out, once, and those that went are not forgotten too soon", () => {
+  const sqlite = new DatabaseSync(path);
+  migrate(sqlite, path, [schemaV1]);
+  sqlite.exec("INSERT INTO one_time_keys VALUES ('@a:x', 'D', 'c', 'OLD', '1')");
+  sqlite.close();
+  const { db, oneTimeKeys } = openStore(path);
+  const take = () => oneTimeKeys.take("@a:x", "D", "c")?.keyId;
+  db.transaction(() => {
+    oneTimeKeys.add("@a:x", "D", [{ algorithm: "c", keyId: "NEW", key: "2" }]);
+    expect([take(), take(), take()]).toEqual(["OLD", "NEW", undefined]);
+    for (let n = 0; n < 2_000; n++) {
+      oneTimeKeys.add("@a:x", "D", [{ algorithm: "c", keyId: `K${n}`, key: "3" }]);
+      expect(take()).toBe(`K${n}`);
+    }
+  });
+  const remembered = Array.from({ length: 2_000 }, (_, n) => oneTimeKeys.claimed("@a:x", "D", "c", `K${n}`));
+  expect(remembered.filter((key) => key !== undefined)).toHaveLength(1_000);
+  expect(remembered.lastIndexOf(undefined)).toBe(999);
+  db.transaction(() => oneTimeKeys.deleteDevice("@a:x", "D"));
+  expect(oneTimeKeys.claimed("@a:x", "D", "c", "K1999")).toBeUndefined();
+  db.close();
+});
+
 describe("to-device messages that nobody fetches", () => {
-  const fill = (limits: { messages: number; bytes: number }, count: number, text: string) => {
+  const limits = { messages: 40, bytes: 1_000 };
+  const open = () => {
     const db = new Database(path);
     const queues = new ToDeviceStore(db, limits);
-    db.transaction(() => {
-      for (let pos = 1; pos <= count; pos++) queues.add(pos, "@a:x", "DEAD", "@b:x", "t", text);
-      queues.add(count + 1, "@a:x", "OTHER", "@b:x", "t", text);
-    });
-    const left = (device: string) => queues.waiting("@a:x", device, 0, 1e9, 1e9).map(({ pos }) => pos);
-    const answer = { dead: left("DEAD"), other: left("OTHER") };
-    db.close();
-    return answer;
+    let pos = 0;
+    /** Sends until it is refused; how many went. */
+    const fill = (sender: string, device: string, text: string) =>
+      db.transaction(() => {
+        let sent = 0;
+        while (sent < 1_000 && queues.add(++pos, "@a:x", device, sender, "t", text)) sent += 1;
+        return sent;
+      });
+    const waiting = (device: string) => queues.waiting("@a:x", device, 0, 1e9, 1e9);
+    return { db, queues, fill, waiting };
   };
 
-  it("are bounded by number: the newest stay, and other devices lose nothing", () => {
-    const { dead, other } = fill({ messages: 40, bytes: 1e9 }, 100, "{}");
-    expect(dead.length).toBeGreaterThanOrEqual(30);
-    expect(dead.length).toBeLessThanOrEqual(40);
-    expect(dead).toEqual(Array.from(dead, (_, i) => 100 - dead.length + 1 + i));
-    expect(other).toEqual([101]);
+  it("all stay, and whoever sent them all sends no more; others do, and to other devices", () => {
+    const { db, queues, fill, waiting } = open();
+    expect(fill("@hostile:x", "DEAD", "{}")).toBe(40);
+    expect(fill("@hostile:x", "DEAD", "{}")).toBe(0);
+    expect(fill("@hostile:x", "OTHER", "{}")).toBe(40);
+    expect(fill("@b:x", "DEAD", "{}")).toBe(40);
+    const all = waiting("DEAD");
+    expect(all).toHaveLength(80);
+    // What the device has fetched makes room for its sender.
+    const half = all[19]?.pos ?? 0;
+    db.transaction(() => queues.acknowledge("@a:x", "DEAD", half));
+    expect(fill("@b:x", "DEAD", "{}")).toBe(0);
+    expect(fill("@hostile:x", "DEAD", "{}")).toBe(20);
+    expect(waiting("DEAD").filter(({ sender }) => sender === "@b:x")).toHaveLength(40);
+    db.close();
   });
 
-  it("are bounded by size", () => {
-    const { dead } = fill({ messages: 1e9, bytes: 1_000 }, 100, JSON.stringify("é".repeat(49)));
-    expect(dead.length).toBeLessThanOrEqual(10);
-    expect(dead.at(-1)).toBe(100);
+  it("are bounded by size too, over a restart and where what was sent is undone", () => {
+    const text = JSON.stringify("é".repeat(49));
+    const first = open();
+    expect(first.fill("@b:x", "DEAD", text)).toBe(10);
+    first.db.close();
+    const { db, queues, fill, waiting } = open();
+    db.transaction(() => queues.acknowledge("@a:x", "DEAD", 5));
+    const undone = () =>
+      db.transaction(() => {
+        for (let n = 0; n < 5; n++) expect(queues.add(100 + n, "@a:x", "DEAD", "@b:x", "t", text)).toBe(true);
+        throw new Error("no");
+      });
+    expect(undone).toThrow("no");
+    expect(queues.waiting("@a:x", "DEAD", 0, 1e9, 1e9)).toHaveLength(5);
+    const more = db.transaction(() => {
+      let sent = 0;
+      while (queues.add(200 + sent, "@a:x", "DEAD", "@b:x", "t", text)) sent += 1;
+      return sent;
+    });
+    expect(more).toBe(5);
+    expect(fill("@b:x", "DEAD", text)).toBe(0);
+    expect(waiting("DEAD")).toHaveLength(10);
+    db.close();
   });
 });
 

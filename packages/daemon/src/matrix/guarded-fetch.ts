@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { failpoint, mxError } from "@mx-agent/base";
 import { type RateLimitGate, requestClass, retryAfterMs } from "./gate.ts";
 import { isOfVerification } from "./keys/room-verifications.ts";
@@ -42,7 +43,10 @@ export function guardedFetch(options: GuardedFetchOptions): Fetch {
       if (kind === "media" && response.ok) return response;
       const body = shallow(await response.text());
       if (response.status === 429) {
-        gate.close(kind, retryAfterMs(response.headers.get("retry-after"), body, clock()));
+        const wait = retryAfterMs(response.headers.get("retry-after"), body, clock());
+        // It may be one device's queue that is full: messages to other devices do not wait for that one.
+        if (kind === "to_device") await sleep(wait, undefined, init?.signal ? { signal: init.signal } : {});
+        else gate.close(kind, wait);
         continue;
       }
       if (kind === "sync" && response.ok) {

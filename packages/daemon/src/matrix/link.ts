@@ -31,8 +31,9 @@ export function outboxLink(options: LinkOptions): OutboxLink {
     encrypt: async (outgoing) => (options.own.is(outgoing) ? null : options.encrypt(outgoing)),
     async admit(outgoing, signal) {
       await abortable(options.ready(), signal);
-      if (outgoing.kind !== "to_device") await roomKnown(outgoing.room_id, options, signal);
-      await gate.pass(outgoing.kind === "to_device" ? "to_device" : "message", signal);
+      if (outgoing.kind === "to_device") return;
+      await roomKnown(outgoing.room_id, options, signal);
+      await gate.pass("message", signal);
     },
     async send(outgoing, prepared, txn_id, signal) {
       if (options.own.is(outgoing)) {

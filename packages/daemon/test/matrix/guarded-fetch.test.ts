@@ -86,14 +86,36 @@ test("a limited request is sent again when it may be, and one of another kind do
   expect(sent.filter((line) => line.includes("/send/"))).toHaveLength(2);
 });
 
+test("a message to a device whose queue is full waits by itself, and those to other devices go", async () => {
+  const full = { errcode: "M_LIMIT_EXCEEDED", retry_after_ms: 300 };
+  let refusals = 2;
+  const { fetch, sent } = guarded(async (input) =>
+    String(input).endsWith("/full") && refusals-- > 0
+      ? Response.json(full, { status: 429 })
+      : Response.json({}),
+  );
+  let arrived = false;
+  const to = (txn: string) => fetch(`${base}/sendToDevice/x/${txn}`, { method: "PUT", body: "{}" });
+  const waiting = to("full").then((answer) => {
+    arrived = true;
+    return answer;
+  });
+  for (let n = 0; n < 5; n++) expect((await to(`n${n}`)).status).toBe(200);
+  expect(arrived).toBe(false);
+  expect((await waiting).status).toBe(200);
+  expect(sent.filter((line) => line.endsWith("/full"))).toHaveLength(3);
+});
+
 test("who waits for the rate limit can be called off", async () => {
   const { fetch } = guarded(
     async () => new Response("slow down", { status: 429, headers: { "retry-after": "3600" } }),
   );
-  const called = new AbortController();
-  const waiting = fetch(`${base}/sync`, { signal: called.signal });
-  called.abort();
-  await expect(waiting).rejects.toMatchObject({ name: "AbortError" });
+  for (const path of ["sync", "sendToDevice/x/1"]) {
+    const called = new AbortController();
+    const waiting = fetch(`${base}/${path}`, { signal: called.signal });
+    called.abort();
+    await expect(waiting).rejects.toMatchObject({ name: "AbortError" });
+  }
 });
 
 test("an answer to /sync that makes no sense becomes an error of the server", async () => {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
-import { garbage } from "../support/fault-proxy.ts";
-import { newUser, REQUEST, request, send, type TestMachine } from "./helpers.ts";
+import { garbage, tooManyRequests } from "../support/fault-proxy.ts";
+import { CHUNK, newUser, REQUEST, request, send, type TestMachine } from "./helpers.ts";
 import { ownSite } from "./own-site.ts";
 
 const { server, site, proxy } = ownSite();
@@ -72,6 +72,34 @@ test("a message that the server refuses for good is told and dropped, and the ne
   expect(sender.log.some(({ level, message }) => level === "error" && message.includes("refused"))).toBe(
     true,
   );
+});
+
+test("what a device's full queue refuses comes when there is room, in its place; other devices do not wait", async () => {
+  const { receiver, sender, room_id } = await room();
+  const other = await site.machine();
+  await other.session.ready();
+  const to = ({ credentials: { user_id, device_id } }: TestMachine, n: number) =>
+    ({ kind: "to_device", room_id, user_id, device_id, type: CHUNK, content: { n } }) as const;
+  let full = true;
+  const stop = proxy.on(({ path, body }) =>
+    full && path.includes("/sendToDevice/") && body.includes(receiver.credentials.device_id)
+      ? tooManyRequests(300)
+      : undefined,
+  );
+  const outcomes = [1, 2, 3].map((n) => send(sender, to(receiver, n)));
+  expect(await send(sender, to(other, 4))).toMatchObject({ ok: true });
+  await other.event((one) => one.type === CHUNK);
+  expect(sender.session.outbox.depth()).toBe(3);
+  expect(sender.session.health().state).toBe("healthy");
+  await sender.restart();
+  full = false;
+  await eventually(() => sender.session.outbox.depth() === 0);
+  const came = () =>
+    receiver.events.flatMap(({ type, content }) => (type === CHUNK ? [Object(content).n] : []));
+  await eventually(() => came().length === 3);
+  expect(came()).toEqual([1, 2, 3]);
+  expect(await Promise.race([...outcomes, "not told"])).toBe("not told");
+  stop();
 });
 
 test("nothing is sent before the first sync is done", async () => {

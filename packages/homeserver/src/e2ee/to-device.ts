@@ -1,12 +1,17 @@
 import type { App } from "../app.ts";
-import { badJson, tooLarge } from "../http/errors.ts";
+import { badJson, limited, tooLarge } from "../http/errors.ts";
 import { isObject, type JsonObject, object } from "../http/json.ts";
 import type { Session } from "../http/request.ts";
 
 const MAX_CONTENT_BYTES = 65_536;
 const MAX_MESSAGES = 5_000;
+/** When to look again whether a device has fetched what waits for it. */
+const FULL_RETRY_MS = 5_000;
 
-/** PUT /sendToDevice: one message for each named device, `*` for all of a user's; each txn id once. */
+/**
+ * PUT /sendToDevice: one message for each named device, `*` for all of a user's; each txn id once. All of it or, where
+ * too much of the sender's waits for one of the devices, nothing (M_LIMIT_EXCEEDED).
+ */
 export function sendToDevice(
   app: App,
   session: Session,
@@ -34,7 +39,9 @@ export function sendToDevice(
         for (const deviceId of target === "*" ? known : known.filter((id) => id === target)) {
           count += 1;
           if (count > MAX_MESSAGES) throw tooLarge(`one request may send ${MAX_MESSAGES} messages`);
-          toDevice.add(positions.next(), userId, deviceId, session.userId, type, text);
+          if (!toDevice.add(positions.next(), userId, deviceId, session.userId, type, text)) {
+            throw limited(FULL_RETRY_MS, `too much waits for the device ${deviceId} of ${userId} already`);
+          }
         }
       }
       woken.push(userId);

@@ -28,5 +28,5 @@ export const invalidParam = (what: string): MatrixError => new MatrixError(400, 
 export const tooLarge = (what: string): MatrixError => new MatrixError(413, "M_TOO_LARGE", what);
 export const unrecognized = (status: 400 | 404 | 405, what: string): MatrixError =>
   new MatrixError(status, "M_UNRECOGNIZED", what);
-export const limited = (retryAfterMs: number): MatrixError =>
-  new MatrixError(429, "M_LIMIT_EXCEEDED", "too many requests", { retry_after_ms: retryAfterMs });
+export const limited = (retryAfterMs: number, reason = "too many requests"): MatrixError =>
+  new MatrixError(429, "M_LIMIT_EXCEEDED", reason, { retry_after_ms: retryAfterMs });

@@ -7,27 +7,30 @@ export interface ToDeviceRow {
   content: string;
 }
 
-/** What waits for one device. */
+/** What of one sender waits for one device. */
 interface Queue {
   count: number;
   bytes: number;
 }
 
-/** How much may wait for a device that does not fetch it; of more, the oldest goes. */
+/** How much of one sender may wait for a device that does not fetch it. */
 export interface QueueLimits {
   readonly messages: number;
   readonly bytes: number;
 }
 
 const defaultLimits: QueueLimits = { messages: 10_000, bytes: 32 * 1024 * 1024 };
-const QUEUES_CACHE = 10_000;
+const DEVICES_CACHE = 10_000;
 
-/** To-device messages that wait until their device says that it has them. */
+/**
+ * To-device messages that wait until their device says that it has them. None is ever dropped: a sender whose
+ * share of a device's queue is full sends no more, and takes nobody else's room.
+ */
 export class ToDeviceStore {
   readonly #db: Database;
   readonly #limits: QueueLimits;
-  /** The sizes of the queues that grew last. */
-  readonly #queues = new Map<string, Queue>();
+  /** By device, then by sender. */
+  readonly #queues = new Map<string, Map<string, Queue>>();
 
   constructor(db: Database, limits: QueueLimits = defaultLimits) {
     this.#db = db;
@@ -35,8 +38,14 @@ export class ToDeviceStore {
     db.onReset(() => this.#queues.clear());
   }
 
-  add(pos: number, userId: string, deviceId: string, sender: string, type: string, content: string): void {
-    const queue = this.#queue(userId, deviceId);
+  /** Puts a message into a device's queue; false, and nothing is written, where the sender's share of it is full. */
+  add(pos: number, userId: string, deviceId: string, sender: string, type: string, content: string): boolean {
+    const senders = this.#senders(userId, deviceId);
+    const queue = senders.get(sender) ?? { count: 0, bytes: 0 };
+    const bytes = Buffer.byteLength(content);
+    if (queue.count + 1 > this.#limits.messages || queue.bytes + bytes > this.#limits.bytes) return false;
+    // What is undone must not be counted.
+    this.#db.afterRollback(() => this.#forget(userId, deviceId));
     this.#db.run(
       "INSERT INTO to_device VALUES (?, ?, ?, ?, ?, ?)",
       pos,
@@ -46,10 +55,8 @@ export class ToDeviceStore {
       type,
       content,
     );
-    queue.count += 1;
-    queue.bytes += Buffer.byteLength(content);
-    if (queue.count > this.#limits.messages || queue.bytes > this.#limits.bytes)
-      this.#shrink(userId, deviceId);
+    senders.set(sender, { count: queue.count + 1, bytes: queue.bytes + bytes });
+    return true;
   }
 
   waiting(userId: string, deviceId: string, after: number, upTo: number, limit: number): ToDeviceRow[] {
@@ -77,50 +84,43 @@ export class ToDeviceStore {
 
   /** Deletes what the device has said that it got. */
   acknowledge(userId: string, deviceId: string, upTo: number): void {
-    this.#forget(userId, deviceId);
-    this.#db.run(
-      "DELETE FROM to_device WHERE user_id = ? AND device_id = ? AND pos <= ?",
+    const senders = this.#senders(userId, deviceId);
+    this.#db.afterRollback(() => this.#forget(userId, deviceId));
+    const gone = this.#db.all<{ sender: string; bytes: number }>(
+      `DELETE FROM to_device WHERE user_id = ? AND device_id = ? AND pos <= ?
+       RETURNING sender, LENGTH(CAST(content AS BLOB)) AS bytes`,
       userId,
       deviceId,
       upTo,
     );
+    for (const { sender, bytes } of gone) {
+      const queue = senders.get(sender);
+      if (queue === undefined) continue;
+      queue.count -= 1;
+      queue.bytes -= bytes;
+      if (queue.count === 0) senders.delete(sender);
+    }
   }
 
   deleteDevice(userId: string, deviceId: string): void {
-    this.acknowledge(userId, deviceId, Number.MAX_SAFE_INTEGER);
+    this.#forget(userId, deviceId);
+    this.#db.run("DELETE FROM to_device WHERE user_id = ? AND device_id = ?", userId, deviceId);
   }
 
-  #queue(userId: string, deviceId: string): Queue {
+  #senders(userId: string, deviceId: string): Map<string, Queue> {
     const key = `${userId} ${deviceId}`;
-    // What is undone must not be counted.
-    this.#db.afterRollback(() => this.#queues.delete(key));
     const known = this.#queues.get(key);
     if (known !== undefined) return known;
-    const queue = this.#db.get<Queue>(
-      `SELECT COUNT(*) AS count, COALESCE(SUM(LENGTH(CAST(content AS BLOB))), 0) AS bytes FROM to_device
-       WHERE user_id = ? AND device_id = ?`,
+    const rows = this.#db.all<Queue & { sender: string }>(
+      `SELECT sender, COUNT(*) AS count, SUM(LENGTH(CAST(content AS BLOB))) AS bytes FROM to_device
+       WHERE user_id = ? AND device_id = ? GROUP BY sender`,
       userId,
       deviceId,
-    ) ?? { count: 0, bytes: 0 };
-    if (this.#queues.size >= QUEUES_CACHE) this.#queues.clear();
-    this.#queues.set(key, queue);
-    return queue;
-  }
-
-  /** Drops the oldest messages until three quarters of what may wait are left, so that it is seldom done. */
-  #shrink(userId: string, deviceId: string): void {
-    this.#db.run(
-      `DELETE FROM to_device WHERE user_id = ?1 AND device_id = ?2 AND pos IN (
-         SELECT pos FROM (
-           SELECT pos, ROW_NUMBER() OVER later AS n, SUM(LENGTH(CAST(content AS BLOB))) OVER later AS size
-           FROM to_device WHERE user_id = ?1 AND device_id = ?2 WINDOW later AS (ORDER BY pos DESC)
-         ) WHERE n > ?3 OR size > ?4)`,
-      userId,
-      deviceId,
-      Math.ceil(this.#limits.messages * 0.75),
-      Math.ceil(this.#limits.bytes * 0.75),
     );
-    this.#forget(userId, deviceId);
+    const senders = new Map(rows.map(({ sender, count, bytes }) => [sender, { count, bytes }]));
+    if (this.#queues.size >= DEVICES_CACHE) this.#queues.clear();
+    this.#queues.set(key, senders);
+    return senders;
   }
 
   #forget(userId: string, deviceId: string): void {
