@@ -79,6 +79,12 @@ const catalogue = {
     exit: 69,
     rpc: -32025,
   },
+  MX_FORGOTTEN: {
+    message: "{agent} has no record of {invocation_id} any more: how it ended was not heard here",
+    hint: "records are kept there for a week, or until `mx-agent invocation prune`; its operator's audit log has the end",
+    exit: 69,
+    rpc: -32033,
+  },
   // 70: a bug in us
   MX_INTERNAL: {
     message: "a bug in mx-agent: {detail}",

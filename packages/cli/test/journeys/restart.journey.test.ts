@@ -193,6 +193,16 @@ test("whoever waits at the machine that runs it goes on when its daemon is resta
   expect(await waiting.ended).toMatchObject({ code: 4 });
 });
 
+test("whoever asks for output that was pruned on the other machine learns that it is gone, and is not kept waiting", async () => {
+  const { stdout } = await they.exec(["echo", "once"], { flags: ["--detach"] });
+  const invocation_id = stdout.trim();
+  expect((await they.laptop.run(["invocation", "wait", invocation_id])).code).toBe(0);
+  await they.builder.ask(["invocation", "prune", "--older-than", "0s"]);
+  const reading = await they.laptop.run(["invocation", "logs", "-f", invocation_id]);
+  expect(reading).toMatchObject({ code: 74, stdout: "" });
+  expect(reading.stderr).not.toContain("does not answer");
+});
+
 test("a request for a daemon that is down is run when it is back", async () => {
   await they.builder.run(["daemon", "stop"]);
   const live = they.execLive(["echo", "late"]);

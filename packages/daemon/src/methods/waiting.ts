@@ -8,7 +8,12 @@ import type { Request, RequestTable } from "../state/requests.ts";
 const GIVE_UP_MS = 2_000;
 
 /** This daemon closes, and the next one goes on; or the request never left. */
-const LEAVES_IT = new Set<ErrorCode>(["MX_NOT_RUNNING", "MX_HOMESERVER_ERROR", "MX_NOT_FOUND"]);
+const LEAVES_IT = new Set<ErrorCode>([
+  "MX_NOT_RUNNING",
+  "MX_HOMESERVER_ERROR",
+  "MX_NOT_FOUND",
+  "MX_FORGOTTEN",
+]);
 
 /** Waits for the outcome; the caller's leaving cancels the run. `feed`: his input, on its way there. */
 export async function waitFor(

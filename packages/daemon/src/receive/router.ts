@@ -91,8 +91,41 @@ export class Router {
 
   /** After a new login a requester asks from another device: his key's word for it is enough. */
   #onQuery(event: IncomingEvent): void {
-    const execution = event.kind === "to_device" ? this.#ofRequester(event, () => null) : undefined;
-    if (execution) this.#parts.queries.answer(execution, event);
+    if (event.kind !== "to_device") return;
+    const execution = this.#ofRequester(event, () => null);
+    if (execution) {
+      this.#parts.queries.answer(execution, event);
+      return;
+    }
+    const asker = this.#trustedAsker(event);
+    if (asker && !this.#isOwnRun(event, asker.key_id)) this.#parts.queries.answerUnknown(asker, event);
+  }
+
+  /**
+   * Who may hear that we know nothing of an invocation: a key that is trusted in the room that it names. What others
+   * asked for is as unknown to it as what never was.
+   */
+  #trustedAsker(event: IncomingEvent): { room_id: string; key_id: string } | undefined {
+    const parsed = parseContent(EventTypes.invocationQuery, event.content);
+    if (!parsed.ok || !parsed.value.binding || !parsed.value.signature) return undefined;
+    const { room_id } = parsed.value.binding;
+    const { key_id } = parsed.value.signature;
+    const { identity, trust, rooms } = this.#parts;
+    const { sender: user_id } = event;
+    const own = user_id === identity.account.user_id && key_id === identity.key.key_id;
+    const entry = own ? undefined : trust.ofKey(room_id, user_id, key_id);
+    const public_key = own ? identity.key.publicKey : entry && decodePublicKey(entry.public_key);
+    if (!public_key || !rooms.isJoined(room_id, user_id)) return undefined;
+    const expected = { room_id, user_id, key_id, public_key, legacy: false, device_id: null };
+    return isFrom(event, expected, rooms.get(room_id)?.encrypted ?? false) ? { room_id, key_id } : undefined;
+  }
+
+  /** A run of that key which it may not hear of any more is not unknown. */
+  #isOwnRun(event: IncomingEvent, key_id: string): boolean {
+    const invocation_id = invocationOf(event);
+    return (
+      invocation_id !== undefined && this.#parts.executions.byInvocation(invocation_id)?.key_id === key_id
+    );
   }
 
   /** The run that an event is about, where its requester sent it; `deviceOf`: from which device, null for any. */

@@ -2,7 +2,7 @@
  * What is taken for an answer: one from the Matrix user, key and device that was asked, to that very request. Everything
  * else is dropped and counted (PROTOCOL.md, "What happens, in order").
  */
-import { failpoint } from "@mx-agent/base";
+import { failpoint, mxError } from "@mx-agent/base";
 import type { InvocationResult } from "@mx-agent/ipc";
 import { decodePublicKey, EventTypes, type ExecFinished, parseContent } from "@mx-agent/protocol";
 import type { IncomingEvent, Rooms } from "../matrix/api.ts";
@@ -26,6 +26,9 @@ const NAMES_THE_DEVICE = new Set<string>([
   EventTypes.invocationAnswer,
 ]);
 
+/** How long the end of a run that is forgotten where it ran may still be on its way through the room. */
+const STILL_COMING_MS = 5_000;
+
 export interface AnswerParts {
   requests: RequestTable;
   rooms: Rooms;
@@ -39,6 +42,7 @@ export interface AnswerParts {
 export class Answers {
   readonly #parts: AnswerParts;
   #dropped = 0;
+  readonly #timers = new Set<NodeJS.Timeout>();
 
   constructor(parts: AnswerParts) {
     this.#parts = parts;
@@ -47,6 +51,11 @@ export class Answers {
   /** Results that were not from whom was asked. */
   get dropped(): number {
     return this.#dropped;
+  }
+
+  close(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
   }
 
   /** An event that may be an answer. Answers whether it was one of a request of ours. */
@@ -76,7 +85,8 @@ export class Answers {
         for (const pending of waiting) pending.heard();
         // What is over is followed by the event that says how.
         const { state } = parsed.value;
-        if (state === "accepted" || state === "running") this.#begun(request, waiting);
+        if (state === "unknown") this.#unknown(request, waiting);
+        else if (state === "accepted" || state === "running") this.#begun(request, waiting);
         return;
       }
       case EventTypes.approvalRequest: {
@@ -106,6 +116,30 @@ export class Answers {
       default:
         for (const pending of waiting) pending.stream(event);
     }
+  }
+
+  /**
+   * The executing side has no record of it. What it once had it has pruned; what it never had may still be on its way
+   * there, and has an expiry of its own.
+   */
+  #unknown({ invocation_id, state }: Request, waiting: Pending[]): void {
+    if (state === "ended") for (const pending of waiting) pending.forgotten();
+    if (state !== "running" && state !== "held") return;
+    // How it ended is in the room, and may be behind this on its way.
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      this.#forgotten(invocation_id);
+    }, STILL_COMING_MS).unref();
+    this.#timers.add(timer);
+  }
+
+  #forgotten(invocation_id: string): void {
+    const { requests, now, waiting } = this.#parts;
+    const request = requests.get(invocation_id);
+    if (request?.state !== "running" && request?.state !== "held") return;
+    const error = mxError("MX_FORGOTTEN", { agent: request.agent, invocation_id });
+    requests.setLost(invocation_id, error.code, error.message, now());
+    for (const pending of waiting(invocation_id)) pending.fail(error);
   }
 
   #begun(request: Request, waiting: Pending[]): void {

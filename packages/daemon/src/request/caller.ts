@@ -159,6 +159,7 @@ export class Caller {
   /** Whoever waits comes back and asks the next session. */
   close(): void {
     this.#inquiry.close();
+    this.answers.close();
     const hint = "log in again: `mx-agent auth login`";
     for (const waiting of this.#pending.values())
       for (const pending of waiting)

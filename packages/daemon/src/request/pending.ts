@@ -50,6 +50,8 @@ export class Pending {
   #begin: (begun: "begun") => void = () => {};
   #started = false;
   readonly #patience: Patience;
+  readonly #forgotten = Promise.withResolvers<void>();
+  #isForgotten = false;
   readonly #wanted: OutputWanted;
 
   constructor(request: Request, line: PendingLine, wanted: OutputWanted = "all") {
@@ -99,6 +101,12 @@ export class Pending {
   /** The executing side answered a question about it. */
   heard(): void {
     this.#patience.heard();
+  }
+
+  /** The executing side has pruned it: output that has not come by now does not come. */
+  forgotten(): void {
+    this.#isForgotten = true;
+    this.#forgotten.resolve();
   }
 
   /** A verified stream message: a chunk of output, or an acknowledgement of stdin. */
@@ -209,8 +217,11 @@ export class Pending {
     while (!patience.exhausted) {
       const open = streams.filter(({ ended }) => !ended);
       if (open.length === 0 || this.#left()) return;
+      if (this.#isForgotten && !open.some(({ busy }) => busy)) return;
       const before = progress();
-      await Promise.race([...open.map((stream) => stream.changed()), delay(patience.pause)]);
+      const news = this.#isForgotten ? [] : [this.#forgotten.promise];
+      await Promise.race([...open.map((stream) => stream.changed()), ...news, delay(patience.pause)]);
+      if (this.#isForgotten) continue;
       if (progress() !== before) {
         patience.moved();
         continue;

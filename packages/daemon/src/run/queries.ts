@@ -41,6 +41,19 @@ export class Queries {
     else this.#runs.control(invocation_id, event.type)?.tellStdin();
   }
 
+  /** A trusted key asks about what we have no record of: it was pruned, or never came. */
+  answerUnknown({ room_id, key_id }: { room_id: string; key_id: string }, event: IncomingEvent): void {
+    const { nonces, now } = this.#world;
+    const parsed = parseContent(EventTypes.invocationQuery, event.content);
+    const device_id = parsed.ok ? parsed.value.binding?.device_id : undefined;
+    if (!parsed.ok || device_id === undefined) return;
+    const { invocation_id, nonce } = parsed.value;
+    if (nonces.admitControl(key_id, nonce, now()) !== "fresh") return;
+    const to = { room_id, user_id: event.sender, device_id };
+    const content = { invocation_id, nonce, state: "unknown" };
+    sendToDevice(to, EventTypes.invocationAnswer, content, this.#world);
+  }
+
   #finishedAgain(execution: Execution, to: Parameters<typeof sendToDevice>[0]): void {
     const request = shape(eventOf(execution));
     if (!execution.end || request.kind !== "exec") return;

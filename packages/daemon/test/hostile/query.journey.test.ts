@@ -2,7 +2,7 @@
 import { EventTypes, newNonce } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
-import { type Stage, setTheStage } from "./support/stage.ts";
+import { type Stage, setTheStage, trust } from "./support/stage.ts";
 
 const QUERY = EventTypes.invocationQuery;
 
@@ -41,4 +41,44 @@ test("nobody but its requester hears what became of an invocation, and he once f
   ]);
   await mallory.pump();
   expect(mallory.messages.filter(({ type }) => type === EventTypes.invocationAnswer)).toEqual([]);
+});
+
+test("of what was pruned, never was, or is another's, a trusted key hears that it is unknown; others hear nothing", async () => {
+  const { alice, mallory, builder, room } = stage;
+  await stage.legitimate("pruned");
+  await stage.legitimate("kept");
+  const ids = alice.events
+    .filter(({ type }) => type === EventTypes.execRequest)
+    .map(({ content }) => content.invocation_id);
+  const { account } = await builder.ask<{ account: { user_id: string; device_id: string } }>([
+    ...["daemon", "status"],
+  ]);
+  const asked = async (who: typeof alice, invocation_id: unknown) => {
+    const content = who.sign(room, QUERY, { invocation_id, nonce: newNonce() });
+    await who.sendToDevice(account.user_id, account.device_id, QUERY, content);
+    return content.nonce;
+  };
+  const heard = (who: typeof alice, nonce: unknown) =>
+    who.messages.find(({ type, content }) => type === EventTypes.invocationAnswer && content.nonce === nonce)
+      ?.content.state;
+  const answered = async (who: typeof alice, nonce: unknown) => {
+    await eventually(async () => {
+      await who.pump();
+      return heard(who, nonce) !== undefined;
+    });
+    return heard(who, nonce);
+  };
+  const early = await asked(mallory, "inv_01JZ0000000000000000000000");
+  expect(await answered(alice, await asked(alice, ids.at(-1)))).toBe("finished");
+  await builder.ask(["invocation", "prune", "--older-than", "0s"]);
+  await stage.legitimate("later");
+  const [later] = alice.events.filter(({ type }) => type === EventTypes.execRequest).slice(-1);
+  expect(await answered(alice, await asked(alice, ids.at(-1)))).toBe("unknown");
+  expect(await answered(alice, await asked(alice, "inv_01JZ0000000000000000000000"))).toBe("unknown");
+  await mallory.pump();
+  expect(heard(mallory, early)).toBeUndefined();
+  await mallory.announce(room, "mallory");
+  await trust(builder, room, "mallory", mallory.key);
+  expect(await answered(mallory, await asked(mallory, later?.content.invocation_id))).toBe("unknown");
+  expect(await answered(mallory, await asked(mallory, "inv_01JZ0000000000000000000000"))).toBe("unknown");
 });

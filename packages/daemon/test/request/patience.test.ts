@@ -52,6 +52,26 @@ function waiting({
 }
 
 describe("output that is missing when the run is over", () => {
+  test("is not waited for once the other machine says that it has pruned it", async () => {
+    const { pending, done } = waiting();
+    await vi.advanceTimersByTimeAsync(1_000);
+    pending.forgotten();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(done.complete).toBe(false);
+  });
+
+  test("is taken all the same where it had come before that was said, however slow its reader is", async () => {
+    const slow = Promise.withResolvers<void>();
+    const { pending, done, chunkCame } = waiting({ take: () => slow.promise });
+    chunkCame();
+    pending.forgotten();
+    await vi.advanceTimersByTimeAsync(MINUTE_MS);
+    expect(done.complete).toBe("not yet");
+    slow.resolve();
+    await vi.advanceTimersByTimeAsync(MINUTE_MS);
+    expect(done.complete).toBe(true);
+  });
+
   test("is fetched from a machine that was away for minutes", async () => {
     const { other, asked, done } = waiting();
     await vi.advanceTimersByTimeAsync(5 * MINUTE_MS);
