@@ -72,6 +72,11 @@ export class RunPublisher {
     await Promise.all([this.#streams.stdout.settled(), this.#streams.stderr.settled()]);
   }
 
+  /** Resolves once all was taken, ends included; never where it is closed before. */
+  async taken(): Promise<void> {
+    await Promise.all([this.#streams.stdout.taken, this.#streams.stderr.taken]);
+  }
+
   get done(): boolean {
     return this.#streams.stdout.done && this.#streams.stderr.done;
   }

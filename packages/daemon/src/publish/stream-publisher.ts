@@ -47,6 +47,7 @@ export class StreamPublisher {
   #again = false;
   #closed = false;
   #idle: (() => void)[] = [];
+  readonly #taken = Promise.withResolvers<void>();
 
   constructor(line: StreamLine, resumeAt = 0) {
     this.#line = line;
@@ -112,6 +113,11 @@ export class StreamPublisher {
     return this.#ended && this.#acked >= this.#line.index.count + 1;
   }
 
+  /** Resolves once `done`; never where it is closed before. */
+  get taken(): Promise<void> {
+    return this.#taken.promise;
+  }
+
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -127,6 +133,7 @@ export class StreamPublisher {
 
   #schedule(): void {
     if (this.#closed) return;
+    if (this.done) this.#taken.resolve();
     const gather = this.#line.gatherMs ?? GATHER_MS;
     const idle = this.#line.elapsed() - this.#lastSent >= gather;
     if (this.#ended || idle || this.#available - this.#line.index.end >= MAX_CHUNK_BYTES) {

@@ -9,7 +9,7 @@ import { type Reply, replyOf } from "./reply.ts";
 /** How long an ended run's streams stay open for a receiver that asks again. */
 export const LINGER_MS = 10 * 60_000;
 
-interface LiveRun {
+export interface LiveRun {
   /** Shared by everything that sends for this run. */
   reply: Reply | null;
   publisher: RunPublisher | null;

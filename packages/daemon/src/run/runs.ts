@@ -6,6 +6,7 @@ import type { Logger } from "pino";
 import type { Admitted } from "../admit/admitted.ts";
 import { shape } from "../admit/checks/shape.ts";
 import { sendEvent, sendToDevice } from "../publish/answers.ts";
+import { BehindOutput } from "../publish/behind-output.ts";
 import { showEnded, showRunning } from "../publish/display.ts";
 import { publishOutcome, publishSpawnFailure } from "../publish/outcome.ts";
 import type { Execution } from "../state/executions.ts";
@@ -13,7 +14,7 @@ import { callOutput } from "./call-output.ts";
 import type { ControlChannel } from "./control.ts";
 import { eventOf } from "./event-of.ts";
 import type { ExecutorWorld } from "./executor-world.ts";
-import { LINGER_MS, LiveRuns } from "./live-runs.ts";
+import { LINGER_MS, type LiveRun, LiveRuns } from "./live-runs.ts";
 import { nothingRan } from "./nothing-ran.ts";
 import { replyOf } from "./reply.ts";
 import { type SpecContext, specOf } from "./spec.ts";
@@ -39,6 +40,7 @@ export class Runs {
   readonly #context: SpecContext & { indexDir: string };
   readonly #logger: Logger;
   readonly #live: LiveRuns;
+  readonly #behind: BehindOutput;
   #closed = false;
   /** Runs that no runner had seen, and that go back to being admitted. */
   readonly #again = new Set<string>();
@@ -56,6 +58,7 @@ export class Runs {
     this.#runner = runner;
     this.#context = context;
     this.#logger = logger;
+    this.#behind = new BehindOutput(world);
     this.#live = new LiveRuns(world, runner, context.indexDir, (run_id) => this.cancel(run_id));
     runner.on("output", (run_id, stream, bytes) => this.#live.get(run_id)?.publisher?.output(stream, bytes));
     runner.on("ended", (run_id, end) => this.#ended(run_id, end));
@@ -138,9 +141,13 @@ export class Runs {
       else if (state.end) this.#ended(execution.run_id, state.end);
       else this.#resume(execution, state);
     }
-    // Who takes streams to-device asks for what it lacks; to the others it is sent again.
-    for (const execution of executions.endedSince(now() - LINGER_MS))
-      if (known.has(execution.run_id) && replyOf(execution) === null) this.#live.linger(execution);
+    // Who takes streams to-device asks for what it lacks; to the others it is sent again, and then the outcome.
+    for (const run_id of this.#behind.waiting) {
+      const execution = executions.byRun(run_id);
+      const live = execution && this.#live.linger(execution);
+      if (!execution?.end || !live?.publisher) this.#behind.drop(run_id);
+      else this.#sendBehind(execution, execution.end, live, live.publisher.end(execution.end));
+    }
   }
 
   /** The channel of a run for a message of that type. */
@@ -251,20 +258,49 @@ export class Runs {
     const chunks = live?.publisher?.end(outcome, live.reply !== null) ?? null;
     const result =
       execution.kind === "call" ? await callOutput(this.#runner, execution.run_id, outcome) : null;
+    const written = outcome.stdout_bytes + outcome.stderr_bytes > 0;
+    const behind = live?.publisher && live.reply === null && written && outcome.outcome !== "spawn_failed";
     // Chunks that the window has room for are before it in the outbox, so that `finished` seldom overtakes them.
-    await Promise.race([live?.publisher?.settled(), pause(SETTLE_MS, undefined, { ref: false })]);
+    if (!behind)
+      await Promise.race([live?.publisher?.settled(), pause(SETTLE_MS, undefined, { ref: false })]);
     if (this.#closed) return;
     failpoint("run.before_ended");
     db.transaction(() => {
       executions.setEnded(execution.run_id, outcome, now());
       audit.outcome(execution, outcome);
       if (outcome.outcome === "spawn_failed") publishSpawnFailure(execution, outcome, this.#world);
+      else if (behind) this.#behind.hold(execution.run_id);
       else publishOutcome(execution, outcome, chunks, result, this.#world);
     });
     failpoint("run.after_ended");
     setTimeout(() => live?.publisher?.releaseMarkers(), MARKERS_AFTER_MS).unref();
     if (live?.show) clearTimeout(live.show);
-    if (outcome.duration_ms > SHOW_AFTER_MS) showEnded(execution, outcome, this.#world);
+    if (behind) this.#sendBehind(execution, outcome, live, chunks);
+    else if (outcome.duration_ms > SHOW_AFTER_MS) showEnded(execution, outcome, this.#world);
     if (live) this.#live.letGo(execution.run_id, live);
+  }
+
+  /** `finished`, once all output has gone through the timeline; after a while without the rest of it. */
+  #sendBehind(
+    execution: Execution,
+    end: RunEnd,
+    live: LiveRun,
+    chunks: { stdout_chunks: number; stderr_chunks: number } | null,
+  ): void {
+    const send = () => {
+      clearTimeout(late);
+      if (this.#closed || !live.publisher) return;
+      try {
+        this.#behind.send(execution, end, chunks, live.publisher.done);
+        if (end.duration_ms > SHOW_AFTER_MS) showEnded(execution, end, this.#world);
+        this.#live.letGo(execution.run_id, live);
+      } catch (error) {
+        const { invocation_id } = execution;
+        this.#logger.error({ err: error, invocation_id }, "an outcome could not be sent; trying again");
+        setTimeout(send, RECORD_AGAIN_MS).unref();
+      }
+    };
+    const late = setTimeout(send, LINGER_MS).unref();
+    void live.publisher?.taken().then(send);
   }
 }
