@@ -71,7 +71,7 @@ function checkEntry(entry: Entry, room: Room, policy: Policy, warn: Warn): void 
       warn(
         "unsandboxed",
         at("allow_unsandboxed"),
-        `whatever ${who(entry)} may run here runs as you, with your files and your network`,
+        `whatever ${who(entry)} may run here runs as you, with your files and your network, and can have others start what outlives it (systemd-run, at, docker)`,
       );
       for (const [index, command] of entry.commands.entries()) {
         const names = [command.written, command.found?.path ?? "", command.found?.target.path ?? ""];

@@ -5,6 +5,7 @@ import { Brands } from "./brand.ts";
 import { Cgroups } from "./cgroup.ts";
 import type { LaunchMachine } from "./launch.ts";
 import type { Native } from "./native.ts";
+import { Origins } from "./origins.ts";
 import { bootId, childrenOf } from "./processes.ts";
 import type { Spool } from "./spool.ts";
 import { reapAdopted } from "./tree.ts";
@@ -26,6 +27,7 @@ export class Machine {
   readonly native: Native | string;
   readonly spool: Spool;
   readonly brands: Brands;
+  readonly origins = new Origins();
   readonly boot_id = bootId();
   /** Pids that Node waits for itself. */
   readonly children = new Set<number>();

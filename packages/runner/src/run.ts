@@ -1,7 +1,6 @@
 /** One run, from its mark in the spool to its end record. */
 import { failpoint } from "@mx-agent/base";
 import type { RunEnd, RunSpec, RunState, RunStream } from "./api.ts";
-import { brandOf } from "./brand.ts";
 import type { RunGroup } from "./cgroup.ts";
 import { Deadline } from "./deadline.ts";
 import { drain } from "./drain.ts";
@@ -10,6 +9,7 @@ import { type Launched, launch } from "./launch.ts";
 import { LauncherStatus } from "./launcher-status.ts";
 import { limitProcess } from "./limit-process.ts";
 import type { Machine } from "./machine.ts";
+import type { Origin } from "./origins.ts";
 import { OutputBudget, pump } from "./output.ts";
 import { processInfo } from "./processes.ts";
 import type { EndedState, RunRecord, StreamSpool } from "./spool.ts";
@@ -43,6 +43,8 @@ export class Run {
   #stdin = new StdinPipe(null);
   #tree: ProcessTree | null = null;
   #group: RunGroup | null = null;
+  /** null where there are no brands. */
+  #origin: Origin | null = null;
   #ending: Promise<unknown> | null = null;
   #cause: Cause | null = null;
   #error: RunEnd["error"] = null;
@@ -133,6 +135,8 @@ export class Run {
       launched = await launch(this.#spec, await machine.launching(), this.#group, () => {
         // Without an await in between: what another start does to this process must not be inherited.
         brand = machine.brands.take();
+        const confined = this.#spec.sandbox.backend !== "none";
+        this.#origin = brand === null ? null : machine.origins.begin(brand, confined);
         machine.spool.writeRecord({ ...record, brand });
         failpoint("runner.spawn.before");
       });
@@ -145,11 +149,13 @@ export class Run {
     this.#pid = pid;
     machine.children.add(pid);
     const start_time = processInfo(pid)?.start_time ?? 0;
+    const origin: Origin | null = this.#origin;
+    if (origin !== null) origin.start_time = start_time;
     const status = new LauncherStatus(launched.status);
     this.#stdin = new StdinPipe(launched.stdin);
     this.#tree = new ProcessTree({ pid, start_time, brand, spared: status.spared(pid) }, (process) => {
       if (process.ppid !== globalThis.process.pid || machine.children.has(process.pid)) return false;
-      return brand !== null && brandOf(process.pid) === brand;
+      return origin !== null && machine.origins.isOf(origin, process);
     });
     const life = this.#live(launched, status);
     machine.watch(life);
@@ -273,6 +279,7 @@ export class Run {
   }
 
   async #finish(outcome: Pick<RunEnd, "outcome"> & Partial<RunEnd>): Promise<void> {
+    if (this.#origin !== null) this.#machine.origins.end(this.#origin);
     // Before its end is told: what holds nothing any more must not be there when the next run asks for room.
     await this.#group
       ?.remove()

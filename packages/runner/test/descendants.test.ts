@@ -55,6 +55,38 @@ describe("ending a run ends", () => {
     expect(processesWith(theirs)).toEqual([]);
   });
 
+  it("a daemon that hides: without its mark, its session, its streams and its parents; none of the run beside it", async () => {
+    const [mine, theirs] = [word(), word()];
+    writeFileSync(
+      join(one.project, "hide.sh"),
+      `[ -z "$2" ] || prlimit --pid $$ --locks=7:7
+setsid sh -c "while :; do sleep 0.1; done; : $1" &
+`,
+    );
+    const daemon = (mark: string, hidden = "") =>
+      `setsid sh hide.sh ${mark} ${hidden} </dev/null >/dev/null 2>&1`;
+    const isAdopted = (mark: string) =>
+      processesWith(mark).some((pid) => processTable().get(pid)?.ppid === one.client.pid);
+    const beside = one.spec(["sh", "-c", `${daemon(theirs)}; echo up; exec sleep 600`]);
+    await one.start(beside);
+    await eventually(() => isAdopted(theirs));
+    const spec = one.spec(["sh", "-c", `${daemon(mine, "hidden")}; echo up; exec sleep 600`]);
+    await one.start(spec);
+    await eventually(() => isAdopted(mine));
+    await one.client.cancel(spec.run_id, 200);
+    expect((await one.ended(spec.run_id)).outcome).toBe("cancelled");
+    expect(processesWith(mine)).toEqual([]);
+    expect(isAdopted(theirs)).toBe(true);
+    const after = await one.sh(
+      `${daemon(mine, "hidden")}; until pgrep -f "[:] ${mine}"; do sleep 0.05; done`,
+    );
+    expect(after.outcome).toBe("exited");
+    expect(processesWith(mine)).toEqual([]);
+    await one.client.cancel(beside.run_id, 200);
+    await one.ended(beside.run_id);
+    expect(processesWith(theirs)).toEqual([]);
+  });
+
   it("a whole tree that ignores SIGTERM", async () => {
     const mark = word();
     writeFileSync(
