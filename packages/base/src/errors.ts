@@ -246,11 +246,16 @@ const catalogue = {
   },
   MX_SPAWN_FAILED: {
     message: "{command} could not be started on {agent}: {detail}",
-    hint: "",
+    hint: "on the machine of {agent}, `mx-agent doctor` and `mx-agent daemon logs` say more",
     exit: 126,
     rpc: -32071,
   },
-  MX_COMMAND_NOT_FOUND: { message: "{command} was not found on {agent}", hint: "", exit: 127, rpc: -32072 },
+  MX_COMMAND_NOT_FOUND: {
+    message: "{command} was not found on {agent}",
+    hint: "on the machine of {agent}: look for it, and for the interpreter that a script names in its first line",
+    exit: 127,
+    rpc: -32072,
+  },
   // 3: the answer to the question is no
   MX_NOT_RUNNING: { message: "{what} is not running", hint: "{hint}", exit: 3, rpc: -32080 },
   MX_NOT_LOGGED_IN: {

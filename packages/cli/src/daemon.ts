@@ -3,7 +3,7 @@ import { MxError, mxError } from "@mx-agent/base";
 import type { ActiveCall, MethodName, Params, Result } from "@mx-agent/ipc";
 import { type IpcClient, methodRoles, open } from "@mx-agent/ipc/client";
 import type { Cli } from "./cli.ts";
-import { sockets } from "./places.ts";
+import { isSetUp, sockets } from "./places.ts";
 import { withProgress } from "./progress.ts";
 import { trace } from "./verbose.ts";
 
@@ -11,7 +11,20 @@ import { trace } from "./verbose.ts";
 export async function daemonFor(cli: Cli, method: MethodName): Promise<IpcClient> {
   const socket = methodRoles[method] === "agent" ? sockets(cli.env).agent : sockets(cli.env).daemon;
   await trace(cli, `${method}: asking at ${socket}`);
-  return open({ socket, version: cli.version });
+  try {
+    return await open({ socket, version: cli.version });
+  } catch (error) {
+    throw notSetUp(cli, error);
+  }
+}
+
+/** To who has just installed it, a daemon that can be started is not what is missing. */
+function notSetUp(cli: Cli, error: unknown): unknown {
+  if (!(error instanceof MxError) || error.code !== "MX_DAEMON_UNREACHABLE") return error;
+  if (isSetUp(cli.env)) return error;
+  const hint =
+    "nothing is set up here yet: `mx-agent up`, or `mx-agent join LINK` with a link of another machine; by hand, `mx-agent daemon start`";
+  return new MxError({ ...error.toJSON(), hint }, error);
 }
 
 /** Of a clock that, unlike `performance`, costs no milliseconds itself. */
@@ -50,9 +63,5 @@ export async function withCall<M extends MethodName, T>(
 /** Where the question is whether it runs, a daemon that is not there is an answer (3), not a failure (69). */
 export function notRunning(error: unknown): unknown {
   if (!(error instanceof MxError) || error.code !== "MX_DAEMON_UNREACHABLE") return error;
-  return mxError(
-    "MX_NOT_RUNNING",
-    { what: "the daemon", hint: "start it with `mx-agent daemon start`" },
-    { cause: error },
-  );
+  return mxError("MX_NOT_RUNNING", { what: "the daemon", hint: error.hint }, { cause: error });
 }

@@ -1,4 +1,5 @@
 /** Where this machine's mx-agent keeps its things, and what it is configured to do. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { checkPrivateDir, type Dirs, type Env, effectiveConfig, resolveDirs } from "@mx-agent/base";
 import type { TargetFlags } from "./parse/target.ts";
@@ -12,6 +13,11 @@ export function sockets(env: Env): { daemon: string; agent: string } {
   // Whoever may enter or replace it could answer in the daemon's place.
   checkPrivateDir(runtime);
   return { daemon: join(runtime, "daemon.sock"), agent: join(runtime, "agent.sock") };
+}
+
+/** Whether a daemon has ever run here. */
+export function isSetUp(env: Env): boolean {
+  return existsSync(join(resolveDirs(env).data, "state.db"));
 }
 
 /** What a daemon in the background writes. */

@@ -3,29 +3,26 @@ import { createInterface } from "node:readline/promises";
 import { mxError } from "@mx-agent/base";
 import { type Cli, write } from "./cli.ts";
 
-/** A yes or no; false without a terminal. */
-export async function confirm(cli: Cli, question: string): Promise<boolean> {
-  if (!cli.stdin.isTTY) return false;
-  const lines = createInterface({ input: cli.stdin, output: cli.stderr });
-  try {
-    const reply = await lines.question(`${question} [y/N] `);
-    return /^y(es)?$/i.test(reply.trim());
-  } finally {
-    lines.close();
-  }
+/** A yes or no; false without a terminal. MX_CANCELLED on Ctrl-C and Ctrl-D. */
+export async function confirm(cli: Cli, text: string): Promise<boolean> {
+  return cli.stdin.isTTY === true && /^y(es)?$/i.test(await question(cli, `${text} [y/N] `));
 }
 
-/** A line of text, trimmed; for a terminal alone. */
+/** A line of text, trimmed; for a terminal alone. MX_CANCELLED on Ctrl-C and Ctrl-D. */
 export async function question(cli: Cli, text: string): Promise<string> {
   const lines = createInterface({ input: cli.stdin, output: cli.stderr });
   try {
     return (await lines.question(text)).trim();
+  } catch (error) {
+    if (!(error instanceof Error && error.name === "AbortError")) throw error;
+    await write(cli.stderr, "\n");
+    throw mxError("MX_CANCELLED");
   } finally {
     lines.close();
   }
 }
 
-/** A line that is not shown while it is typed. MX_CANCELLED on Ctrl-C. */
+/** A line that is not shown while it is typed. MX_CANCELLED on Ctrl-C, and on Ctrl-D before anything was typed. */
 export async function askSecret(cli: Cli, question: string): Promise<string> {
   // Before it is asked: who answers at once is not shown, either.
   cli.stdin.setRawMode?.(true);
@@ -45,8 +42,11 @@ async function readHidden(cli: Cli): Promise<string> {
     for (const character of String(chunk)) {
       if (character === "\r" || character === "\n") return typed;
       if (character === "\u0003") throw mxError("MX_CANCELLED");
+      if (character === "\u0004" && typed === "") throw mxError("MX_CANCELLED");
       if (character === "\u0004") return typed;
-      if (character === "\u007f" || character === "\b") typed = [...typed].slice(0, -1).join("");
+      // Ctrl-U, as at every other password: once more from the beginning.
+      if (character === "\u0015") typed = "";
+      else if (character === "\u007f" || character === "\b") typed = [...typed].slice(0, -1).join("");
       else typed += character;
     }
   }

@@ -22,6 +22,7 @@ const introduction = `# Command line
 
 Standard output is the answer, and everything else goes to standard error. Every command takes \`--json\`: the answer is
 then one JSON value, and a failure one object \`{"error":{…}}\`; [errors.md](errors.md) lists both errors and exit codes.
+What goes on while it is read (\`audit tail\`, \`daemon logs\`, \`workspace status --watch\`, \`exec --json-stream\`) is one value in each line.
 Every command takes \`-v\`: it says on standard error what it asks whom, and how long that took; a daemon that it starts
 logs at the level \`debug\`, with \`-vv\` at \`trace\`.
 \`--room\` and \`--agent\` fall back to \`default_room\` and \`default_agent\` of [configuration.md](configuration.md). A

@@ -5,6 +5,7 @@ import { type Cli, type ExitCode, isBrokenPipe, write } from "./cli.ts";
 import { nouns } from "./nouns.ts";
 import { refuseBytes } from "./parse/argv.ts";
 import { errorJson, errorLines, ownLine } from "./render/errors.ts";
+import { reflow } from "./render/screen.ts";
 import { atHelpOf } from "./usage.ts";
 import { exitOf, specOf } from "./verb.ts";
 import { setVerbosity } from "./verbose.ts";
@@ -13,6 +14,15 @@ import { setVerbosity } from "./verbose.ts";
 const BROKEN_PIPE: ExitCode = 141;
 /** Whose exit status can be the remote command's own. */
 const carriers = new Set(["exec", "call"]);
+
+/** The first three commands that anybody types. */
+const EXAMPLE = `
+Example, on the first machine, on the second, and on the first again:
+  mx-agent up
+  mx-agent join LINK --allow-commands ls,git --cwd ~/project
+  mx-agent exec --agent builder -- git status
+
+\`mx-agent help COMMAND\` says more about each, with an example.`;
 
 /** `argv` without node and the program file. Never throws. */
 export async function run(argv: readonly string[], cli: Cli): Promise<ExitCode> {
@@ -54,12 +64,13 @@ async function assemble(words: readonly string[], cli: Cli, failures: string[]):
   for (const noun of called.length > 0 ? called : nouns) {
     const command = new Command(noun.name).copyInheritedSettings(program).description(noun.summary);
     command.helpCommand(false);
+    if (noun.group !== undefined) command.helpGroup(`${noun.group}:`);
     program.addCommand(command, { hidden: noun.hidden === true });
     if (called.length === 0) continue;
     (await noun.load())(command, cli);
     addNounExample(command);
   }
-  return program.addHelpText("after", "\nExample:\n  mx-agent exec --room farm --agent builder -- npm test");
+  return program.addHelpText("after", () => reflow(EXAMPLE, cli.stdout.columns ?? 80));
 }
 
 /** On a narrow terminal a description stands below its flag, not in what is left beside it. */

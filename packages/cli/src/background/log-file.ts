@@ -1,5 +1,6 @@
 import { open, stat } from "node:fs/promises";
-import type { Writable } from "node:stream";
+import { Writable } from "node:stream";
+import { StringDecoder } from "node:string_decoder";
 import { type Cli, write } from "../cli.ts";
 
 const BLOCK = 64 * 1024;
@@ -33,7 +34,7 @@ export async function lastLines(file: string, count: number, to: Writable): Prom
 }
 
 /** Writes what is added to a file from `from` on, until a signal comes. Follows a rotation. */
-export async function followFile(file: string, from: number, cli: Cli): Promise<void> {
+export async function followFile(file: string, from: number, cli: Cli, to: Writable): Promise<void> {
   const stopped = Promise.withResolvers<void>();
   const off = cli.onSignal(() => stopped.resolve());
   let position = from;
@@ -41,12 +42,26 @@ export async function followFile(file: string, from: number, cli: Cli): Promise<
     for (;;) {
       const size = (await sizeOf(file)) ?? 0;
       if (size < position) position = 0;
-      if (size > position) position += await copy(file, position, cli.stdout);
+      if (size > position) position += await copy(file, position, to);
       if (await pausedOr(stopped.promise)) return;
     }
   } finally {
     off();
   }
+}
+
+/** Each line of what is written as `{"line":…}`; one that does not end yet waits for its end. */
+export function jsonLines(to: Writable): Writable {
+  const decoder = new StringDecoder("utf8");
+  let open = "";
+  return new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      const lines = (open + decoder.write(chunk)).split("\n");
+      open = lines.pop() ?? "";
+      const text = lines.map((line) => `${JSON.stringify({ line })}\n`).join("");
+      to.write(text, done);
+    },
+  });
 }
 
 /** Everything of a file from `from` on, as text. */

@@ -78,17 +78,24 @@ export const define: Define = (noun, cli) => {
     name: "logs",
     summary: "the log of the daemon that runs in the background",
     example: "daemon logs -f",
+    more: 'With --json one object for each line: `{"line":...}`. MX_AGENT_LOG_FORMAT=json makes the daemon log JSON.',
   })
     .option("-f, --follow", "go on with what is logged from now on")
     .option("-n, --lines <count>", "how many of the last lines", "100")
-    .action((flags: { follow?: boolean; lines: string }) => showLogs(cli, flags));
+    .action((flags: LogFlags) => showLogs(cli, flags));
 };
 
-async function showLogs(cli: Cli, flags: { follow?: boolean; lines: string }): Promise<void> {
+interface LogFlags extends JsonFlag {
+  follow?: boolean;
+  lines: string;
+}
+
+async function showLogs(cli: Cli, flags: LogFlags): Promise<void> {
   const lines = parseCount(flags.lines, "--lines");
-  const { followFile, lastLines } = await import("../background/log-file.ts");
+  const { followFile, jsonLines, lastLines } = await import("../background/log-file.ts");
   const file = logFile(cli.env);
-  const end = await lastLines(file, lines, cli.stdout);
+  const to = flags.json ? jsonLines(cli.stdout) : cli.stdout;
+  const end = await lastLines(file, lines, to);
   if (end === undefined && !flags.follow) return note(cli, `no log yet at ${file}`);
-  if (flags.follow) await followFile(file, end ?? 0, cli);
+  if (flags.follow) await followFile(file, end ?? 0, cli, to);
 }

@@ -24,10 +24,20 @@ interface StartFlags extends JsonFlag {
 }
 
 interface DataFlag extends JsonFlag {
-  data: string;
+  data?: string;
 }
 
-const DATA = ["--data <directory>", "what `homeserver start` was given"] as const;
+const DATA = ["--data <directory>", "what `homeserver start` was given; by default that of `up`"] as const;
+
+/** MX_USAGE where no directory is named, and `up` has started no homeserver here. */
+async function dataOf(cli: Cli, flags: DataFlag): Promise<string> {
+  if (flags.data !== undefined) return resolve(flags.data);
+  const { readRecord } = await import("../setup/record.ts");
+  const { embedded } = readRecord(cli.env);
+  if (embedded === undefined)
+    throw usage("which one? give the --data DIRECTORY that `homeserver start` was given", "");
+  return embedded.data;
+}
 
 export const define: Define = (noun, cli) => {
   verb(noun, {
@@ -61,14 +71,18 @@ export const define: Define = (noun, cli) => {
     example: "homeserver status --data ~/.local/share/mx-homeserver",
     more: "Exit status 3 when it does not run.",
   })
-    .requiredOption(...DATA)
+    .option(...DATA)
     .action(async (flags: DataFlag) => {
       const { homeserverStatus } = await import("@mx-agent/homeserver");
-      const status = homeserverStatus(resolve(flags.data));
+      const data = await dataOf(cli, flags);
+      const status = homeserverStatus(data);
       if (!status.running)
         throw mxError("MX_NOT_RUNNING", {
           what: "the homeserver",
-          hint: `start it with \`mx-agent homeserver start --data ${shellWord(flags.data)}\``,
+          hint:
+            flags.data === undefined
+              ? "start it with `mx-agent up`"
+              : `start it with \`mx-agent homeserver start --data ${shellWord(flags.data)}\``,
         });
       await answer(cli, flags, status, ({ url, pid, started_at }) =>
         pairs([
@@ -84,10 +98,10 @@ export const define: Define = (noun, cli) => {
     summary: "stop the homeserver of a data directory",
     example: "homeserver stop --data ~/.local/share/mx-homeserver",
   })
-    .requiredOption(...DATA)
+    .option(...DATA)
     .action(async (flags: DataFlag) => {
       const { stopHomeserver } = await import("@mx-agent/homeserver");
-      const stopped = await stopHomeserver(resolve(flags.data));
+      const stopped = await stopHomeserver(await dataOf(cli, flags));
       await answer(cli, flags, { stopped }, () =>
         stopped ? "the homeserver was stopped" : "the homeserver was not running",
       );
@@ -114,12 +128,13 @@ function defineUsers(user: Parameters<Define>[0], cli: Cli): void {
     example: "homeserver user add alice --data ~/.local/share/mx-homeserver",
     more: "The password is asked for, read from stdin, or taken from MX_AGENT_PASSWORD.",
   })
-    .requiredOption(...DATA)
+    .option(...DATA)
     .option("--password-stdin", "read the password from stdin")
     .action(async (name: string, flags: DataFlag & { passwordStdin?: boolean }) => {
       const { addUser } = await import("@mx-agent/homeserver");
+      const data = await dataOf(cli, flags);
       const password = await passwordFor(cli, name, flags.passwordStdin === true);
-      const user_id = await addUser(resolve(flags.data), name, password);
+      const user_id = await addUser(data, name, password);
       await answer(cli, flags, { user_id }, () => user_id);
     });
 
@@ -128,10 +143,10 @@ function defineUsers(user: Parameters<Define>[0], cli: Cli): void {
     summary: "the accounts",
     example: "homeserver user list --data ~/.local/share/mx-homeserver",
   })
-    .requiredOption(...DATA)
+    .option(...DATA)
     .action(async (flags: DataFlag) => {
       const { listUsers } = await import("@mx-agent/homeserver");
-      const users = (await listUsers(resolve(flags.data))).map((one) => ({
+      const users = (await listUsers(await dataOf(cli, flags))).map((one) => ({
         user_id: one.userId,
         created_at: new Date(one.createdAt).toISOString(),
         deactivated: one.deactivated,
@@ -156,14 +171,14 @@ function defineTokens(token: Parameters<Define>[0], cli: Cli): void {
     summary: "make a token that lets somebody register; it is shown this once",
     example: "homeserver token create --uses 1 --expires 24h --data ~/.local/share/mx-homeserver",
   })
-    .requiredOption(...DATA)
+    .option(...DATA)
     .option("--uses <count>", "for how many accounts; by default any number")
     .option("--expires <duration>", "for how long, as 24h; by default for ever")
     .action(async (flags: DataFlag & { uses?: string; expires?: string }) => {
       const { createRegistrationToken } = await import("@mx-agent/homeserver");
       const uses = flags.uses === undefined ? undefined : parseCount(flags.uses, "--uses", 1);
       const expires = flags.expires === undefined ? undefined : parseDuration(flags.expires, "--expires");
-      const made = await createRegistrationToken(resolve(flags.data), {
+      const made = await createRegistrationToken(await dataOf(cli, flags), {
         ...(uses === undefined ? {} : { uses }),
         ...(expires === undefined ? {} : { expiresAt: Date.now() + expires }),
       });

@@ -1,5 +1,6 @@
 import type { Cli } from "../cli.ts";
 import type { Finding, Level } from "../doctor/finding.ts";
+import { counted } from "./count.ts";
 import { type Colour, painter, visible } from "./style.ts";
 
 export interface Examination {
@@ -25,6 +26,6 @@ export function renderDoctor({ findings, fixed, not_fixed }: Examination, cli: C
     ...fixed.map((text) => `fixed    ${visible(text)}`),
     ...not_fixed.map((text) => `${paint("red", "failed")}   ${visible(text)}`),
     ...lines,
-    `\n${errors} errors, ${warnings} warnings${fixable && !fix ? "; `mx-agent doctor --fix` repairs some of it" : ""}`,
+    `\n${counted(errors, "error")}, ${counted(warnings, "warning")}${fixable && !fix ? "; `mx-agent doctor --fix` repairs some of it" : ""}`,
   ].join("\n");
 }

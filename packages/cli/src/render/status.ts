@@ -1,5 +1,6 @@
 import type { AgentInfo, DaemonStatus, InvocationInfo, WorkspaceInfo } from "@mx-agent/ipc";
 import type { Cli } from "../cli.ts";
+import { counted } from "./count.ts";
 import { cut } from "./screen.ts";
 import { painter, visible } from "./style.ts";
 import { pairs } from "./table.ts";
@@ -97,7 +98,7 @@ function head({ account, pid, version, uptime_ms, sync, policy }: DaemonStatus):
 
 function roomLine({ name, alias, room_id, encrypted, membership, member_count }: WorkspaceInfo): string {
   const facts = [
-    membership === "invite" ? "invited" : `${member_count ?? "?"} members`,
+    membership === "invite" ? "invited" : counted(member_count ?? "?", "member"),
     encrypted ? "encrypted" : "not encrypted",
   ];
   return visible(`${name ?? alias ?? room_id}  ${facts.join(", ")}  ${room_id}`);

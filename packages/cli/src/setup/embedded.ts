@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Cli } from "../cli.ts";
 import { directories } from "../places.ts";
+import { doing } from "./progress.ts";
 import { readRecord, remember } from "./record.ts";
 
 export interface EmbeddedHomeserver {
@@ -21,6 +22,7 @@ export async function ensureEmbedded(cli: Cli, bind: string | undefined): Promis
   const data = known?.data ?? join(directories(cli.env).data, "homeserver");
   const status = homeserverStatus(data);
   if (status.running) return { url: status.url, data, started: false };
+  await doing(cli, "starting the embedded homeserver");
   const wanted = known?.bind ?? (await firstBind(bind));
   // Before it starts: accounts are bound to its address, so a second try must not choose another one.
   remember(cli.env, { embedded: { data, bind: wanted } });

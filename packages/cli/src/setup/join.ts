@@ -118,11 +118,20 @@ async function accountFor(cli: Cli, flags: JoinFlags, link: InviteLink) {
   const homeserver = flags.homeserver ?? link.homeserver;
   await doing(cli, `logging in at ${homeserver}`);
   const usesToken = homeserver === link.homeserver && !flags.passwordStdin;
-  return ensureAccount(cli, flags, {
-    homeserver,
-    command: "join",
-    registration_token: usesToken || flags.register ? link.registration_token : null,
-  });
+  const registration_token = usesToken || flags.register ? link.registration_token : null;
+  try {
+    return await ensureAccount(cli, flags, { homeserver, command: "join", registration_token });
+  } catch (error) {
+    throw registration_token !== null && !flags.registrationTokenStdin ? usedUp(error, link) : error;
+  }
+}
+
+/** A homeserver says of the token in a link what it says of any; its guest has to hear what that means. */
+function usedUp(error: unknown, { agent_id }: InviteLink): unknown {
+  if (!(error instanceof MxError) || error.code !== "MX_LOGIN_REFUSED") return error;
+  if (error.details.errcode === "M_USER_IN_USE") return error;
+  const hint = `the link may have been used or revoked: ask for another one; on ${agent_id}'s machine: \`mx-agent invite create\``;
+  return new MxError({ ...error.toJSON(), hint }, error);
 }
 
 /** A name that nobody chose gives way to that of the account, which is the only one of its kind. */

@@ -1,9 +1,7 @@
 /** What `down --purge` takes away from the homeserver, and what it has to say where that is not there. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
-import { directories } from "../places.ts";
+import { isSetUp } from "../places.ts";
 import { embeddedOf } from "./embedded.ts";
 import { agentsHere } from "./machine.ts";
 import type { SetupRecord } from "./record.ts";
@@ -20,7 +18,7 @@ export interface RemovedLogin {
 
 /** Others see the agents gone, and the server forgets the device; where it cannot be told, the rest goes on. */
 export async function logOut(cli: Cli, record: SetupRecord): Promise<RemovedLogin | null> {
-  const status = await whereItRuns(ask(cli, "auth.status", {}));
+  const status = await whereItRuns(ask(cli, "daemon.status", {}));
   if (status === undefined) return silentLogin(cli, record) ? unknown : null;
   if (status.account === null) return null;
   const { user_id, device_id, homeserver } = status.account;
@@ -35,7 +33,7 @@ const unknown: RemovedLogin = { user_id: null, device_id: null, homeserver: null
 
 /** Whether there may be a login that nobody can end, because no daemon runs; at the embedded homeserver it goes with that. */
 export function silentLogin(cli: Cli, record: SetupRecord): boolean {
-  return record.embedded === undefined && existsSync(join(directories(cli.env).data, "state.db"));
+  return record.embedded === undefined && isSetUp(cli.env);
 }
 
 export function loginLine({ user_id, device_id, homeserver, logged_out }: RemovedLogin): string {

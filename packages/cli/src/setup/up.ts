@@ -7,7 +7,7 @@ import type { WorkspaceInfo } from "@mx-agent/ipc";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
 import { parseAddress } from "../parse/url.ts";
-import { defaults, directories, policyFile } from "../places.ts";
+import { defaults, directories, isSetUp, policyFile } from "../places.ts";
 import { question } from "../prompt.ts";
 import { type AccountFlags, ensureAccount } from "./account.ts";
 import { alone } from "./alone.ts";
@@ -57,7 +57,6 @@ async function eachStep(cli: Cli, flags: UpFlags): Promise<UpResult> {
     if (done) changed.push(what);
   };
   const choice = await chooseHomeserver(cli, flags);
-  if (choice.embedded) await doing(cli, "starting the embedded homeserver");
   const embedded = choice.embedded ? await ensureEmbedded(cli, flags.bind) : undefined;
   note(embedded?.started === true, "homeserver");
   failpoint("up.after_homeserver");
@@ -115,18 +114,19 @@ async function chooseHomeserver(cli: Cli, flags: UpFlags): Promise<Choice> {
   if (flags.bind !== undefined || flags.tunnel) throw usage("--bind and --tunnel are for --embedded");
   if (flags.homeserver !== undefined) return { embedded: false, url: flags.homeserver };
   if (record.embedded !== undefined) return { embedded: true };
-  const daemon = await ensureDaemon(cli);
-  const { account } = daemon;
-  if (account !== null) return { embedded: false, url: account.homeserver, daemon };
+  // Where one has run before, it may have an account; where none has, nothing is started before all is known.
+  const daemon = isSetUp(cli.env) ? await ensureDaemon(cli) : undefined;
+  const known = daemon && { daemon };
+  if (daemon && daemon.account !== null) return { embedded: false, url: daemon.account.homeserver, daemon };
   const { values } = await effectiveConfig({ configDir: directories(cli.env).config, env: cli.env });
-  if (values.homeserver !== null) return { embedded: false, url: values.homeserver, daemon };
+  if (values.homeserver !== null) return { embedded: false, url: values.homeserver, ...known };
   if (!cli.stdin.isTTY)
     throw usage("which homeserver? give --homeserver URL, or --embedded for one on this host");
   const url = await question(
     cli,
     "Homeserver (a URL or a server's name; empty: the embedded one, on this host): ",
   );
-  return url === "" ? { embedded: true, daemon } : { embedded: false, url, daemon };
+  return url === "" ? { embedded: true, ...known } : { embedded: false, url, ...known };
 }
 
 async function addUser(data: string, user: string, password: string): Promise<void> {

@@ -282,7 +282,7 @@ test("without --json each finding is a line, with what to do below it", async ()
   await daemon({ status: { account: null } });
   const { stdout } = await here.mx(["doctor"], { columns: 80 });
   expect(stdout).toContain("login: not logged in\n         next: `mx-agent auth login");
-  expect(stdout).toMatch(/\n1 errors, 0 warnings\n$/);
+  expect(stdout).toMatch(/\n1 error, 0 warnings\n$/);
 });
 
 test("finds a service that ends with the last logout", async () => {

@@ -1,3 +1,5 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { AgentInfo, DaemonStatus, InvocationInfo, WorkspaceInfo } from "@mx-agent/ipc";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Home, home, statusOf } from "../support/daemon-of.ts";
@@ -108,6 +110,7 @@ test("status is one screen, however much there is, and fits the terminal", async
 });
 
 test("status ends with 3 where the daemon does not run, and says how to start it", async () => {
+  await writeFile(join(here.dir, "data", "state.db"), "");
   const { code, stderr } = await here.mx(["status"]);
   expect(code).toBe(3);
   expect(stderr).toContain("mx-agent daemon start");

@@ -1,4 +1,6 @@
 /** What a person at a terminal sees of a command, whatever the terminal is like. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
 import { nouns } from "../../src/nouns.ts";
@@ -26,7 +28,7 @@ describe("help", () => {
     for (const { name, hidden } of nouns)
       if (hidden !== true)
         expect((await here.mx([name, "--help"])).stdout).toContain(`Example:\n  mx-agent ${name}`);
-    expect((await here.mx(["--help"])).stdout).toContain("Example:\n  mx-agent ");
+    expect((await here.mx(["--help"])).stdout).toMatch(/Example.*:\n {2}mx-agent up\n {2}mx-agent join /);
   });
 
   test("fits a terminal of 40 columns, but for words that are longer and what is typed in one line", async () => {
@@ -39,6 +41,47 @@ describe("help", () => {
       expect([path, wide]).toEqual([path, []]);
     }
   });
+});
+
+/** What would change this machine, or ask another one. */
+const ELSEWHERE = ["daemon start", "daemon restart", "update check"];
+/** Their answer is what they found. */
+const FINDS = ["doctor"];
+
+test("every command with --json answers with JSON alone, on a machine where nothing is set up", async () => {
+  const all = leaves(await commandTree()).map(({ path }) => path);
+  for (const path of all.filter(
+    ([noun, verb]) => noun !== "service" && !ELSEWHERE.includes(`${noun} ${verb}`),
+  )) {
+    const { code, stdout } = await here.mx([...path, "--json"]);
+    const lines = stdout.split("\n").filter((line) => line !== "");
+    const said = lines.map((line): unknown => JSON.parse(line));
+    expect([path, code], stdout).not.toEqual([path, 70]);
+    if (code === 0 || FINDS.includes(path.join(" "))) continue;
+    expect([path, said]).toEqual([
+      path,
+      [
+        {
+          error: expect.objectContaining({
+            code: expect.stringMatching(/^MX_/),
+            hint: expect.stringMatching(/./),
+          }),
+        },
+      ],
+    ]);
+  }
+});
+
+test("who has just installed it is told what to type first", async () => {
+  for (const words of [["status"], ["workspace", "list"], ["agent", "list", "--room", "farm"]]) {
+    const { stderr } = await here.mx(words);
+    expect(stderr).toContain("`mx-agent up`, or `mx-agent join LINK`");
+  }
+});
+
+test("the log with --json is one object for each line", async () => {
+  await writeFile(join(here.dir, "data", "daemon.log"), "one\ntwo ü\n", { mode: 0o600 });
+  expect((await here.mx(["daemon", "logs", "--json"])).stdout).toBe('{"line":"one"}\n{"line":"two ü"}\n');
 });
 
 describe("a mistyped command is answered with what was meant", () => {
