@@ -8,6 +8,7 @@ import type { GuardedFetchOptions } from "./guarded-fetch.ts";
 import type { Recipients } from "./keys/recipients.ts";
 import type { OutboxLink, Prepared } from "./outbox.ts";
 import type { OwnEvents } from "./own-events.ts";
+import { canEncrypt } from "./room-encryption.ts";
 import { type Clock, isRecord } from "./types.ts";
 
 export interface EncryptorOptions {
@@ -66,12 +67,8 @@ async function encryptEvent(
 ): Promise<Prepared> {
   const room = client.getRoom(room_id);
   if (!room) throw new Error(`the SDK does not know ${room_id} yet`);
-  if (!room.hasEncryptionStateEvent()) {
-    // A server that hides the encryption event after we have seen it does not get plain text by that.
-    const remembered = { type: "m.room.encryption", state_key: "", room_id, sender: user_id };
-    const how = rooms.encryption(room_id);
-    await crypto.onCryptoEvent(room, new MatrixEvent({ ...remembered, content: isRecord(how) ? how : {} }));
-  }
+  // A server that hides or changes the encryption event after we have seen it does not get plain text by that.
+  await canEncrypt(crypto, room, rooms.encryption(room_id));
   const event = new MatrixEvent({ type, content: { ...content }, room_id, sender: user_id });
   await recipients.encrypt(event, room, to);
   const wire = event.getWireType();

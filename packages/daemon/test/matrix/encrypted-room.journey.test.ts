@@ -192,6 +192,27 @@ test("a server that hides that a room is encrypted gets no plain text", async ()
   expect(new Set(typesSent())).toEqual(new Set(["m.room.encrypted"]));
 });
 
+test.each([
+  ["redacted", {}],
+  ["changed to one that nobody knows", { algorithm: "org.example.none" }],
+  ["changed to keys for each message", { algorithm: "m.megolm.v1.aes-sha2", rotation_period_msgs: 1 }],
+])(
+  "a room whose encryption was %s goes on encrypted as it began, also after a restart",
+  async (_, content) => {
+    const { laptop, builder, room_id } = await encryptedRoom();
+    await send(builder, request(room_id, { n: 1 }));
+    await laptop.event(has('"n":1'));
+    await site.api(laptop, "PUT", `/rooms/${room_id}/state/m.room.encryption/`, content);
+    const shown = () => builder.session.rooms.stateEvent(room_id, "m.room.encryption", "")?.content;
+    await eventually(() => JSON.stringify(shown()) === JSON.stringify(content));
+    await builder.restart();
+    await builder.session.ready();
+    expect(await send(builder, request(room_id, { n: 2 }))).toMatchObject({ ok: true });
+    expect((await laptop.event(has('"n":2'))).transport).toMatchObject({ encrypted: true, authentic: true });
+    expect(new Set(typesSent())).toEqual(new Set(["m.room.encrypted"]));
+  },
+);
+
 /** Restarts with a state that knows nothing of encryption, as if the server had never shown it again. */
 async function forgetState(machine: TestMachine, room_id: string): Promise<void> {
   machine.db.run("DELETE FROM room_state WHERE room_id = ? AND type = 'm.room.encryption'", room_id);
