@@ -35,17 +35,14 @@ export class AdmitBench {
     const public_key = encodePublicKey(publicKey);
     const policy = loadPolicy(policyText, "policy.toml", machine);
     if (policy.state !== "ok") throw new Error(`the bench's policy is ${policy.state}`);
+    const ownAgent: World["ownAgent"] = (room_id, agent_id) => ({
+      ...{ room_id, agent_id, kind: "", cwd: "/", capabilities: [], state_rev: 1 },
+    });
     this.world = {
       now: Date.now,
       self: { user_id: "@builder:example.org", key_id: "none", public_key: publicKey },
-      ownAgent: (room_id, agent_id) => ({
-        room_id,
-        agent_id,
-        kind: "",
-        cwd: "/",
-        capabilities: [],
-        state_rev: 1,
-      }),
+      ownAgent,
+      registeredAgent: ownAgent,
       trusted: (room_id, agent_id) => ({
         ...{ room_id, agent_id, user_id: ALICE, key_id, fingerprint, public_key, status: "trusted" },
         ...{ legacy: false, approved_at, expires_at: null, revoked_at: null },
@@ -55,6 +52,7 @@ export class AdmitBench {
       claim: () => "fresh",
       policy,
       machine,
+      under: null,
       running: () => 0,
       requestsInLastMinute: () => 0,
     };

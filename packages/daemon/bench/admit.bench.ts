@@ -142,6 +142,7 @@ class DurableDaemon {
         early: new EarlyRefusals(Date.now, new Settings(this.#db)),
         identity: new Identity(generateSigningKey(), account),
         outbox: silent,
+        policy: { current: () => bench.world.policy },
         now: Date.now,
         forAdmission: (claim) => ({
           ...bench.world,

@@ -1,6 +1,6 @@
 import { maskArgv } from "@mx-agent/base";
 import type { Grant } from "@mx-agent/policy";
-import { requestDigest } from "@mx-agent/protocol";
+import { type Reason, requestDigest } from "@mx-agent/protocol";
 import type { RunEnd } from "@mx-agent/runner";
 import type { Admission } from "./admit/admit.ts";
 import type { IncomingEvent } from "./matrix/api.ts";
@@ -19,6 +19,8 @@ export class Auditor {
   readonly #sink: AuditSink;
   /** What waits for the end of `together`. */
   #gathered: Entry[] | null = null;
+  /** The policy that was read last, until that is on record. */
+  #owed: Entry[] = [];
 
   constructor(sink: AuditSink) {
     this.#sink = sink;
@@ -34,13 +36,18 @@ export class Auditor {
     } finally {
       this.#gathered = null;
     }
-    this.#sink.appendMany(gathered);
+    this.#write(gathered);
     return result;
   }
 
   #put(entry: Entry): void {
     if (this.#gathered) this.#gathered.push(entry);
-    else this.#sink.appendMany([entry]);
+    else this.#write([entry]);
+  }
+
+  #write(entries: readonly Entry[]): void {
+    this.#sink.appendMany([...this.#owed, ...entries]);
+    this.#owed = [];
   }
 
   decision(event: IncomingEvent, admission: Exclude<Admission, { outcome: "silence" }>): void {
@@ -86,6 +93,13 @@ export class Auditor {
       truncated: end.truncated,
       ...(end.error ? { error: end.error.code } : {}),
     });
+  }
+
+  /** What runs is no longer allowed, and is ended; its outcome follows. */
+  ended(execution: Execution, reason: Reason, rule: string): void {
+    const { room_id, event_id, sender, key_id, invocation_id, request_id } = execution;
+    const about = { room_id, event_id, sender, key_id, invocation_id, request_id };
+    this.#put({ kind: "decision", decision: "end", reason, rule, ...about });
   }
 
   early(summary: RefusalSummary): void {
@@ -146,8 +160,13 @@ export class Auditor {
     this.#put({ kind: "keys", action });
   }
 
+  /**
+   * It is in force whatever becomes of what it was read for, and so never a part of that. Where it cannot be written,
+   * it comes before whatever can be next; of several one, for nothing was decided in between.
+   */
   policy(state: "ok" | "missing" | "invalid", sha256: string | null): void {
-    this.#put({ kind: "policy", state, sha256 });
+    this.#owed = [{ kind: "policy", state, sha256 }];
+    this.#write([]);
   }
 
   daemon(action: "started" | "stopped", version: string): void {

@@ -5,6 +5,7 @@ import { type Machine, showProblem } from "@mx-agent/policy";
 import type { RunnerClient } from "@mx-agent/runner";
 import type { Logger } from "pino";
 import { AccountKeeper } from "./account.ts";
+import type { World } from "./admit/world.ts";
 import { attempt } from "./attempt.ts";
 import { signerOf } from "./audit/checkpoint.ts";
 import type { AuditLog } from "./audit/log.ts";
@@ -42,8 +43,6 @@ export interface DaemonOptions {
 }
 
 const TIDY_EVERY_MS = 10 * 60_000;
-/** How often it is looked whether what runs is still allowed. */
-const LOOK_EVERY_MS = 2_000;
 
 /** The daemon between its sockets and Matrix: what there is while logged out, and `online` beside it. */
 export class Daemon {
@@ -59,7 +58,6 @@ export class Daemon {
   readonly #startedAt = Date.now();
   readonly #started = performance.now();
   #tidying: NodeJS.Timeout | undefined;
-  #looking: NodeJS.Timeout | undefined;
   /** The rooms as the last session left them; nobody is asked for an alias. */
   readonly #lastRooms: Rooms;
   #online: Online | undefined;
@@ -85,8 +83,10 @@ export class Daemon {
     this.#lastRooms = lastRooms(tables.db);
     this.revocations = new Revocations({
       executions: tables.executions,
-      world: (execution) => this.#worldOf(execution),
+      world: (execution) => this.worldOf(execution),
       cancel: (run_id, grace_ms) => this.#cancel(run_id, grace_ms),
+      readPolicy: () => this.policy.current(),
+      audit: this.audit,
       logger: options.logger,
     });
     this.account = new AccountKeeper({
@@ -128,8 +128,6 @@ export class Daemon {
         .catch((error: unknown) => this.#options.logger.error({ err: error }, "tidying up failed"));
     }, TIDY_EVERY_MS);
     this.#tidying.unref();
-    this.#looking = setInterval(() => this.#look(), LOOK_EVERY_MS);
-    this.#looking.unref();
     const credentials = this.account.credentials();
     if (!credentials) return;
     // `status` says why not.
@@ -138,8 +136,7 @@ export class Daemon {
 
   async close(): Promise<void> {
     clearInterval(this.#tidying);
-    clearInterval(this.#looking);
-    this.policy.close();
+    this.revocations.close();
     await this.#goOffline();
     this.audit.daemon("stopped", version());
     this.log.close();
@@ -181,12 +178,15 @@ export class Daemon {
   }
 
   /**
-   * Ends a run of this machine. What the runner has is ended without a session as well; its outcome is recorded and
-   * sent after the next login. MX_NOT_LOGGED_IN for what only a session can answer.
+   * Ends a run of this machine, or what is held or waits to be started. What the runner has is ended without a session
+   * as well; its outcome, and the end of the rest, which cannot start meanwhile, is recorded and sent after the next login.
    */
-  async cancelRun({ run_id, state }: Execution): Promise<void> {
-    if (state !== "starting" && state !== "running") this.requireOnline();
-    await this.#cancel(run_id);
+  async cancelRun(execution: Execution): Promise<void> {
+    const { run_id, state } = execution;
+    const begun = state === "starting" || state === "running";
+    if (!begun && !this.#online) this.tables.executions.setCancelled(run_id, this.now());
+    else if (state === "held") this.requireOnline().executor.refuseHeld(execution);
+    else await this.#cancel(run_id);
   }
 
   #cancel(run_id: string, grace_ms?: number): Promise<void> {
@@ -198,7 +198,7 @@ export class Daemon {
   }
 
   /** Whoever has logged out, or was logged out by his homeserver, has not given up deciding what runs here. */
-  #worldOf({ sender }: Execution) {
+  worldOf({ sender }: Pick<Execution, "sender">): World {
     const user_id = this.account.current()?.user_id ?? sender;
     const key = this.#online?.identity.key ?? existingKeyOf(this.#keysDir, user_id);
     return worldOfRun({
@@ -232,7 +232,11 @@ export class Daemon {
       outbox_depth: this.#online?.session.outbox.depth() ?? new OutboxTable(tables.db).count(),
       dropped_results: this.#online?.caller.answers.dropped ?? 0,
       undecryptable: this.#online?.session.undecryptable() ?? 0,
-      warnings: this.#online ? [...this.#online.registry.warnings, ...keyWarnings(this.#online.session)] : [],
+      audit_contradicted: this.log.contradicted().map(({ seq }) => seq),
+      warnings: [
+        ...this.log.warnings,
+        ...(this.#online ? [...this.#online.registry.warnings, ...keyWarnings(this.#online.session)] : []),
+      ],
     };
   }
 

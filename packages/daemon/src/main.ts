@@ -13,6 +13,7 @@ import { methods } from "./methods/index.ts";
 import { keepReachable } from "./reachable.ts";
 import { RunnerHost } from "./run/runner-host.ts";
 import { ownKeyIds } from "./signing-keys.ts";
+import { auditMemory } from "./state/audit-memory.ts";
 import { monotonicClock } from "./state/clock.ts";
 import { Database } from "./state/database.ts";
 import { migrations } from "./state/schema.ts";
@@ -75,6 +76,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
       dir: join(dirs.data, "audit"),
       clock: () => new Date(now()),
       maxFiles: AUDIT_FILES,
+      memory: auditMemory(db),
       isOwnKey: (key_id) => ownKeyIds(join(dirs.data, "keys")).includes(key_id),
       onError: (error) => logger.error({ err: error }, "the audit log could not be signed"),
     }),

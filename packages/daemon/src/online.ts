@@ -234,6 +234,7 @@ export class Online {
     for (const timer of this.#timers) clearInterval(timer);
     this.registry.close();
     this.pings.close();
+    this.executor.close();
     this.runs.close();
     this.caller.close();
     await Promise.all([this.invites.close(), this.session.close()]);

@@ -5,16 +5,28 @@ import { mxError } from "@mx-agent/base";
 import { nodeMachine } from "@mx-agent/policy";
 import type { RunnerClient } from "@mx-agent/runner";
 import { pino } from "pino";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { admit, WHILE_RUNNING } from "../src/admit/admit.ts";
 import { type AuditLog, openAudit } from "../src/audit/log.ts";
 import { Daemon } from "../src/daemon.ts";
 import { methods } from "../src/methods/index.ts";
 import { imaginedEvent } from "../src/run/imagined.ts";
+import { recordOf } from "../src/run/record.ts";
 import { ownKeyIds } from "../src/signing-keys.ts";
 import { Database } from "../src/state/database.ts";
 import { migrations } from "../src/state/schema.ts";
 import { openTables } from "../src/state/tables.ts";
-import { ALICE, approval, eventOf, NOW, ROOM, strangerKey } from "./admit/support.ts";
+import {
+  ALICE,
+  aliceKey,
+  approval,
+  eventOf,
+  NOW,
+  ROOM,
+  request,
+  signed,
+  strangerKey,
+} from "./admit/support.ts";
 
 let home: string;
 let db: Database;
@@ -37,7 +49,7 @@ afterEach(async () => {
   rmSync(home, { recursive: true });
 });
 
-function started(): Daemon {
+function started(runner: object = {}): Daemon {
   const dirs = { config: join(home, "config"), data: join(home, "data"), runtime: join(home, "runtime") };
   db = new Database({ file: join(dirs.data, "state.db"), migrations, version: "1.0.0" });
   log = openAudit({
@@ -49,7 +61,7 @@ function started(): Daemon {
     dirs,
     env: {},
     tables: openTables(db, Date.now),
-    runner: { pid: 1, on: () => {}, list: async () => [] } as unknown as RunnerClient,
+    runner: { pid: 1, on: () => {}, list: async () => [], ...runner } as unknown as RunnerClient,
     log,
     machine: nodeMachine({ HOME: home, PATH: "/usr/bin" }, Object.values(dirs)),
     logger: pino({ level: "silent" }),
@@ -148,4 +160,125 @@ test("what would be decided is shown for the key that counts now, whichever was 
   } as unknown as Parameters<typeof imaginedEvent>[1]);
   expect(sender).toBe(ALICE);
   expect(content).toMatchObject({ signature: { key_id: strangerKey.key_id } });
+});
+
+describe("what runs ends within 5 s by the clock that everything goes by", () => {
+  const policy = (settings: string, entry = "") => `version = 1
+[execution]
+${settings}
+[rooms."${ROOM}"]
+trusted = true
+[rooms."${ROOM}".agents."${ALICE}"]
+allow_exec = true
+allow_commands = ["true"]
+allow_cwd = ["${home}/project"]
+${entry}`;
+  const asUsual = () => policy('network = "allow"\nmax_runtime_ms = 60000');
+  const write = (text: string) => writeFileSync(join(home, "config", "policy.toml"), text);
+  const GRACE_MS = 2_000;
+  let killed: Map<string, number>;
+  let since: number;
+
+  /** A runner whose runs heed nothing but SIGKILL. */
+  const stubborn = () => ({
+    cancel: async (run_id: string, grace_ms: number) =>
+      void setTimeout(() => {
+        killed.set(run_id, Date.now() - since);
+        db.run("UPDATE executions SET state = 'ended' WHERE run_id = ?", run_id);
+      }, grace_ms),
+  });
+
+  /** Something runs, as the policy that is there grants it. */
+  function runs(run_id: string): void {
+    const content = signed(request({ command: ["true"], cwd: join(home, "project") }));
+    const event = eventOf(content);
+    const world = { ...daemon.worldOf({ sender: "@builder:example.org" }), isJoined: () => true };
+    const admission = admit(event, world, WHILE_RUNNING);
+    if (admission.outcome !== "admitted") throw new Error(JSON.stringify(admission));
+    const { executions } = daemon.tables;
+    const claim = {
+      nonce: run_id,
+      expires_ts: 0,
+      invocation_id: run_id,
+      request_id: run_id,
+      key_id: aliceKey.key_id,
+    };
+    executions.insert({ ...recordOf(event, claim, daemon), run_id });
+    executions.setDecision(run_id, "running", null, "null", admission.admitted.grant);
+  }
+
+  beforeEach(async () => {
+    await daemon.close();
+    db.close();
+    mkdirSync(join(home, "project"));
+    write(asUsual());
+    killed = new Map();
+    vi.useFakeTimers({
+      now: Date.now(),
+      toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"],
+    });
+    daemon = started(stubborn());
+    vi.spyOn(daemon.rooms, "isJoined").mockReturnValue(true);
+    daemon.tables.trust.approve(approval());
+    runs("first");
+    runs("second");
+    since = Date.now();
+  });
+
+  /** Whatever moment of the daemon's own rounds it falls on. */
+  const at = () => vi.advanceTimersByTimeAsync(Math.floor(Math.random() * 3_000));
+
+  test.each<[string, () => void, string[]]>([
+    [
+      "a key that is revoked",
+      () => daemon.tables.trust.revoke({ room_id: ROOM, agent_id: "alice", fingerprint: null }),
+      ["first", "second"],
+    ],
+    [
+      "an approval that expires",
+      () => daemon.tables.trust.approve(approval({ expires_at: new Date().toISOString() })),
+      ["first", "second"],
+    ],
+    ["a denial", () => write("version = 1\n"), ["first", "second"]],
+    [
+      "a network that is taken away",
+      () => write(asUsual().replace('"allow"', '"deny"')),
+      ["first", "second"],
+    ],
+    ["a lower limit", () => write(asUsual().replace("60000", "30000")), ["first", "second"]],
+    [
+      "an approval that is needed",
+      () => write(policy('network = "allow"\nmax_runtime_ms = 60000', "requires_approval = true\n")),
+      ["first", "second"],
+    ],
+    [
+      "fewer at a time",
+      () => write(asUsual().replace("max_runtime", "max_concurrent = 1\nmax_runtime")),
+      ["second"],
+    ],
+    ["no file", () => rmSync(join(home, "config", "policy.toml")), ["first", "second"]],
+    ["more time", () => write(asUsual().replace("60000", "90000")), []],
+    ["nothing that it does", () => write(`${asUsual()}# a remark\n`), []],
+  ])("%s", async (_, change, ended) => {
+    await at();
+    since = Date.now();
+    change();
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect([...killed.keys()]).toEqual(ended);
+    expect(Math.max(GRACE_MS, ...killed.values())).toBeLessThan(5_000);
+    const told = log.tail(100).filter(({ decision }) => decision === "end");
+    expect(told.map(({ invocation_id }) => invocation_id)).toEqual(ended);
+  });
+
+  test("a policy that was tightened while no daemon was there", async () => {
+    await daemon.close();
+    db.close();
+    write(asUsual().replace('"allow"', '"deny"'));
+    daemon = started(stubborn());
+    vi.spyOn(daemon.rooms, "isJoined").mockReturnValue(true);
+    since = Date.now();
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect([...killed.keys()]).toEqual(["first", "second"]);
+    expect(Math.max(...killed.values())).toBeLessThan(5_000);
+  });
 });

@@ -26,6 +26,8 @@ export interface DaemonStatus {
   outbox_depth: number;
   dropped_results: number;
   undecryptable: number;
+  /** Numbers of lines that the audit log did not have any more when it was opened; absent from older daemons. */
+  audit_contradicted?: number[];
   warnings: string[];
 }
 

@@ -1,9 +1,9 @@
 /** `policy check`: what a policy may say, and an operator should know that it says. */
 
 import { isSecretName, isSteeringName } from "@mx-agent/base";
+import { nearest, viewOf } from "./grant.ts";
 import type { Machine } from "./machine.ts";
 import type { Entry, LoadedPolicy, Policy, Room } from "./model.ts";
-import { isInside } from "./paths.ts";
 import type { KeyPath } from "./positions.ts";
 import type { Warning } from "./problems.ts";
 import { wholeArguments } from "./template.ts";
@@ -186,14 +186,11 @@ function checkTools(policy: Policy, warn: Warn): void {
 /** A run that can write where a command is found could put another program there. */
 function checkWritable(policy: Policy, machine: Machine, warn: Warn): void {
   const entries = [...policy.rooms.values()].flatMap((room) => room.entries);
-  const writable = entries
+  const views = entries
     .filter((entry) => entry.settings.sandbox !== "none")
-    .flatMap((entry) => [
-      ...entry.settings.writablePaths,
-      ...entry.directories.map((directory) => directory.path),
-    ])
-    .concat([...policy.tools.values()].map((tool) => tool.directory.path));
-  const around = (path: string) => writable.find((directory) => isInside(path, directory));
+    .flatMap((entry) => projectsOf(entry, policy).map((project) => viewOf(entry.settings, project)));
+  const around = (path: string) =>
+    views.map((view) => nearest(view, path)).find((found) => found?.writable)?.path;
   const check = (found: { path: string; target: { path: string } } | null, path: KeyPath): void => {
     const directory = found && (around(found.path) ?? around(found.target.path));
     if (!directory) return;
@@ -219,6 +216,12 @@ function checkWritable(policy: Policy, machine: Machine, warn: Warn): void {
         `${directory} is in the daemon's PATH and lies in ${found}, where runs may write`,
       );
   }
+}
+
+/** Where runs of an entry have their working directory. */
+function projectsOf(entry: Entry, policy: Policy): string[] {
+  const tools = [...policy.tools.values()].filter((tool) => entry.tools.some((one) => selects(one, tool)));
+  return [...entry.directories, ...tools.map((tool) => tool.directory)].map(({ path }) => path);
 }
 
 function checkCapabilities(policy: Policy, { bubblewrap, limits }: Capabilities, warn: Warn): void {

@@ -3,6 +3,7 @@ import type { FileIdentity } from "@mx-agent/base";
 import type { DenyCode } from "./codes.ts";
 import type { ResolvedCommand } from "./machine.ts";
 import type { AllowedCommand } from "./model.ts";
+import { absolutePath } from "./paths.ts";
 import type { Refusal } from "./program.ts";
 
 function sameFile(a: FileIdentity, b: FileIdentity): boolean {
@@ -49,6 +50,21 @@ export function refuseCommand(
     `${what} is not in allow_commands`,
     `the command ${shown} is not allowed to you here`,
   );
+}
+
+/** null when what runs already, started as `path`, is still allowed: by its name, for its file was settled then. */
+export function refuseStarted(allowed: AllowedCommand[], path: string, home: string): Refusal | null {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const isIt = ({ written, found }: AllowedCommand) =>
+    found ? found.path === path : written === name || absolutePath(written, home) === path;
+  if (allowed.some(isIt)) return null;
+  const shown = JSON.stringify(path);
+  return {
+    code: "command_not_allowed",
+    key: "allow_commands",
+    detail: `${shown} is not in allow_commands any more`,
+    peer: `the command ${shown} is not allowed to you here any more`,
+  };
 }
 
 /** Its words begin with the system's own code: a caller's exit status follows it (127 for ENOENT, else 126). */

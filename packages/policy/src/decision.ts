@@ -17,6 +17,11 @@ export interface PolicyRequest {
   timeout_ms: number | null;
   /** Whether the sending device is verified; not true counts as "no" where an entry alone demands it. */
   device_verified?: boolean | undefined;
+  /**
+   * What it runs under, where it runs already: its program and its directory are those that were started, whatever
+   * has become of the files since.
+   */
+  under?: Grant | undefined;
 }
 
 export type GrantedSandbox =

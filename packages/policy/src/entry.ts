@@ -13,12 +13,12 @@ export type Outcome =
 
 export function askEntry(entry: Entry, question: Question): Outcome {
   const passed: EntryCheck[] = [];
-  const { request, policy, machine } = question;
+  const { request, policy } = question;
   const deny = (at: EntryCheck, refusal: Refusal): Outcome => ({ effect: "deny", passed, at, refusal });
   const program =
     request.ask.kind === "exec"
       ? execProgram(entry, request.ask.command, request.cwd, question, passed)
-      : toolProgram(entry, request.ask.tool, request.ask.args, policy, machine, passed);
+      : toolProgram(entry, request.ask.tool, request.ask.args, question, passed);
   if ("refusal" in program) return deny(program.at, program.refusal);
 
   for (const [name, value] of Object.entries(request.env)) {

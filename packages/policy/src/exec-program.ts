@@ -1,8 +1,9 @@
 /** A command of the peer's choice: allowed by its file, its directory and its arguments. */
 import type { FileIdentity } from "@mx-agent/base";
 import type { DenyCode } from "./codes.ts";
-import { refuseCommand } from "./command.ts";
-import type { Machine } from "./machine.ts";
+import { refuseCommand, refuseStarted } from "./command.ts";
+import type { Grant } from "./decision.ts";
+import type { Machine, ResolvedCommand } from "./machine.ts";
 import type { Entry } from "./model.ts";
 import { absolutePath, isInside } from "./paths.ts";
 import type { EntryCheck, Program, Question, Refusal, Step } from "./program.ts";
@@ -11,7 +12,7 @@ export function execProgram(
   entry: Entry,
   command: string[],
   requestedCwd: string | null,
-  { policy, machine }: Question,
+  { request, policy, machine }: Question,
   passed: EntryCheck[],
 ): Program | Step {
   if (!entry.allowExec) {
@@ -36,11 +37,16 @@ export function execProgram(
     };
   }
   // A command given relative to the working directory is looked up in the one that will be used.
-  const cwd = workingDirectory(entry, requestedCwd, machine);
+  const { under } = request;
+  const cwd = under
+    ? around(entry, under.cwd.path, under.cwd)
+    : workingDirectory(entry, requestedCwd, machine);
   const from = "directory" in cwd ? cwd.directory.path : null;
-  const resolved = machine.resolveCommand(name, from);
+  const resolved = under ? startedAs(under) : machine.resolveCommand(name, from);
   const instead = () => machine.insteadOfCommand?.(name, from) ?? null;
-  const refusal = refuseCommand(entry.commands, name, resolved, instead);
+  const refusal = under
+    ? refuseStarted(entry.commands, startedAs(under).path, machine.home)
+    : refuseCommand(entry.commands, name, resolved, instead);
   if (refusal) return { at: "command", refusal };
   if (!resolved) throw new Error("a command that was not found was let through");
   passed.push("command");
@@ -58,19 +64,18 @@ export function execProgram(
   };
 }
 
-function workingDirectory(
-  entry: Entry,
-  requested: string | null,
-  machine: Machine,
-): { directory: FileIdentity; project: string } | { refusal: Refusal } {
-  const refuse = (code: DenyCode, asked: string, detail: string): { refusal: Refusal } => ({
-    refusal: {
-      code,
-      key: "allow_cwd",
-      detail,
-      peer: `the working directory ${JSON.stringify(asked)} is not allowed to you here, or not there`,
-    },
-  });
+export function startedAs({ argv, executable }: Grant): ResolvedCommand {
+  return { path: argv[0] ?? executable.path, target: executable };
+}
+
+type Place = { directory: FileIdentity; project: string } | { refusal: Refusal };
+
+function refuse(code: DenyCode, asked: string, detail: string): { refusal: Refusal } {
+  const peer = `the working directory ${JSON.stringify(asked)} is not allowed to you here, or not there`;
+  return { refusal: { code, key: "allow_cwd", detail, peer } };
+}
+
+function workingDirectory(entry: Entry, requested: string | null, machine: Machine): Place {
   const asked = requested || entry.directories[0]?.path;
   if (asked === undefined) return refuse("cwd_not_allowed", "", "none was asked for, and allow_cwd is empty");
   const directory = machine.resolveDirectory(asked);
@@ -83,8 +88,15 @@ function workingDirectory(
       `${JSON.stringify(asked)} is no directory that can be entered`,
     );
   }
-  const around = entry.directories.filter((allowed) => isInside(directory.path, allowed.path));
-  const [project] = around.map((allowed) => allowed.path).toSorted((a, b) => a.length - b.length);
+  return around(entry, asked, directory);
+}
+
+/** The widest of allow_cwd around a directory. */
+function around(entry: Entry, asked: string, directory: FileIdentity): Place {
+  const [project] = entry.directories
+    .map((allowed) => allowed.path)
+    .filter((path) => isInside(directory.path, path))
+    .toSorted((a, b) => a.length - b.length);
   if (project === undefined)
     return refuse(
       "cwd_not_allowed",

@@ -55,7 +55,7 @@ export function combine(
 
 function combineSandbox(all: Allowed[]): GrantedSandbox {
   if (all.some(({ entry }) => entry.settings.sandbox === "none")) return { backend: "none" };
-  const views = all.map(viewOf);
+  const views = all.map(({ entry, program }) => viewOf(entry.settings, program.project));
   const paths = unique(views.flatMap((view) => [...view.keys()]));
   const isWritable = (path: string) => views.some((view) => writableIn(view, path) === true);
   return {
@@ -67,19 +67,27 @@ function combineSandbox(all: Allowed[]): GrantedSandbox {
 }
 
 /** The paths that an entry lists, and whether each is writable; the project is, unless it is shown read-only. */
-function viewOf({ entry, program }: Allowed): Map<string, boolean> {
+export function viewOf(settings: Settings, project: string): View {
   const view = new Map<string, boolean>();
-  for (const path of entry.settings.readOnlyPaths) view.set(path, false);
-  for (const path of entry.settings.writablePaths) view.set(path, true);
-  if (writableIn(view, program.project) !== false) view.set(program.project, true);
+  for (const path of settings.readOnlyPaths) view.set(path, false);
+  for (const path of settings.writablePaths) view.set(path, true);
+  if (writableIn(view, project) !== false) view.set(project, true);
   return view;
 }
 
-/** What the nearest listed path around `path` says; undefined where there is none. */
-function writableIn(view: Map<string, boolean>, path: string): boolean | undefined {
-  const around = [...view.keys()].filter((one) => isInside(path, one));
-  const [nearest] = around.toSorted((a, b) => b.length - a.length);
-  return nearest === undefined ? undefined : view.get(nearest);
+/** What a sandbox shows beside the system, and whether it can be written there. */
+export type View = ReadonlyMap<string, boolean>;
+
+/** The nearest listed path around `path`; undefined where there is none. */
+export function nearest(view: View, path: string): { path: string; writable: boolean } | undefined {
+  const around = [...view].filter(([one]) => isInside(path, one));
+  const [found] = around.toSorted(([a], [b]) => b.length - a.length);
+  return found && { path: found[0], writable: found[1] };
+}
+
+/** What the nearest listed path says. */
+export function writableIn(view: View, path: string): boolean | undefined {
+  return nearest(view, path)?.writable;
 }
 
 function unique(items: string[]): string[] {

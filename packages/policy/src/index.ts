@@ -1,5 +1,6 @@
 export { type Allowance, allowAgent } from "./allow.ts";
 export { assumedMachine } from "./assumed-machine.ts";
+export { beyond, type GrantPart } from "./beyond.ts";
 export { type Capabilities, checkPolicy } from "./check.ts";
 export { type DenyCode, type DenyReason, denyCodes, isDenyCode } from "./codes.ts";
 export { loadPolicy } from "./compile.ts";

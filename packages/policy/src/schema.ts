@@ -81,7 +81,9 @@ export const agent = z.strictObject({
   requires_approval: z
     .union([z.boolean(), z.array(approval)])
     .optional()
-    .describe("true: every request is held until a person approves it. A list: requests that fit one of it."),
+    .describe(
+      "true: every request is held until a person approves it. A list: requests that fit one of it; a command is known by its file, under every name.",
+    ),
   require_verified_device: z.boolean().optional().describe("The sending device must be verified."),
   allow_unsandboxed: z.boolean().optional().describe('Needed by `sandbox = "none"`.'),
   ...settings,

@@ -1,10 +1,9 @@
 /** A tool of the operator's making, with the peer's arguments filled in. */
 import type { DenyCode } from "./codes.ts";
-import { refuseCommand } from "./command.ts";
-import { denied } from "./exec-program.ts";
-import type { Machine } from "./machine.ts";
-import type { Entry, Policy } from "./model.ts";
-import type { EntryCheck, Program, Step } from "./program.ts";
+import { refuseCommand, refuseStarted } from "./command.ts";
+import { denied, startedAs } from "./exec-program.ts";
+import type { Entry } from "./model.ts";
+import type { EntryCheck, Program, Question, Step } from "./program.ts";
 import { fill } from "./template.ts";
 import { parseSelector, selects } from "./tools.ts";
 
@@ -12,8 +11,7 @@ export function toolProgram(
   entry: Entry,
   asked: string,
   args: Record<string, unknown>,
-  policy: Policy,
-  machine: Machine,
+  { request: { under }, policy, machine }: Question,
   passed: EntryCheck[],
 ): Program | Step {
   const selector = parseSelector(asked);
@@ -48,10 +46,12 @@ export function toolProgram(
       `the tool ${shown} is not allowed to you here`,
     );
   }
-  const now = tool.command.found ? machine.resolveCommand(tool.command.found.path, null) : null;
-  const { written } = tool.command;
+  const { written, found } = tool.command;
+  const now = under ? startedAs(under) : found && machine.resolveCommand(found.path, null);
   const instead = () => machine.insteadOfCommand?.(written, null) ?? null;
-  const refusal = refuseCommand([tool.command], written, now, instead);
+  const refusal = under
+    ? refuseStarted([tool.command], startedAs(under).path, machine.home)
+    : refuseCommand([tool.command], written, now, instead);
   if (refusal) return { at: "tool", refusal: { ...refusal, key: "allow_tools", peer: refusal.peer } };
   if (!now) throw new Error("a tool's command that was not found was let through");
   passed.push("tool");
@@ -65,7 +65,8 @@ export function toolProgram(
     return refuse("input", "tool_input_invalid", "allow_tools", detail, detail);
   }
   passed.push("input");
-  const cwd = machine.resolveDirectory(tool.directory.path);
+  const isThere = under?.cwd.path === tool.directory.path;
+  const cwd = isThere ? under.cwd : machine.resolveDirectory(tool.directory.path);
   if (!cwd || cwd.path !== tool.directory.path) {
     const detail = `the tool's directory ${tool.directory.path} is not there, or another one than when the policy was loaded`;
     return refuse("cwd", "cwd_not_found", "allow_tools", detail, "the tool's directory is not there");

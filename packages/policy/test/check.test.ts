@@ -131,6 +131,17 @@ test.each([
   expect(warnings(tool(property)).some((warning) => warning.includes("could pass an option"))).toBe(vague);
 });
 
+test("a command in a project that runs may only read is not warned of, and one in a part that they may write is", () => {
+  const inside = fine.replace('["git"]', '["/srv/project/run.sh"]');
+  const shown = (paths: string) => warnings(`[execution]\n${paths}\n${inside}`).join();
+  expect(shown("")).toMatch(/writable_command lies in \/srv\/project/);
+  expect(shown('read_only_paths = ["/srv/project"]')).not.toContain("writable_command");
+  expect(shown('read_only_paths = ["/srv"]')).not.toContain("writable_command");
+  const deeper = inside.replace("/srv/project/run.sh", "/srv/project/git");
+  const both = 'read_only_paths = ["/srv"]\nwritable_paths = ["/srv/project"]';
+  expect(warnings(`[execution]\n${both}\n${deeper}`).join()).toContain("writable_command");
+});
+
 test("a PATH of the daemon inside what runs may write is warned of", () => {
   const on = paperMachine({
     commands: { "/usr/bin/git": "" },

@@ -89,6 +89,41 @@ test("a push is held for the approvers", () => {
   expect(ask(["git", "-C", "deep", "push"])).toMatchObject({ effect: "hold", approvers: ["@lead:x"] });
 });
 
+test("what needs an approval needs it under every name that leads to its file, and what is not there under its own", () => {
+  const held = (rules: string, command: string[]) =>
+    decide(
+      loadPolicy(
+        `version = 1
+[rooms."!a:x"]
+trusted = true
+[rooms."!a:x".agents."*"]
+allow_exec = true
+allow_commands = ["git", "/srv/project/git", "/tmp/git", "pgrep", "pkill", "ls"]
+allow_cwd = ["/srv/project"]
+requires_approval = [${rules}]
+`,
+        "policy.toml",
+        machine,
+      ),
+      {
+        ...{ room_id: "!a:x", user_id: "@ci:x", ask: { kind: "exec", command } },
+        ...{ cwd: "/srv/project", env: {}, timeout_ms: null },
+      },
+      machine,
+    ).effect;
+  const push = '{ command = "git", args = ["push"] }';
+  expect(held(push, ["git", "push"])).toBe("hold");
+  expect(held(push, ["./git", "push"])).toBe("hold");
+  expect(held(push, ["./git", "pull"])).toBe("allow");
+  // Another file of that name is another program.
+  expect(held(push, ["/tmp/git", "push"])).toBe("allow");
+  expect(held('{ command = "pgrep" }', ["pkill", "x"])).toBe("hold");
+  expect(held('{ command = "pkill" }', ["pgrep", "x"])).toBe("hold");
+  expect(held('{ command = "pkill" }', ["ls"])).toBe("allow");
+  expect(held('{ command = "/opt/absent/ls" }', ["ls"])).toBe("hold");
+  expect(held('{ command = "busybox" }', ["ls"])).toBe("hold");
+});
+
 test("less time than granted is what was asked, and more is what is granted", () => {
   expect(ask(["git"], { timeout_ms: 5 })).toMatchObject({ grant: { limits: { max_runtime_ms: 5 } } });
   expect(ask(["git"], { timeout_ms: 1e9 })).toMatchObject({ grant: { limits: { max_runtime_ms: 60_000 } } });

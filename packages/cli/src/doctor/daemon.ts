@@ -48,6 +48,17 @@ export function checkDaemon({ cli, daemon }: World): Finding {
   return ok("daemon", `runs (pid ${pid}, mx-agent ${version})`);
 }
 
+/** Lines that the daemon has written to its audit log, and that were not in it when it was started. */
+export function checkAudit({ daemon }: World): Finding | undefined {
+  const lines = daemon.up ? (daemon.status.audit_contradicted ?? []) : [];
+  if (lines.length === 0) return undefined;
+  return failure(
+    "audit",
+    `the record was cut or rewritten while the daemon was down: line ${lines.join(", ")} is not what was written`,
+    "`mx-agent audit verify`; find out who could write to its files, and keep a copy of them",
+  );
+}
+
 async function start(cli: World["cli"]): Promise<string> {
   const { startDaemon } = await import("../background/daemon.ts");
   return `started the daemon (pid ${(await startDaemon(cli)).pid})`;

@@ -2,6 +2,7 @@
 import { toMxError } from "@mx-agent/base";
 import type { Cli } from "../cli.ts";
 import {
+  checkAudit,
   checkDaemon,
   checkKeys,
   checkLogin,
@@ -30,6 +31,7 @@ export async function findingsOf(world: World): Promise<Finding[]> {
     checkSockets(world),
     checkSandboxAround(world),
     checkDaemon(world),
+    checkAudit(world) ?? [],
     checkRunner(world) ?? [],
     checkService(world),
     checkHomeserver(world),

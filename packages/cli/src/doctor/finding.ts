@@ -12,6 +12,7 @@ export type CheckName =
   | "sockets"
   | "sandbox around"
   | "daemon"
+  | "audit"
   | "runner"
   | "service"
   | "homeserver"

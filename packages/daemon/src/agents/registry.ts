@@ -100,7 +100,7 @@ export class AgentRegistry {
     const { ownAgents, onTakenOver } = this.#parts;
     const device_id = answeredElsewhere(agent.room_id, agent.agent_id, this.#parts);
     if (device_id === undefined || this.#registering.has(nameOf(agent))) return false;
-    ownAgents.remove(agent.room_id, agent.agent_id);
+    ownAgents.leave(agent.room_id, agent.agent_id);
     this.#warnings.set(
       nameOf(agent),
       `agent ${agent.agent_id} of ${agent.room_id} is another daemon's of this user now (device ${device_id}); \`mx-agent agent register\` here takes it back`,

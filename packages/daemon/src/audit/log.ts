@@ -6,7 +6,7 @@ import { AppendFile } from "./append-file.ts";
 import { type AuditSigner, encodeCheckpoint } from "./checkpoint.ts";
 import { fileName, firstSeqOf, logFiles, readLines, readLinesBackwards } from "./files.ts";
 import { type AuditEntry, encodeLine, hashLine, type Position, parseLine } from "./line.ts";
-import { endOf, recover } from "./recovery.ts";
+import { endOf, hasLine, recover } from "./recovery.ts";
 import { type Verification, verifyFiles } from "./verify.ts";
 
 export interface AuditOptions {
@@ -23,8 +23,19 @@ export interface AuditOptions {
   signer?: AuditSigner | null;
   /** Whether a key is, or was, this daemon's; without it the one that signs now. */
   isOwnKey?(key_id: string): boolean;
+  /** What is known of the log elsewhere than in its directory; without it nothing is. */
+  memory?: AuditMemory;
   /** Told of a checkpoint that the timer could not write; the next append tells its own caller. */
   onError?(error: unknown): void;
+}
+
+/** Where the log stood when it was written last: what is there when it is opened has to go on from that. */
+export interface AuditMemory {
+  last(): Position | null;
+  remember(position: Position): void;
+  /** Lines that the log did not have any more when it was opened: somebody cut or rewrote it. */
+  contradicted(): Position[];
+  contradict(position: Position): void;
 }
 
 /** The head as peers remember it: protocol field `audit_head`. */
@@ -70,9 +81,16 @@ export class AuditLog {
     this.#file = file;
     this.#position = position;
     this.#signed = this.#lastSigned();
+    const lost = this.#lost();
+    if (lost) options.memory?.contradict(lost);
     this.#timer = setInterval(() => this.#onTimer(), this.#checkpointEveryMs);
     this.#timer.unref();
     for (const record of records) this.append(record);
+    if (lost)
+      this.append({
+        ...{ kind: "daemon", action: "audit_contradicted" },
+        ...{ remembered_seq: lost.seq, remembered_sha256: lost.hash },
+      });
   }
 
   /** From now on this key signs checkpoints; null: none does, until there is one again. */
@@ -107,6 +125,17 @@ export class AuditLog {
   /** Where the log ends now, and what of it is signed: the signed head is what is published. */
   head(): Position & { signed: SignedHead | null } {
     return { ...this.#position, signed: this.#signed };
+  }
+
+  /** Lines that it did not have any more when it was opened, now or before: it is not what was written. */
+  contradicted(): Position[] {
+    return this.#options.memory?.contradicted() ?? [];
+  }
+
+  get warnings(): string[] {
+    const text =
+      "the audit log was cut or rewritten while the daemon was down: `mx-agent audit verify` says where";
+    return this.contradicted().length > 0 ? [text] : [];
   }
 
   /** The last lines, oldest first. */
@@ -170,7 +199,7 @@ export class AuditLog {
   }
 
   #verifyAll(remembered: Position[]): Promise<Verification> {
-    const own = this.#position.seq > 0 ? { ...this.#position } : undefined;
+    const own = [...(this.#position.seq > 0 ? [{ ...this.#position }] : []), ...this.contradicted()];
     return verifyFiles(logFiles(this.#options.dir), {
       isOwn: (key_id) => this.#isOwn(key_id),
       lastSize: this.#file.size,
@@ -200,9 +229,20 @@ export class AuditLog {
       bytes = encodeAll();
     }
     this.#file.append(bytes);
-    this.#position = encoded.at(-1)?.position ?? this.#position;
+    this.#moveTo(encoded.at(-1)?.position ?? this.#position);
     for (const { line } of encoded) this.#tell(line);
     return encoded.map(({ position }) => position);
+  }
+
+  #moveTo(position: Position): void {
+    this.#position = position;
+    this.#options.memory?.remember(position);
+  }
+
+  /** The line that is remembered, where the log neither has it nor begins after it. */
+  #lost(): Position | null {
+    const last = this.#options.memory?.last() ?? null;
+    return last && !hasLine(this.#options.dir, last) ? last : null;
   }
 
   #tell(line: AuditLine): void {
@@ -212,7 +252,7 @@ export class AuditLog {
   #sign(signer: AuditSigner, file: AppendFile): void {
     const { line, text, position } = encodeCheckpoint(this.#position, this.#now(), signer);
     file.append(Buffer.from(`${text}\n`));
-    this.#position = position;
+    this.#moveTo(position);
     this.#signed = { seq: position.seq, sha256: position.hash };
     this.#lastCheckpoint = this.#now().getTime();
     this.#tell(line);
@@ -244,7 +284,7 @@ export class AuditLog {
     };
     const { line, text, position } = encodeLine(this.#position, this.#now(), record);
     this.#file.append(Buffer.from(`${text}\n`));
-    this.#position = position;
+    this.#moveTo(position);
     this.#tell(line);
     for (const file of removed) unlinkSync(file);
     syncDirectory(dir);

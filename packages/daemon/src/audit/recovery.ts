@@ -64,6 +64,20 @@ function endOfLog(dir: string): Position {
   return endOf(logFiles(dir));
 }
 
+/** Whether that line is in the log, or of before it begins. */
+export function hasLine(dir: string, { seq, hash }: Position): boolean {
+  let first: number | null = null;
+  for (const path of logFiles(dir).toReversed()) {
+    for (const bytes of readLinesBackwards(path)) {
+      const line = parseLine(bytes.toString("utf8"));
+      if (line?.seq === seq) return hashLine(bytes) === hash;
+      if (line && line.seq < seq) return false;
+      first = line?.seq ?? first;
+    }
+  }
+  return first !== null && first > seq;
+}
+
 export function endOf(files: readonly string[]): Position {
   let hash: string | null = null;
   let unreadable = 0;

@@ -18,8 +18,8 @@ export interface VerifyOptions {
   lastSize?: number;
   /** Positions that somebody remembers: a peer, a copy of a published head. */
   remembered?: Position[];
-  /** Where the running daemon knows that the log ends. */
-  own?: Position | undefined;
+  /** Where the running daemon knows that the log ends, and what it knows that it had. */
+  own?: Position[];
   /** A single file out of a log: what came before it is not known. */
   single?: boolean;
 }
@@ -59,7 +59,7 @@ class Verifier {
 
   constructor(options: VerifyOptions) {
     this.#options = options;
-    for (const { seq, hash } of [...(options.remembered ?? []), ...(options.own ? [options.own] : [])])
+    for (const { seq, hash } of [...(options.remembered ?? []), ...(options.own ?? [])])
       this.#remembered.set(seq, [...(this.#remembered.get(seq) ?? []), hash]);
   }
 

@@ -117,8 +117,7 @@ export function runMethods(daemon: Daemon): Pick<Handlers, Extract<MethodName, `
       parse: parser(one),
       handle: async ({ invocation_id }) => {
         const execution = requireExecution(invocation_id);
-        if (execution.state === "held") daemon.requireOnline().executor.refuseHeld(execution);
-        else if (!OVER.has(execution.state)) await daemon.cancelRun(execution);
+        if (!OVER.has(execution.state)) await daemon.cancelRun(execution);
         return { invocation_id, state: executions.byRun(execution.run_id)?.state ?? execution.state };
       },
     },

@@ -18,7 +18,16 @@ import { recordOf } from "./record.ts";
 
 export type DecisionsWorld = Pick<
   ExecutorWorld,
-  "db" | "executions" | "nonces" | "audit" | "early" | "identity" | "outbox" | "now" | "forAdmission"
+  | "db"
+  | "executions"
+  | "nonces"
+  | "audit"
+  | "early"
+  | "identity"
+  | "outbox"
+  | "policy"
+  | "now"
+  | "forAdmission"
 >;
 
 /** A disk that takes nothing, or an audit log that somebody removed or changed. */
@@ -82,7 +91,9 @@ export class Decisions {
   }
 
   #onRecord(decide: () => Decided[] | Decided): Admitted[] {
-    const { db, audit } = this.#world;
+    const { db, audit, policy } = this.#world;
+    // What comes of a policy that has changed is not to be undone with a decision that cannot be put on record.
+    policy.current();
     // The audit log is synced in it; the rest the events in the inbox lead to again, and a run has `starting`.
     return db.passingTransaction(() => {
       const decided = [audit.together(decide)].flat();
@@ -135,7 +146,8 @@ export class Decisions {
     const explanation = JSON.stringify(explanationOf(admission, null));
     const state = admission.outcome === "refused" ? "rejected" : admission.outcome;
     const reason = admission.outcome === "refused" ? admission.reason : null;
-    executions.setDecision(run_id, state, reason, explanation);
+    const granted = admission.outcome === "admitted" ? admission.admitted.grant : null;
+    executions.setDecision(run_id, state, reason, explanation, granted);
   }
 
   #answer({ event, admission, run_id }: Decided): void {

@@ -20,7 +20,7 @@ export interface ExecutorParts {
   nonces: NonceTable;
   ownAgents: OwnAgents;
   trust: TrustTable;
-  policy: PolicyFile;
+  policy: Pick<PolicyFile, "current">;
   machine: Machine;
   audit: Auditor;
   early: EarlyRefusals;
@@ -46,12 +46,14 @@ export function worldOfRun(parts: AdmissionParts): World {
     now: parts.now,
     self: parts.self,
     ownAgent: (room_id, agent_id) => parts.ownAgents.find(room_id, agent_id),
+    registeredAgent: (room_id, agent_id) => parts.ownAgents.findRegistered(room_id, agent_id),
     trusted: (room_id, agent_id, key_id) => parts.trust.find(room_id, agent_id, key_id),
     isJoined: (room_id, user_id) => parts.rooms.isJoined(room_id, user_id),
     isEncrypted: (room_id) => parts.rooms.get(room_id)?.encrypted ?? false,
     claim: () => "fresh",
     policy: parts.policy.current(),
     machine: parts.machine,
+    under: null,
     running: (room_id, user_id) => parts.executions.countRunning(room_id, user_id),
     requestsInLastMinute: (room_id, user_id) =>
       parts.executions.countSince(room_id, user_id, parts.now() - MINUTE_MS),

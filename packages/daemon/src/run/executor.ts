@@ -19,6 +19,9 @@ import { explanationOf } from "./explanation.ts";
 import { type ImaginedRequest, imaginedEvent } from "./imagined.ts";
 import type { Runs } from "./runs.ts";
 
+/** What could not be made `starting`, for a full disk, is decided on again when there is room. */
+const START_AGAIN_MS = 2_000;
+
 const CANCELLABLE = new Set<ExecutionState>(["admitted", "starting", "running"]);
 
 export class Executor {
@@ -26,6 +29,8 @@ export class Executor {
   readonly #runs: Runs;
   readonly #decisions: Decisions;
   readonly #logger: Logger;
+  #again: NodeJS.Timeout | undefined;
+  #closed = false;
 
   constructor(world: ExecutorWorld, runs: Runs, logger: Logger) {
     this.#world = world;
@@ -44,20 +49,47 @@ export class Executor {
     this.#start(this.#decisions.decide(events));
   }
 
-  /** Requests that were admitted and not started when the last daemon ended are decided on again. */
+  /**
+   * Requests that were admitted and not started, when the last daemon ended or because that could not be recorded, are
+   * decided on again; what was cancelled while there was no session is ended.
+   */
   async resumeAdmitted(): Promise<void> {
-    for (const execution of this.#world.executions.inState("received", "admitted"))
-      this.#start(this.#decisions.decideAgain(execution));
+    for (const execution of this.#world.executions.inState("received", "held", "admitted")) {
+      if (execution.cancelled_ts !== null) await this.#endCancelled(execution);
+      else if (execution.state !== "held") this.#start(this.#decisions.decideAgain(execution));
+    }
+  }
+
+  async #endCancelled(execution: Execution): Promise<void> {
+    if (execution.state === "held") this.refuseHeld(execution);
+    else await this.#runs.cancel(execution.run_id);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#again);
   }
 
   /** A start takes its time; what else arrives does not wait for it. The admission is durable already. */
   #start(admitted: readonly Admitted[]): void {
     if (admitted.length === 0) return;
-    this.#runs
-      .start(admitted)
-      .catch((error: unknown) =>
-        this.#logger.error({ err: error }, "what was admitted could not be handed to the runner"),
-      );
+    this.#runs.start(admitted).catch((error: unknown) => {
+      this.#logger.error({ err: error }, "what was admitted could not be started; trying again");
+      this.#startAgain();
+    });
+  }
+
+  /** Until it can be started, or has expired. */
+  #startAgain(): void {
+    if (this.#closed) return;
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => {
+      this.resumeAdmitted().catch((error: unknown) => {
+        this.#logger.error({ err: error }, "what was admitted could not be decided on again; trying again");
+        this.#startAgain();
+      });
+    }, START_AGAIN_MS);
+    this.#again.unref();
   }
 
   /** The requester withdraws what is held, or ends a tool's run. The message was verified as his. */

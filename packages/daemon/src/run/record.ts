@@ -3,15 +3,10 @@ import { maskArgv } from "@mx-agent/base";
 import { shape } from "../admit/checks/shape.ts";
 import type { Claim } from "../admit/world.ts";
 import type { IncomingEvent } from "../matrix/api.ts";
-import type { Execution } from "../state/executions.ts";
-
-type Received = Omit<
-  Execution,
-  "reason" | "explanation" | "hold_expires_ts" | "started_ts" | "ended_ts" | "end" | "reply_device"
->;
+import type { ReceivedExecution } from "../state/executions.ts";
 
 /** The record of a request whose nonce was just admitted; its run id is made here. */
-export function recordOf(event: IncomingEvent, claim: Claim, world: { now(): number }): Received {
+export function recordOf(event: IncomingEvent, claim: Claim, world: { now(): number }): ReceivedExecution {
   const request = shape(event);
   const { content } = request;
   return {

@@ -179,7 +179,8 @@ export class Runs {
     if (state === "ended") return;
     this.#cancelled.add(run_id);
     // The runner has not heard of it.
-    if (state === "admitted") return this.#ended(run_id, nothingRan("cancelled", now()));
+    if (state === "received" || state === "admitted")
+      return this.#ended(run_id, nothingRan("cancelled", now()));
     await this.#runner.cancel(run_id, grace_ms);
   }
 

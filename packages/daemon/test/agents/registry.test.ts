@@ -38,7 +38,7 @@ beforeEach(() => {
       put: (changed: OwnAgent) => {
         agent = changed;
       },
-      remove: () => {
+      leave: () => {
         agent = { ...agent, agent_id: "(none)" };
       },
     },

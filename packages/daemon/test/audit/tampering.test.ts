@@ -1,21 +1,20 @@
-import { appendFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { generateSigningKey } from "@mx-agent/protocol";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { signerOf } from "../../src/audit/checkpoint.ts";
 import { hashLine } from "../../src/audit/line.ts";
-import { openAudit } from "../../src/audit/log.ts";
 import {
-  clock,
   decision,
   dir,
   files,
+  forge,
   key,
   lines,
   only,
   problems,
-  type signer,
+  rewrite,
   start,
   stop,
   written,
@@ -29,10 +28,6 @@ test("a missing file in the middle is found", async () => {
 });
 
 /** Rewrites the file of a closed log. */
-function rewrite(edit: (all: string[]) => string[]): void {
-  writeFileSync(only(), `${edit(lines()).join("\n")}\n`);
-}
-
 test.each<[string, (all: string[]) => string[], RegExp]>([
   ["changed", (all) => all.with(2, (all[2] ?? "").replace("allow", "deny")), /^4 does not follow/],
   ["changed in one byte of white space", (all) => all.with(2, `${all[2]} `), /^4 does not follow/],
@@ -90,18 +85,6 @@ test("a log that is removed or written to while the daemon runs takes nothing mo
   rmSync(only());
   expect(() => log.append(decision(2))).toThrow(expect.objectContaining({ code: "MX_STORE_DAMAGED" }));
 });
-
-/** The whole log again, with another decision in it, a valid chain, and checkpoints by `as`. */
-function forge(as: typeof signer | null): void {
-  const old = lines().map((line) => JSON.parse(line));
-  renameSync(dir, `${dir}-old`);
-  const log = openAudit({ dir, clock, signer: as });
-  for (const { seq, ts, prev, kind, ...fields } of old) {
-    if (kind === "checkpoint") log.checkpoint();
-    else log.append({ kind, ...fields, decision: "deny" });
-  }
-  log.close();
-}
 
 test("a log that was rewritten whole, with a valid chain and no key, is found by the head that peers remember", async () => {
   written();

@@ -1,6 +1,7 @@
 /** Somebody has the builder's machine and its keys, and makes its record say something else. The laptop remembers. */
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { importSigningKey } from "@mx-agent/protocol";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
@@ -41,6 +42,13 @@ async function verify() {
     ...(JSON.parse(verdict) as { problems: { problem: string }[]; heads: { matched: number } }),
   };
 }
+/** Whoever has the machine has its state as well, where the daemon keeps how far it had written. */
+function forgetLast(): void {
+  const db = new DatabaseSync(join(they.builder.home, "data", "state.db"));
+  db.exec("DELETE FROM settings WHERE key = 'audit_last'");
+  db.close();
+}
+
 /** The builder publishes its head anew. */
 async function restarted(): Promise<void> {
   await they.builder.ask(["daemon", "restart"]);
@@ -81,6 +89,7 @@ test("a record that was rewritten whole, with a chain and signatures that fit, i
     after = made.position;
   }
   writeFileSync(logFile(), lines.join(""));
+  forgetLast();
   await they.builder.startDaemon();
   // By itself it is as it should be: whoever wrote it had everything.
   expect(await they.builder.ask(["audit", "verify"])).toMatchObject({ ok: true });
@@ -98,6 +107,7 @@ test("a record that was cut is told by the peer as soon as it is published, with
   await they.builder.ask(["daemon", "stop"]);
   const [line] = readFileSync(logFile(), "utf8").split("\n");
   truncateSync(logFile(), Buffer.byteLength(`${line}\n`));
+  forgetLast();
   await they.builder.startDaemon();
   expect(await they.builder.ask(["audit", "verify"])).toMatchObject({ ok: true });
   await eventually(async () => (await warnings()).includes("its audit log was cut"));
@@ -106,6 +116,34 @@ test("a record that was cut is told by the peer as soon as it is published, with
   expect((await remembered()).length).toBeGreaterThan(heads.length);
   const { stdout } = await they.laptop.run(["audit", "tail", "-n", "1000", "--json"]);
   expect(stdout.match(/audit_head_contradicted/g)).toHaveLength(1);
+});
+
+test("a record that was rewritten whole, without a signature, while its daemon was down is found by that daemon", async () => {
+  expect((await they.exec(["echo", "what was said"])).code).toBe(0);
+  await they.builder.ask(["daemon", "stop"]);
+  const text = readFileSync(logFile(), "utf8");
+  let after: Position = { seq: 0, hash: NOTHING };
+  const lines = text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line))
+    .filter(({ kind }) => kind !== "checkpoint")
+    .map(({ seq: _, ts, prev: __, ...entry }) => {
+      const said = JSON.stringify(entry).replaceAll("what was said", "what was not");
+      const made = encodeLine(after, new Date(ts), JSON.parse(said));
+      after = made.position;
+      return `${made.text}\n`;
+    });
+  writeFileSync(logFile(), lines.join(""));
+  await they.builder.startDaemon();
+  const { code, stdout } = await they.builder.run(["audit", "verify"]);
+  expect([code, stdout]).toEqual([65, expect.stringMatching(/was rewritten|was cut/)]);
+  expect((await they.builder.run(["doctor"])).stdout).toMatch(/audit.*was cut or rewritten/);
+  expect((await they.builder.run(["status"])).stdout).toContain("mx-agent audit verify");
+  // A restart makes nothing good; what is asked meanwhile runs, and goes on record.
+  await restarted();
+  expect((await they.exec(["echo", "afterwards"])).code).toBe(0);
+  expect((await they.builder.run(["audit", "verify"])).code).toBe(65);
 });
 
 test("heads of another daemon are refused, and so is what is no list of heads", async () => {

@@ -32,7 +32,8 @@ function widened(before: Decision | null, after: Decision | null): string[] {
   return widenedGrant(before.grant, after.grant);
 }
 
-function widenedGrant(before: Grant, after: Grant): string[] {
+/** In what the second is wider than the first. */
+export function widenedGrant(before: Grant, after: Grant): string[] {
   const found: string[] = [];
   const more = (name: string, a: number | null, b: number | null) => {
     if (a !== null && (b === null || b > a)) found.push(name);

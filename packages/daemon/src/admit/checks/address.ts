@@ -5,13 +5,16 @@ import type { World } from "../world.ts";
 
 /**
  * Step 3: the request is for an agent of mine in that room, and for my key where it names one: a user may have
- * several daemons, and one of them alone runs it. If not: silence.
+ * several daemons, and one of them alone runs it. If not: silence. Of an agent of several daemons the room says which one
+ * answers, where the request does not: a homeserver that says it of a daemon that is none silences nobody who is named.
  */
 export function address(request: RunRequest, room_id: string, world: World): OwnAgent {
   const { target_agent, target_key_id } = request.content;
-  const agent = target_agent === undefined ? undefined : world.ownAgent(room_id, target_agent);
+  const isNamed = target_key_id === world.self.key_id;
+  const find = isNamed ? world.registeredAgent : world.ownAgent;
+  const agent = target_agent === undefined ? undefined : find(room_id, target_agent);
   if (!agent) throw new Silence(`for ${target_agent ?? "nobody"}, not an agent of mine`);
-  if (target_key_id !== undefined && target_key_id !== world.self.key_id)
+  if (target_key_id !== undefined && !isNamed)
     throw new Silence(`for ${agent.agent_id} with the key ${target_key_id}, which is not mine`);
   return agent;
 }

@@ -1,4 +1,4 @@
-import { type Decision, decide, type PolicyRequest } from "@mx-agent/policy";
+import { type Decision, decide, type Grant, type PolicyRequest } from "@mx-agent/policy";
 import type { IncomingEvent } from "../../matrix/api.ts";
 import type { OwnAgent } from "../../state/own-agents.ts";
 import type { RunRequest } from "../admitted.ts";
@@ -12,20 +12,26 @@ export function policy(
   agent: OwnAgent,
   world: World,
 ): Exclude<Decision, { effect: "deny" }> {
-  const decision = decide(world.policy, policyRequest(request, event, agent), world.machine);
+  const decision = decide(world.policy, policyRequest(request, event, agent, world.under), world.machine);
   if (decision.effect === "deny")
     throw new Refusal(decision.reason, `${decision.code}, by ${decision.rule}`, decision.detail);
   return decision;
 }
 
 /** The request in the policy's words. A working directory that was not named is the agent's own. */
-export function policyRequest(request: RunRequest, event: IncomingEvent, agent: OwnAgent): PolicyRequest {
+export function policyRequest(
+  request: RunRequest,
+  event: IncomingEvent,
+  agent: OwnAgent,
+  under: Grant | null,
+): PolicyRequest {
   const { content } = request;
   const { transport } = event;
   const base = {
     room_id: agent.room_id,
     user_id: event.sender,
     device_verified: transport.encrypted && transport.verified,
+    under: under ?? undefined,
   };
   if (request.kind === "call")
     return {

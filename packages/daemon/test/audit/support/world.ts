@@ -1,5 +1,13 @@
 /** An audit log in a directory of its own, with a clock that the test moves. */
-import { mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generateSigningKey } from "@mx-agent/protocol";
@@ -57,4 +65,21 @@ export function written(count = 6): void {
     if (n === count / 2) log.checkpoint();
   }
   stop(log);
+}
+
+/** The log as an editor makes it out of its lines. */
+export function rewrite(edit: (all: string[]) => string[]): void {
+  writeFileSync(only(), `${edit(lines()).join("\n")}\n`);
+}
+
+/** The whole log again, with another decision in it, a valid chain, and checkpoints by `as`. */
+export function forge(as: typeof signer | null): void {
+  const old = lines().map((line) => JSON.parse(line));
+  renameSync(dir, `${dir}-old`);
+  const log = openAudit({ dir, clock, signer: as });
+  for (const { seq, ts, prev, kind, ...fields } of old) {
+    if (kind === "checkpoint") log.checkpoint();
+    else log.append({ kind, ...fields, decision: "deny" });
+  }
+  log.close();
 }
