@@ -32,7 +32,7 @@ describe("what another machine sent", () => {
       fc.property(hostile, (text) => {
         expect(visible(text)).not.toMatch(obeyed);
         expect(visible(text)).not.toContain("\n");
-        expect(table(["A", "B"], [[text, text]]).split("\n")).toHaveLength(2);
+        expect(table(["A", "B"], [[text, text]], Infinity).split("\n")).toHaveLength(2);
         expect(pairs([["name", text]]).split("\n")).toHaveLength(1);
         expect(renderAuditLine({ seq: 1, ts: "t", kind: "k", prev: "", said: text })).not.toMatch(obeyed);
       }),
@@ -160,7 +160,7 @@ describe("daemon status", () => {
 });
 
 test("how many are in a room that one is only invited to is unknown", () => {
-  expect(renderWorkspaces([invitation])).toMatch(/invited by @a:b +no +unknown$/);
+  expect(renderWorkspaces([invitation], Infinity)).toMatch(/invited by @a:b +no +unknown$/);
 });
 
 describe("how a run ended", () => {

@@ -22,7 +22,7 @@ export function descendsFrom(pid: number, ancestor: number, parentOf: ParentOf =
   return true;
 }
 
-/** All parents as they are now: by /proc, or where a system has none by ps(1). */
+/** All parents as they are now: by /proc, or where a system has none by ps(1), which was tried on Linux alone. */
 export function parents(platform: NodeJS.Platform = process.platform): ParentOf {
   if (platform === "linux") return fromProc;
   const { stdout } = spawnSync("/bin/ps", ["-axo", "pid=,ppid="], { encoding: "utf8" });

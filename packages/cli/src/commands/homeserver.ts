@@ -3,6 +3,7 @@ import { mxError, shellWord } from "@mx-agent/base";
 import type { HomeserverOptions } from "@mx-agent/homeserver";
 import { answer, type JsonFlag, note } from "../answer.ts";
 import type { Cli } from "../cli.ts";
+import { parseBind } from "../parse/bind.ts";
 import { parseCount } from "../parse/count.ts";
 import { parseDuration } from "../parse/duration.ts";
 import { many } from "../parse/options.ts";
@@ -247,16 +248,6 @@ async function runHere(cli: Cli, flags: StartFlags, options: HomeserverOptions):
     if (options.dataDir === null) await note(cli, "everything is forgotten when it stops");
   }
   await running;
-}
-
-/** `host:port`, with an IPv6 address in brackets. */
-function parseBind(bind: string): { host: string; port: number } {
-  const at = bind.lastIndexOf(":");
-  const host = bind.slice(0, at).replace(/^\[(.*)\]$/, "$1");
-  const port = Number(bind.slice(at + 1));
-  if (at < 1 || bind.endsWith(":") || !Number.isInteger(port) || port < 0 || port > 65_535)
-    throw usage(`--bind ${bind}: write ADDRESS:PORT`, "homeserver start");
-  return { host, port };
 }
 
 async function passwordFor(cli: Cli, name: string, fromStdin: boolean): Promise<string> {

@@ -13,6 +13,8 @@ import { joinLine, renderInvites } from "../render/invite.ts";
 import { createInvitation, isLocal, revokeInvitation } from "../setup/invitation.ts";
 import { type Define, verb } from "../verb.ts";
 
+const MOST_MS = 30 * 24 * 3_600_000;
+
 interface CreateFlags extends JsonFlag {
   room?: string;
   uses: string;
@@ -90,12 +92,14 @@ async function create(cli: Cli, flags: CreateFlags): Promise<void> {
   const homeserver =
     flags.homeserver === undefined ? undefined : parseAddress(flags.homeserver, "--homeserver");
   const uses = parseCount(flags.uses, "--uses", 1);
+  const expires_ms = parseDuration(flags.expires, "--expires");
+  if (expires_ms > MOST_MS) throw usage(`--expires ${flags.expires}: at most 30d`);
   const token = flags.registrationTokenStdin ? (await readLines(cli))[0] : undefined;
   const made = await createInvitation(cli, {
     room: roomOf(flags, await defaults(cli.env)),
     role: flags.role,
     uses,
-    expires_ms: parseDuration(flags.expires, "--expires"),
+    expires_ms,
     homeserver,
     registration_token: token,
   });

@@ -1,6 +1,5 @@
 import { mxError } from "@mx-agent/base";
 import { answer, type JsonFlag, note } from "../answer.ts";
-import { write } from "../cli.ts";
 import { withProgress } from "../progress.ts";
 import { pairs } from "../render/table.ts";
 import type { ServiceStatus } from "../service/manager.ts";
@@ -20,7 +19,8 @@ export const define: Define = (noun, cli) => {
     .option("--print", "show the text of the file, and change nothing")
     .action(async (flags: JsonFlag & { print?: boolean }) => {
       const { installService, serviceFileText } = await import("../service/manager.ts");
-      if (flags.print) return write(cli.stdout, serviceFileText(cli));
+      if (flags.print)
+        return answer(cli, flags, { text: serviceFileText(cli) }, ({ text }) => text.trimEnd());
       const status = await withProgress(cli, "installing the service", installService(cli));
       await answer(cli, flags, status, ({ file }) => `installed and started: ${file}`);
       if (status.lingers === false) await note(cli, `note: ${LINGER}`);

@@ -70,7 +70,7 @@ export function renderTool(tool: ToolInfo): string {
   return [shown, "input:", ...schema].join("\n");
 }
 
-export function renderTools(tools: readonly ToolInfo[], columns?: number): string {
+export function renderTools(tools: readonly ToolInfo[], columns: number): string {
   if (tools.length === 0) return "no tools";
   return table(
     ["TOOL", "AGENT", "DESCRIPTION"],

@@ -10,7 +10,7 @@ export function renderAuditLine({ seq, ts, kind, prev: _, ...rest }: AuditLine):
   return visible([seq, ts, kind, ...fields].join(" "));
 }
 
-export function renderHeads(heads: readonly RememberedHead[]): string {
+export function renderHeads(heads: readonly RememberedHead[], columns: number): string {
   if (heads.length === 0)
     return "no heads: agents publish them once they have a record, and only of approved ones they are kept";
   return table(
@@ -22,6 +22,7 @@ export function renderHeads(heads: readonly RememberedHead[]): string {
       seen_at,
       room_id,
     ]),
+    columns,
   );
 }
 

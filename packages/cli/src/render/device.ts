@@ -7,7 +7,7 @@ const HOW = {
   this_machine: "yes, on this machine",
 } as const;
 
-export function renderDevices({ devices, requests }: Result<"device.list">): string {
+export function renderDevices({ devices, requests }: Result<"device.list">, columns: number): string {
   const shown =
     devices.length === 0
       ? "no devices with encryption keys"
@@ -21,6 +21,7 @@ export function renderDevices({ devices, requests }: Result<"device.list">): str
             device.signed_by_owner ? "yes" : "no",
             device.fingerprint,
           ]),
+          columns,
         );
   const asking = requests.map(
     ({ user_id, device_id }) =>

@@ -2,7 +2,7 @@ import type { InviteInfo } from "@mx-agent/ipc";
 import { decodePublicKey, fingerprintOf, type InviteLink } from "@mx-agent/protocol/core";
 import { pairs, table } from "./table.ts";
 
-export function renderInvites(invites: readonly InviteInfo[]): string {
+export function renderInvites(invites: readonly InviteInfo[], columns: number): string {
   if (invites.length === 0) return "no invitations";
   return table(
     ["INVITATION", "STATE", "USED", "ROLE", "EXPIRES", "ROOM", "BY"],
@@ -15,6 +15,7 @@ export function renderInvites(invites: readonly InviteInfo[]): string {
       one.room_id,
       one.used_by.map(({ user_id, agent_id }) => `${agent_id} (${user_id})`).join(", "),
     ]),
+    columns,
   );
 }
 

@@ -2,7 +2,7 @@ import type { ExecResult, InvocationInfo, InvocationResult, Result } from "@mx-a
 import { pairs, table } from "./table.ts";
 import { bytes, duration } from "./time.ts";
 
-export function renderInvocations(invocations: readonly InvocationInfo[], columns?: number): string {
+export function renderInvocations(invocations: readonly InvocationInfo[], columns: number): string {
   if (invocations.length === 0) return "no invocations";
   return table(
     ["INVOCATION", "SIDE", "STATE", "AGENT", "REQUESTER", "CREATED", "WHAT"],

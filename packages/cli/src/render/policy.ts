@@ -1,7 +1,7 @@
 import type { Explanation } from "@mx-agent/ipc";
 import { pairs, table } from "./table.ts";
 
-export function renderExplanation(explanation: Explanation, columns?: number): string {
+export function renderExplanation(explanation: Explanation, columns: number): string {
   const head = pairs([
     ["request", explanation.request_id],
     ["decision", explanation.decision],

@@ -1,3 +1,4 @@
+import { padded, widthOf } from "./screen.ts";
 import { visible } from "./style.ts";
 
 /**
@@ -7,16 +8,16 @@ import { visible } from "./style.ts";
 export function table(
   headings: readonly string[],
   rows: readonly (readonly string[])[],
-  columns = Number.POSITIVE_INFINITY,
+  columns: number,
 ): string {
   if (rows.length === 0) return "";
   const lines = [headings, ...rows].map((row) => row.map(visible));
-  const widths = headings.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)));
+  const widths = headings.map((_, column) => Math.max(...lines.map((line) => widthOf(line[column] ?? ""))));
   if (widths.reduce((sum, width) => sum + width + 2, -2) > columns) return blocks(headings, rows);
   return lines
     .map((line) =>
       line
-        .map((cell, column) => (column === line.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
+        .map((cell, column) => (column === line.length - 1 ? cell : padded(cell, widths[column] ?? 0)))
         .join("  ")
         .trimEnd(),
     )

@@ -3,7 +3,7 @@ import { shellWords } from "./command.ts";
 import { visible } from "./style.ts";
 import { pairs, table } from "./table.ts";
 
-export function renderTrustEntries(entries: readonly TrustEntry[], columns?: number): string {
+export function renderTrustEntries(entries: readonly TrustEntry[], columns: number): string {
   if (entries.length === 0) return "no keys";
   return table(
     ["AGENT", "USER", "STATUS", "FINGERPRINT", "EXPIRES", "ROOM"],

@@ -16,7 +16,7 @@ export function renderWorkspace(workspace: WorkspaceInfo): string {
   ]);
 }
 
-export function renderWorkspaces(workspaces: readonly WorkspaceInfo[], columns?: number): string {
+export function renderWorkspaces(workspaces: readonly WorkspaceInfo[], columns: number): string {
   if (workspaces.length === 0) return "no workspaces";
   return table(
     ["NAME", "ROOM", "MEMBERSHIP", "ENCRYPTED", "MEMBERS"],
@@ -54,7 +54,7 @@ export function renderWorkspaceKeys({ keys_to, without }: Result<"workspace.keys
 const countOf = ({ member_count }: WorkspaceInfo) =>
   member_count === null ? "unknown" : String(member_count);
 
-export function renderMembers(members: readonly MemberInfo[], columns?: number): string {
+export function renderMembers(members: readonly MemberInfo[], columns: number): string {
   return table(
     ["USER", "NAME", "MEMBERSHIP", "LEVEL", "AGENTS"],
     members.map((one) => [
@@ -70,7 +70,7 @@ export function renderMembers(members: readonly MemberInfo[], columns?: number):
 
 export function renderWorkspaceStatus(
   status: { workspace: WorkspaceInfo; members: MemberInfo[]; agents: AgentInfo[] },
-  columns?: number,
+  columns: number,
 ): string {
   return [
     renderWorkspace(status.workspace),

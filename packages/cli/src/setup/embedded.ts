@@ -2,6 +2,7 @@
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Cli } from "../cli.ts";
+import { parseBind } from "../parse/bind.ts";
 import { directories } from "../places.ts";
 import { doing } from "./progress.ts";
 import { readRecord, remember } from "./record.ts";
@@ -18,6 +19,7 @@ const USUAL_PORT = 8008;
 /** Runs it in the background; `bind` is for its first start, by default the usual port or a free one. */
 export async function ensureEmbedded(cli: Cli, bind: string | undefined): Promise<EmbeddedHomeserver> {
   const { homeserverStatus, startInBackground } = await import("@mx-agent/homeserver");
+  if (bind !== undefined) parseBind(bind);
   const known = readRecord(cli.env).embedded;
   const data = known?.data ?? join(directories(cli.env).data, "homeserver");
   const status = homeserverStatus(data);
@@ -29,7 +31,7 @@ export async function ensureEmbedded(cli: Cli, bind: string | undefined): Promis
   const { closeInherited } = await import("../background/descriptors.ts");
   const { withoutPassword } = await import("../background/environment.ts");
   closeInherited();
-  const { url } = await startInBackground({
+  const starting = startInBackground({
     dataDir: data,
     args: [
       ...process.execArgv,
@@ -39,7 +41,14 @@ export async function ensureEmbedded(cli: Cli, bind: string | undefined): Promis
     ],
     env: withoutPassword(cli.env),
   });
-  return { url, data, started: true };
+  try {
+    const { url } = await starting;
+    return { url, data, started: true };
+  } catch (error) {
+    // No account is bound to an address at which none has ever run: the next try may name another.
+    if (known === undefined) remember(cli.env, { embedded: undefined });
+    throw error;
+  }
 }
 
 /** Whether the homeserver of this URL is the one that `up` started here; its data directory. */

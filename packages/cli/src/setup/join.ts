@@ -11,7 +11,7 @@ import { directories, policyFile } from "../places.ts";
 import { type AccountFlags, ensureAccount } from "./account.ts";
 import { alone } from "./alone.ts";
 import { ensureDefaultRoom } from "./defaults.ts";
-import { agentsHere, ensureAgent, ensureDaemon } from "./machine.ts";
+import { agentsHere, checkAgentName, ensureAgent, ensureDaemon } from "./machine.ts";
 import { doing } from "./progress.ts";
 
 export interface JoinFlags extends AccountFlags {
@@ -70,6 +70,7 @@ const hints = {
 } as const;
 
 export async function joinWith(cli: Cli, flags: JoinFlags, pasted: string): Promise<JoinResult> {
+  checkAgentName(flags.agent);
   const link = linkOf(pasted);
   if (!link.encrypted && flags.e2ee)
     throw mxError("MX_BAD_INPUT", {

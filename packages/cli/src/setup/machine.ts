@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import { failpoint, MxError, mxError } from "@mx-agent/base";
 import type { AgentInfo, DaemonStatus } from "@mx-agent/ipc";
+import { isAgentId } from "@mx-agent/protocol/core";
 import type { Cli } from "../cli.ts";
 import { ask } from "../daemon.ts";
 import { doing } from "./progress.ts";
@@ -29,6 +30,15 @@ export async function ensureDaemon(cli: Cli): Promise<RunningDaemon> {
 /** The agents of this machine in that workspace, or with null in all of them. */
 export async function agentsHere(cli: Cli, room: string | null): Promise<AgentInfo[]> {
   return (await ask(cli, "agent.list", { room, ping: false })).filter((one) => one.mine);
+}
+
+/** MX_USAGE where an agent cannot have that name; before anything is done. */
+export function checkAgentName(name: string | undefined): void {
+  if (name === undefined || isAgentId(name)) return;
+  throw mxError("MX_USAGE", {
+    detail: `--agent ${JSON.stringify(name)}: a name has 1 to 128 characters, no / or |, and no @ in front`,
+    command: "",
+  });
 }
 
 /** This machine's agent in the room: the one that is there, or a new one of that name. */

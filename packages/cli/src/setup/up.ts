@@ -14,7 +14,7 @@ import { alone } from "./alone.ts";
 import { ensureDefaultRoom } from "./defaults.ts";
 import { ensureEmbedded } from "./embedded.ts";
 import { createInvitation, type Invitation } from "./invitation.ts";
-import { ensureAgent, ensureDaemon, type RunningDaemon } from "./machine.ts";
+import { checkAgentName, ensureAgent, ensureDaemon, type RunningDaemon } from "./machine.ts";
 import { doing } from "./progress.ts";
 import { readRecord, remember } from "./record.ts";
 
@@ -47,6 +47,7 @@ export interface UpResult {
 const INVITATION_MS = 24 * 3_600_000;
 
 export async function setUp(cli: Cli, flags: UpFlags): Promise<UpResult> {
+  checkAgentName(flags.agent);
   ensurePrivateDirs(directories(cli.env));
   return alone(cli, () => eachStep(cli, flags));
 }

@@ -15,8 +15,11 @@ export interface Block {
   lines: string[];
   /** Why the tests do not run it, where the page says so in the line above: `*Not run by the tests: …*`. */
   notRun: string | null;
+  /** Whether its commands are typed at the same time, and answered with yes: `*On two terminals at the same time…*` above. */
+  together: boolean;
 }
 
+const TOGETHER = /^\*On two terminals at the same time\b/;
 const MARKER = /^\*Not run by the tests: (.+)\*$/;
 
 /** All blocks of a page, in order. */
@@ -28,7 +31,14 @@ export function blocksOf(file: string): Block[] {
     const fence = /^```(.*)$/.exec(line);
     if (open === undefined && fence !== null) {
       const notRun = MARKER.exec(above)?.[1] ?? null;
-      open = { file, line: index + 2, kind: fence[1] ?? "", lines: [], notRun };
+      open = {
+        file,
+        line: index + 2,
+        kind: fence[1] ?? "",
+        lines: [],
+        notRun,
+        together: TOGETHER.test(above),
+      };
     } else if (open !== undefined && fence !== null) {
       blocks.push(open);
       open = undefined;

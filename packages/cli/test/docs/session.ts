@@ -1,5 +1,5 @@
 /** Shell sessions of a page: `laptop$ command`, `> ` before the lines that go on with it, then what it prints. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -59,6 +59,9 @@ export interface WorldOptions {
   names?: Names;
   /** A file that each HOME has. */
   files?: Record<string, string>;
+  /** Shell scripts that stand for programs which cannot be had here. */
+  programs?: Record<string, string>;
+  env?: NodeJS.ProcessEnv;
 }
 
 /** The machines of a page: a home for each, and a shell that goes on from block to block. */
@@ -76,9 +79,11 @@ export class World {
   static async make(options: WorldOptions): Promise<World> {
     const world = new World(await mkdtemp(join(tmpdir(), "mx-docs-")), options);
     await mkdir(join(world.dir, "bin"));
-    const wrapper = join(world.dir, "bin", "mx-agent");
-    await writeFile(wrapper, `#!/bin/sh\nexec '${process.execPath}' '${mxAgent}' "$@"\n`);
-    await chmod(wrapper, 0o755);
+    const programs = { "mx-agent": `exec '${process.execPath}' '${mxAgent}' "$@"`, ...options.programs };
+    for (const [name, text] of Object.entries(programs)) {
+      await writeFile(join(world.dir, "bin", name), `#!/bin/sh\n${text}\n`);
+      await chmod(join(world.dir, "bin", name), 0o755);
+    }
     for (const machine of ["laptop", "builder"]) {
       const { HOME = "", XDG_RUNTIME_DIR = "" } = world.#env(machine);
       await mkdir(XDG_RUNTIME_DIR, { recursive: true, mode: 0o700 });
@@ -91,10 +96,15 @@ export class World {
   /** Runs every command of the block; an error with file and line at the first that is not as the page says. */
   async run(block: Block): Promise<number> {
     const steps = stepsOf(block);
-    for (const { machine, command, status, shown } of steps) {
+    const typed = ({ machine, command }: Step) =>
+      inThisRun(command, new Map([...this.#names, ["/home/me", this.#env(machine).HOME ?? ""]]));
+    const together = block.together
+      ? await Promise.all(steps.map((step) => this.#terminal(step.machine, typed(step))))
+      : [];
+    for (const [index, step] of steps.entries()) {
+      const { machine, command, status, shown } = step;
       const where = `${block.file}:${block.line}: ${machine}$ ${command}`;
-      const names: Names = new Map([...this.#names, ["/home/me", this.#env(machine).HOME ?? ""]]);
-      const ended = await this.#shell(machine, inThisRun(command, names));
+      const ended = together[index] ?? (await this.#shell(machine, typed(step)));
       if (ended.code !== status)
         throw new Error(`${where}\nended with status ${ended.code}, not ${status}:\n${ended.output}`);
       if (shown.every((line) => line.trim() === "")) continue;
@@ -107,7 +117,7 @@ export class World {
 
   /** Stops what the page started and did not stop; an error where something stays even so. */
   async close(): Promise<void> {
-    for (const machine of ["laptop", "builder"]) await this.#shell(machine, "mx-agent daemon stop");
+    for (const machine of ["laptop", "builder"]) await this.#shell(machine, "mx-agent down");
     await this.#shell("laptop", "for data in ~/*/homeserver; do mx-agent homeserver stop --data $data; done");
     let left = this.#processes();
     for (let tries = 0; left.length > 0 && tries < 500; tries++) {
@@ -126,6 +136,7 @@ export class World {
       HOME,
       XDG_RUNTIME_DIR: join(HOME, ".run"),
       LANG: "C.UTF-8",
+      ...this.#options.env,
       STATE: join(this.dir, machine === "laptop" ? "l" : "b"),
       ...(process.env.NODE_COMPILE_CACHE ? { NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE } : {}),
     };
@@ -141,6 +152,25 @@ export class World {
           resolve({ code: error === null ? 0 : error.code, output: stdout + stderr }),
       );
       child.stdin?.end();
+    });
+  }
+
+  /** At a terminal of its own; what it asks is answered with yes. */
+  #terminal(machine: string, command: string): Promise<{ code: unknown; output: string }> {
+    return new Promise((resolve) => {
+      const line = `[ ! -e "$STATE.env" ] || . "$STATE.env"; ${command}`;
+      const env = { ...this.#env(machine), TERM: "xterm", SHELL: "/bin/bash" };
+      const child = spawn("script", ["-qec", line, "/dev/null"], { env });
+      let output = "";
+      let asked = 0;
+      const take = (text: string) => {
+        output += text;
+        for (const questions = output.split("[y/N]").length - 1; asked < questions; asked++)
+          child.stdin.write("y\r");
+      };
+      for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", take);
+      child.stdin.on("error", () => {});
+      child.once("close", (code) => resolve({ code, output: output.replaceAll("\r\n", "\n") }));
     });
   }
 

@@ -38,7 +38,14 @@ describe("a page is held to what came", () => {
 });
 
 describe("a session", () => {
-  const block = (...lines: string[]) => ({ file: "x.md", line: 1, kind: "console", notRun: null, lines });
+  const block = (...lines: string[]) => ({
+    file: "x.md",
+    line: 1,
+    kind: "console",
+    notRun: null,
+    together: false,
+    lines,
+  });
 
   test("is commands by machine, with what they print and the status that they end with", () => {
     expect(

@@ -2,6 +2,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readFile, stat } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -71,4 +72,27 @@ mounted.each([8, 128, 512, 1_024])("a disk that is full after %i KiB", (size) =>
   const { exit, code, message } = errorOf(ran);
   expect([exit, code], `${message}`).not.toEqual([70, "MX_INTERNAL"]);
   expect(`${message}${ran.stderr}`).toMatch(/ENOSPC|no space|disk is full|database or disk/i);
+});
+
+test("an address at which no homeserver could be started is forgotten, and the next call names another", async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+  const address = taken.address();
+  const port = typeof address === "object" ? address?.port : 0;
+  const at = (bind: string) => ["up", "--embedded", "--bind", bind];
+  try {
+    expect(await failure(machine, at("garbage"))).toMatchObject({
+      exit: 64,
+      hint: expect.stringContaining("help up"),
+    });
+    expect(await failure(machine, [...at("127.0.0.1:0"), "--agent", "a/b"])).toMatchObject({ exit: 64 });
+    expect(existsSync(join(machine.home, "data", "setup.json"))).toBe(false);
+    expect(await failure(machine, at(`127.0.0.1:${port}`))).toMatchObject({
+      exit: 69,
+      code: "MX_HOMESERVER_START",
+    });
+  } finally {
+    taken.close();
+  }
+  expect((await machine.ask<Up>(at("127.0.0.1:0"))).changed).toContain("homeserver");
 });

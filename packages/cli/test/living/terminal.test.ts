@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
 import { nouns } from "../../src/nouns.ts";
+import { cut, widthOf } from "../../src/render/screen.ts";
 import { table } from "../../src/render/table.ts";
 import { run } from "../../src/run.ts";
 import { commandTree, leaves } from "../../src/tree.ts";
@@ -108,8 +109,20 @@ describe("a table", () => {
     );
   });
 
+  test("has its columns below one another, whatever script a name is written in", () => {
+    const names = ["builder", "büilder", "bu\u0308ilder", "建築者", "빌더", "🛠 shed"];
+    const lines = table(
+      ["AGENT", "USER"],
+      names.map((name) => [name, "@"]),
+      80,
+    ).split("\n");
+    const before = (line: string) => widthOf(line.slice(0, line.search(/[@U]/)));
+    expect(lines.map(before)).toEqual(lines.map(() => 9));
+    expect(widthOf(cut("建築者建築者建築者", 12))).toBeLessThanOrEqual(12);
+  });
+
   test("is a table for a file or a program, however wide it is", () => {
-    expect(table(["AGENT", "USER", "KEY"], rows)).toMatch(/^AGENT +USER +KEY\n/);
+    expect(table(["AGENT", "USER", "KEY"], rows, Number.POSITIVE_INFINITY)).toMatch(/^AGENT +USER +KEY\n/);
   });
 });
 
