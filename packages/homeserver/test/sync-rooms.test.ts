@@ -30,6 +30,37 @@ const shared = (body = {}) => sharedRoom(alice, bob, body);
 const joined = (sync: SyncAnswer, room: string) => sync.rooms?.join?.[room];
 
 describe("rooms", () => {
+  it("that were left and that invite again meanwhile are both: the story up to the end, and the invite", async () => {
+    const room = await shared();
+    const { next_batch: since } = await bob.sync();
+    await alice.say(room, "before");
+    await bob.post(`/rooms/${room}/leave`);
+    await alice.say(room, "meanwhile");
+    await alice.post(`/rooms/${room}/invite`, { user_id: bob.id });
+    const { rooms } = await bob.sync(since);
+    expect(rooms?.invite?.[room]?.invite_state.events.length).toBeGreaterThan(0);
+    const events = rooms?.leave?.[room]?.timeline.events;
+    expect(events?.map((event) => event.content.body ?? event.content.membership)).toEqual([
+      "before",
+      "leave",
+    ]);
+  });
+
+  it("that were left and joined again meanwhile come whole, also where history is for those who were there", async () => {
+    const initial_state = [
+      { type: "m.room.history_visibility", state_key: "", content: { history_visibility: "joined" } },
+    ];
+    const room = await shared({ preset: "public_chat", initial_state });
+    const { next_batch: since } = await bob.sync();
+    await bob.post(`/rooms/${room}/leave`);
+    await alice.put(`/rooms/${room}/state/m.room.topic`, { topic: "meanwhile" });
+    await bob.post(`/join/${room}`);
+    const came = joined(await bob.sync(since), room);
+    expect(came?.timeline.limited).toBe(true);
+    const state = [...(came?.state.events ?? []), ...(came?.timeline.events ?? [])];
+    expect(state.find((event) => event.type === "m.room.topic")?.content).toEqual({ topic: "meanwhile" });
+  });
+
   it("come whole when they are joined in between, with all of their state", async () => {
     const room = await alice.room({ preset: "public_chat", name: "late" });
     const { next_batch: since } = await bob.sync();

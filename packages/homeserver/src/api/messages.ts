@@ -56,7 +56,7 @@ function messages(app: App, request: ApiRequest): unknown {
     start: pageToken(from),
     ...(page.end === undefined ? {} : { end: pageToken(page.end) }),
     chunk: page.events.map((event) => clientEvent(app, event, request.session, view)),
-    ...(state.length === 0 ? {} : { state: state.map(stateEvent) }),
+    ...(state.length === 0 ? {} : { state: state.map((event) => stateEvent(app, event)) }),
   };
 }
 
@@ -158,6 +158,6 @@ function context(app: App, request: ApiRequest): unknown {
     event: json(event),
     events_before: before.events.map(json),
     events_after: after.events.map(json),
-    state: state.map(stateEvent),
+    state: state.map((event) => stateEvent(app, event)),
   };
 }

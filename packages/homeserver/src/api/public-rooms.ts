@@ -84,16 +84,16 @@ function search(app: App, request: ApiRequest): unknown {
 function publicRooms(app: App, wanted: Search): unknown {
   const start = wanted.since === null ? 0 : Number(/^p(\d{1,9})$/.exec(wanted.since)?.[1] ?? Number.NaN);
   if (Number.isNaN(start)) throw invalidParam("since is not a position of this list");
-  const published = app.store.rooms.publishedRooms();
-  const total = published.length;
-  const all = published
+  const open = app.store.rooms
+    .publishedRooms()
     .map(({ roomId, joined }) => describe(app, roomId, joined))
-    .filter((room) => isOpen(room) && matches(room, wanted));
+    .filter((room) => isOpen(room) && isOfType(room, wanted));
+  const all = open.filter((room) => matches(room, wanted));
   const chunk = all.slice(start, start + wanted.limit);
   const end = start + chunk.length;
   return {
     chunk,
-    total_room_count_estimate: total,
+    total_room_count_estimate: open.length,
     ...(end < all.length && chunk.length > 0 ? { next_batch: `p${end}` } : {}),
     ...(start > 0 ? { prev_batch: `p${Math.max(0, start - wanted.limit)}` } : {}),
   };
@@ -107,12 +107,15 @@ function isOpen(room: JsonObject): boolean {
   );
 }
 
-function matches(room: JsonObject, wanted: Search): boolean {
-  const { term, types } = wanted;
+function isOfType(room: JsonObject, { types }: Search): boolean {
+  return types === undefined || types.includes((room.room_type as string | undefined) ?? null);
+}
+
+function matches(room: JsonObject, { term }: Search): boolean {
   const texts = [room.name, room.topic, room.canonical_alias];
-  const found =
-    term === undefined || texts.some((text) => typeof text === "string" && text.toLowerCase().includes(term));
-  return found && (types === undefined || types.includes((room.room_type as string | undefined) ?? null));
+  return (
+    term === undefined || texts.some((text) => typeof text === "string" && text.toLowerCase().includes(term))
+  );
 }
 
 /** A room as the directory shows it ("PublishedRoomsChunk"). */

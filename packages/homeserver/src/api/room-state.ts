@@ -33,7 +33,7 @@ function allState(app: App, request: ApiRequest): unknown {
   const upTo = viewLimit(app, request.userId, roomId);
   const { events } = app.store;
   const state = upTo >= events.lastPos(roomId) ? events.currentState(roomId) : events.stateAt(roomId, upTo);
-  return state.map(stateEvent);
+  return state.map((event) => stateEvent(app, event));
 }
 
 function oneState(app: App, request: ApiRequest, stateKey: string): unknown {
@@ -42,7 +42,7 @@ function oneState(app: App, request: ApiRequest, stateKey: string): unknown {
   const type = request.param("eventType");
   const event = app.store.events.stateEventAt(roomId, type, stateKey, upTo);
   if (event === undefined) throw notFound(`the room has no state ${type} with the key "${stateKey}"`);
-  return request.query.get("format") === "event" ? stateEvent(event) : event.content;
+  return request.query.get("format") === "event" ? stateEvent(app, event) : event.content;
 }
 
 function sendState(app: App, request: ApiRequest): unknown {
@@ -83,7 +83,7 @@ function members(app: App, request: ApiRequest): unknown {
     .filter((event) => event.type === "m.room.member")
     .filter((event) => membership === null || event.content.membership === membership)
     .filter((event) => notMembership === null || event.content.membership !== notMembership);
-  return { chunk: chunk.map(stateEvent) };
+  return { chunk: chunk.map((event) => stateEvent(app, event)) };
 }
 
 function joinedMembers(app: App, request: ApiRequest): unknown {

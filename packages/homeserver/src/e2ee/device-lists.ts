@@ -42,3 +42,31 @@ export function deviceListChanges(
     left: [...maybeLeft].filter((other) => !shares(other)),
   };
 }
+
+/**
+ * The device lists of /sync. Beside whose devices changed it names everybody whose membership it tells of, as clients
+ * know it from other servers: to look somebody up once too often is harmless.
+ */
+export function syncedDeviceLists(
+  app: App,
+  userId: string,
+  range: Range,
+  fullState: boolean,
+): { changed: string[]; left: string[] } {
+  const { events, rooms } = app.store;
+  const { changed, left } = deviceListChanges(app, userId, range);
+  const joined = new Set(rooms.joinedRooms(userId));
+  const named = new Set<string>();
+  for (const event of events.memberEvents(range)) {
+    if (event.stateKey === null || !joined.has(event.roomId)) continue;
+    if (present.has(membershipOf(event))) named.add(event.stateKey);
+    else named.delete(event.stateKey);
+  }
+  for (const roomId of fullState ? joined : [])
+    for (const membership of ["join", "invite", "knock"] as const)
+      for (const member of rooms.members(roomId, membership)) named.add(member);
+  // Who was invited back may come back: that one's devices are still followed.
+  return { changed: [...new Set([...changed, ...named])], left: left.filter((user) => !named.has(user)) };
+}
+
+const present: ReadonlySet<unknown> = new Set(["join", "invite", "knock"]);

@@ -49,7 +49,7 @@ function devicesOf(
       deviceId,
       {
         ...signed(app, asker, userId, deviceId, keys),
-        ...(displayName === null ? {} : { unsigned: { device_display_name: displayName } }),
+        unsigned: displayName === null ? {} : { device_display_name: displayName },
       },
     ]);
 }

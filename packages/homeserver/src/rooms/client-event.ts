@@ -39,14 +39,18 @@ export function innerEvent(app: App, event: StoredEvent, viewer: Viewer, view: R
   return { ...bare(event), unsigned, room_id: event.roomId };
 }
 
-/** A state event of /sync that is in no timeline: how it came about is not told. */
-export function syncStateEvent(app: App, event: StoredEvent): JsonObject {
-  return { ...bare(event), unsigned: { age: ageOf(app, event) } };
+/**
+ * A state event of /sync that is in no timeline. What it replaced is told where the client has been shown the event
+ * before, and so knows that.
+ */
+export function syncStateEvent(app: App, event: StoredEvent, shown: boolean): JsonObject {
+  const unsigned = { age: ageOf(app, event), ...(shown ? replacedBy(app, event) : replacesState(event)) };
+  return { ...bare(event), unsigned };
 }
 
-/** An event as it stands, without what came before it. */
-export function stateEvent(event: StoredEvent): JsonObject {
-  return { ...bare(event), room_id: event.roomId };
+/** A state event with its room id, without what came before it. */
+export function stateEvent(app: App, event: StoredEvent): JsonObject {
+  return { ...syncStateEvent(app, event, false), room_id: event.roomId };
 }
 
 /** What somebody outside of the room may know about it ("Stripped state"). */
@@ -78,16 +82,24 @@ function unsignedOf(app: App, event: StoredEvent, viewer: Viewer, view: RoomView
   if (event.txnId !== null && event.sender === viewer.userId && event.deviceId === viewer.deviceId) {
     unsigned.transaction_id = event.txnId;
   }
-  const replaced = event.replacesState === null ? undefined : events.byId(event.replacesState);
-  if (replaced !== undefined) {
-    unsigned.replaces_state = replaced.eventId;
-    unsigned.prev_content = replaced.content;
-    unsigned.prev_sender = replaced.sender;
-  }
+  Object.assign(unsigned, replacedBy(app, event));
   const redaction = event.redactedBy === null ? undefined : events.byId(event.redactedBy);
   if (redaction !== undefined) {
     unsigned.redacted_by = redaction.eventId;
     unsigned.redacted_because = innerEvent(app, redaction, viewer, view);
   }
   return unsigned;
+}
+
+const replacesState = ({ replacesState: id }: StoredEvent): JsonObject =>
+  id === null ? {} : { replaces_state: id };
+
+function replacedBy(app: App, event: StoredEvent): JsonObject {
+  const replaced = event.replacesState === null ? undefined : app.store.events.byId(event.replacesState);
+  if (replaced === undefined) return {};
+  return {
+    replaces_state: replaced.eventId,
+    prev_content: replaced.content,
+    prev_sender: replaced.sender,
+  };
 }

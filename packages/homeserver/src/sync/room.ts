@@ -64,7 +64,9 @@ export function roomHistory(
       limited: timeline.limited,
       prev_batch: pageToken(timeline.start),
     },
-    state: { events: state.map((event) => filter.shape(syncStateEvent(app, event))) },
+    state: {
+      events: state.map((event) => filter.shape(syncStateEvent(app, event, event.pos <= range.after))),
+    },
     summary,
   };
 }

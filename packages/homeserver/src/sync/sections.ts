@@ -12,7 +12,7 @@ import {
   type TimelineBytes,
 } from "./room.ts";
 import type { SyncQuery } from "./sync.ts";
-import { pageToken } from "./token.ts";
+import { pageToken, type Token } from "./token.ts";
 
 type Section = Map<string, JsonObject>;
 
@@ -42,6 +42,9 @@ export function roomSections(
       if (room !== undefined) sections.join.set(roomId, room);
     } else if (membership.membership === "invite" || membership.membership === "knock") {
       if (membership.pos <= after && !query.fullState) continue;
+      const left = leftMeanwhile(app, viewer.userId, membership, since);
+      if (left !== undefined)
+        sections.leave.set(roomId, leftRoom(app, query, { ...membership, pos: left }, after, changes.bytes));
       const inviter = events.state(roomId, "m.room.member", viewer.userId)?.sender;
       if (inviter !== undefined && ignored.has(inviter)) continue;
       const name = membership.membership === "invite" ? "invite_state" : "knock_state";
@@ -57,6 +60,20 @@ export function roomSections(
 /** Of the rooms that one is no longer in, a first sync has those that banned one, and the others on demand. */
 function isWanted(query: SyncQuery, membership: MembershipRow): boolean {
   return query.filter.includeLeave || membership.membership === "ban";
+}
+
+/** Where the user last left a room, or was made to, after what they know of it; undefined when they have not. */
+function leftMeanwhile(
+  app: App,
+  userId: string,
+  { room_id: roomId, pos }: MembershipRow,
+  since: Token | undefined,
+): number | undefined {
+  if (since === undefined || pos <= since.pos) return undefined;
+  return app.store.events
+    .stateHistory(roomId, "m.room.member", userId)
+    .findLast((event) => event.pos > since.pos && ["leave", "ban"].includes(String(event.content.membership)))
+    ?.pos;
 }
 
 /** What the rooms of one answer share: what changed beside the timelines, and how much room there is. */
@@ -76,8 +93,12 @@ function joinedRoom(
 ): JsonObject | undefined {
   const { viewer, since, filter } = query;
   const roomId = membership.room_id;
+  // Whoever went and came back has not heard what happened meanwhile.
   const newlyJoined =
-    since !== undefined && membership.pos > since.pos && !wasJoined(app, roomId, viewer.userId, since.pos);
+    since !== undefined &&
+    membership.pos > since.pos &&
+    (!wasJoined(app, roomId, viewer.userId, since.pos) ||
+      leftMeanwhile(app, viewer.userId, membership, since) !== undefined);
   const first = since === undefined || newlyJoined;
   const range = { after: first ? 0 : since.pos, upTo: changes.upTo };
   const window: RoomWindow = {

@@ -1,5 +1,5 @@
 import type { App } from "../app.ts";
-import { deviceListChanges } from "../e2ee/device-lists.ts";
+import { syncedDeviceLists } from "../e2ee/device-lists.ts";
 import { keyCounts } from "../e2ee/keys.ts";
 import type { JsonObject } from "../http/json.ts";
 import type { Viewer } from "../rooms/client-event.ts";
@@ -29,7 +29,9 @@ export function buildSync(app: App, query: SyncQuery): { body: JsonObject; empty
   const rooms = roomSections(app, query, upTo, accountData);
   const globalData = readAccountData(app, viewer.userId, accountData, filter, since === undefined);
   const lists =
-    since === undefined ? { changed: [], left: [] } : deviceListChanges(app, viewer.userId, { after, upTo });
+    since === undefined
+      ? { changed: [], left: [] }
+      : syncedDeviceLists(app, viewer.userId, { after, upTo }, query.fullState);
   const sections = Object.entries(rooms).filter(([, section]) => section.size > 0);
   const parts: JsonObject = {
     ...(globalData.length === 0 ? {} : { account_data: { events: globalData } }),

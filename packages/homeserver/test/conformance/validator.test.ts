@@ -1,5 +1,18 @@
 import { describe, expect, test } from "vitest";
+import { differences } from "../differential/differences.ts";
 import { Conformance, outsideData, outsideDataMissing } from "../support/validated-client.ts";
+import { deviations } from "./deviations.ts";
+
+test("where answers may contradict the specification, or differ from Synapse's, is few places, each with its reason", () => {
+  for (const list of [deviations, differences]) {
+    expect(list.length).toBeLessThanOrEqual(10);
+    expect(new Set(list.map(({ specification, reason }) => specification + reason)).size).toBe(list.length);
+    for (const { reason, specification } of list) {
+      expect(reason.length).toBeGreaterThan(20);
+      expect(specification).toMatch(/^https:\/\/spec\.matrix\.org\/v1\.\d+\/\S+#\S+$/);
+    }
+  }
+});
 
 describe("the check against the OpenAPI document", () => {
   const checking = (name: string, check: (conformance: Conformance) => void) =>

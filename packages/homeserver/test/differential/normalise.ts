@@ -1,6 +1,7 @@
 /**
- * Makes two servers' answers comparable: ids become names in order of appearance, times and positions their
- * kind, unordered lists sorted, and what the specification leaves to the server goes.
+ * Makes two servers' answers comparable, and takes no difference out of them (differences.ts has those): ids become names
+ * in order of appearance, times, secrets and positions their kind, and unordered lists are sorted. Two things go: the words of
+ * errors, and parts of a /sync that are empty.
  */
 
 /** Fields whose value differs by nature; only that they are there, and of which type, is compared. */
@@ -12,6 +13,9 @@ const opaque: Record<string, string> = {
   ts: "time",
   expires_in_ms: "time",
   last_active_ago: "time",
+  age: "time",
+  last_seen_ts: "time",
+  last_seen_ip: "address",
   next_batch: "position",
   prev_batch: "position",
   start: "position",
@@ -20,37 +24,11 @@ const opaque: Record<string, string> = {
   base_url: "url",
   filter_id: "filter",
   etag: "etag",
-  // Synapse repeats the version that was asked for.
-  current_version: "version",
-  total_room_count_estimate: "estimate",
 };
 
-/** Fields that are not compared: made up by the server, or Synapse's own from before the specification. */
-const ignored = new Set([
-  "error",
-  "message",
-  "age",
-  "age_ts",
-  "replaces_state",
-  "prev_sender",
-  "expires_in",
-  "home_server",
-  "well_known",
-  "last_seen_ip",
-  "last_seen_ts",
-  "last_seen_user_agent",
-]);
+/** Fields that are not compared: what they say is for people, in the server's own words. */
+const ignored = new Set(["error", "message"]);
 
-/** Fields and kinds of push rules from proposals that are not in the specification. */
-const proposals = new Set(["historical", "postcontent"]);
-
-/** Fields whose schema knows strings and absence; Synapse says null for the latter. */
-const nullable = new Set(["display_name", "avatar_url", "last_seen_ip", "last_seen_ts", "next_token"]);
-
-/** Fields that Synapse copies to an event's top level, as they were before the first release of the specification. */
-const legacy = new Set(["user_id", "prev_content", "redacted_because"]);
-
-const vendor = /^\.?(org\.matrix|io\.element|uk|fi|im|us|dev)\./;
 const eventId = /^\$[A-Za-z0-9_+/-]{20,}(:.+)?$/;
 const roomId = /^![A-Za-z0-9_-]{10,}(:.+)?$/;
 const mxc = /^mxc:\/\/[^/]+\/.+$/;
@@ -149,47 +127,20 @@ function withoutEmpty(value: Json, key = ""): Json {
 }
 
 function pruned(value: Json, key: string): Json {
-  if (Array.isArray(value))
-    return value.filter((item) => !isVendorRule(item)).map((item) => pruned(item, key));
+  if (Array.isArray(value)) return value.map((item) => pruned(item, key));
   if (typeof value !== "object" || value === null) return value;
   const kept: Record<string, Json> = {};
-  const isEvent = "type" in value && "sender" in value;
   for (const [name, inner] of Object.entries(value)) {
-    if (ignored.has(name) || vendor.test(name) || proposals.has(name)) continue;
-    if (inner === null && nullable.has(name)) continue;
-    if (isEvent && legacy.has(name)) continue;
+    if (ignored.has(name)) continue;
     const kind = opaque[name];
     if (kind !== undefined && typeof inner !== "object") kept[name] = `<${kind}>`;
-    else kept[name] = pruned(name === "state" ? withoutHistory(inner) : inner, name);
+    else kept[name] = pruned(inner, name);
   }
-  // An empty `unsigned` and none are the same.
-  if (typeof kept.unsigned === "object" && kept.unsigned !== null && Object.keys(kept.unsigned).length === 0)
-    delete kept.unsigned;
   return kept;
 }
 
-/**
- * The state of /sync without what its events replaced: Synapse says that of events that it has shown in a
- * timeline before, and remembers.
- */
-function withoutHistory(state: Json): Json {
-  if (typeof state !== "object" || state === null || Array.isArray(state) || !Array.isArray(state.events))
-    return state;
-  const events = state.events.map((event): Json => {
-    if (typeof event !== "object" || event === null || Array.isArray(event)) return event;
-    const { unsigned, ...rest } = event;
-    if (typeof unsigned !== "object" || unsigned === null || Array.isArray(unsigned)) return event;
-    const { prev_content: _replaced, ...kept } = unsigned;
-    return { ...rest, unsigned: kept };
-  });
-  return { ...state, events };
-}
-
-/** A push rule of the server's own, beside those that the specification predefines. */
-function isVendorRule(item: Json): boolean {
-  if (typeof item !== "object" || item === null || Array.isArray(item)) return false;
-  return typeof item.rule_id === "string" && vendor.test(item.rule_id);
-}
+const isObject = (value: Json | undefined): value is { [key: string]: Json } =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
 
 /** `room` is the one whose events these are, where the events do not say it. */
 function nameEvents(value: Json, names: Names, room: string): void {
@@ -200,8 +151,12 @@ function nameEvents(value: Json, names: Names, room: string): void {
   }
   const { event_id: id, type, state_key: key, room_id: own } = value;
   const where = typeof own === "string" ? own : room;
-  if (typeof id === "string" && typeof type === "string")
-    names.ofEvent(id, `${type}${typeof key === "string" ? `/${key}` : ""}@${names.of(where)}`);
+  if (typeof id === "string" && typeof type === "string") {
+    const what = `${type}${typeof key === "string" ? `/${key}` : ""}@${names.of(where)}`;
+    const replaced = isObject(value.unsigned) ? value.unsigned.replaces_state : undefined;
+    if (typeof replaced === "string") names.ofEvent(replaced, what);
+    names.ofEvent(id, what);
+  }
   for (const [name, inner] of Object.entries(value))
     nameEvents(inner, names, kindOf(name) === "!" ? name : where);
 }

@@ -102,6 +102,26 @@ export const power: Scenario[] = [
     },
   },
   {
+    name: "levels that are none",
+    async play(story) {
+      const { alice, carol, room } = await house(story, {});
+      const users = { [alice.id]: 100 };
+      const wrong: [string, object][] = [
+        ["a level that is text", { users, ban: "50" }],
+        ["a level with a fraction", { users, ban: 50.5 }],
+        ["a level beyond what JSON can carry", { users, ban: 2 ** 60 }],
+        ["a user's level that is text", { users: { [alice.id]: "100" } }],
+        ["an event's level that is nothing", { users, events: { "com.example": null } }],
+        ["users as a list", { users: [] }],
+        ["somebody who is no user", { users: { ...users, alice: 100 } }],
+      ];
+      for (const [shows, content] of wrong)
+        await alice.state(room, "m.room.power_levels", content, "", shows);
+      await carol.state(room, "m.room.power_levels", { users, ban: "50" }, "", "text, and without power");
+      await alice.state(room, "m.room.power_levels", { users, ban: 2 ** 53 - 1, kick: -5 }, "", "odd ones");
+    },
+  },
+  {
     name: "power to redact",
     async play(story) {
       const { alice, bob, carol, room } = await house(story, { redact: 50 });

@@ -146,6 +146,30 @@ export const syncing: Scenario[] = [
     },
   },
   {
+    name: "coming and going between two syncs",
+    async play(story) {
+      const [alice, bob, carol] = await story.people("alice", "bob", "carol");
+      const room = await alice.room({ preset: "public_chat", name: "inn" });
+      for (const who of [bob, carol]) await who.joined(room);
+      const [bobAt, carolAt] = [await sync(bob), await sync(carol)];
+      for (const who of [bob, carol]) {
+        await who.says(room, "before");
+        await who.post(`/rooms/${enc(room)}/leave`, {});
+      }
+      await alice.says(room, "meanwhile");
+      await alice.state(room, "m.room.topic", { topic: "meanwhile" });
+      await alice.post(`/rooms/${enc(room)}/invite`, { user_id: bob.id });
+      await sync(bob, bobAt, {}, "", "left, and invited again");
+      await carol.joined(room);
+      for (const text of ["after", "and later"]) await alice.says(room, text);
+      await sync(carol, carolAt, {}, "", "left, and joined again");
+      const invited = await sync(bob);
+      await bob.post(`/rooms/${enc(room)}/leave`, {});
+      await alice.post(`/rooms/${enc(room)}/invite`, { user_id: bob.id });
+      await sync(bob, invited, {}, "", "declined, and invited again");
+    },
+  },
+  {
     name: "typing, receipts and unread counts",
     async play(story) {
       const [alice, bob] = await story.people("alice", "bob");
