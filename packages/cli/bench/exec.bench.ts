@@ -5,24 +5,33 @@ import type { BenchContext, Row } from "../../../scripts/bench/row.ts";
 import { inTurnsUntilDecided } from "../../../scripts/bench/sampling.ts";
 import { compared, median, quantile } from "../../../scripts/bench/stats.ts";
 import type { HomeserverKind } from "../../../scripts/homeservers.ts";
+import { type Backend, bareSpawn } from "./bare-spawn.ts";
 import { couple, WarmClient, widePolicy } from "./couple.ts";
 import { Floor } from "./floor.ts";
 
 export const name = "exec-floor";
 export const description =
-  "A command through a connected client against its floor (as many serial sends and syncs by raw HTTP, durable commits and a process); the first byte of live output against one send until the other's sync";
+  "A command through a connected client against its floor (as many serial sends and syncs by raw HTTP, durable commits and a process in the same sandbox), without a sandbox and in bubblewrap; the first byte of live output against one send until the other's sync";
 
 /** What the embedded homeserver's aim leaves to us, milliseconds. */
 const OWN_MS = 10;
 
 export async function run(context: BenchContext): Promise<Row[]> {
-  return [...(await on("embedded", context)), ...(await on("synapse", context))];
+  const rows: Row[] = [];
+  for (const kind of ["embedded", "synapse"] as const)
+    for (const backend of ["none", "bubblewrap"] as const) rows.push(...(await on(kind, backend, context)));
+  return rows;
 }
 
-async function on(kind: HomeserverKind, { scale, say }: BenchContext): Promise<Row[]> {
-  await using they = await couple({ kind, policy: widePolicy });
+async function on(kind: HomeserverKind, backend: Backend, { scale, say }: BenchContext): Promise<Row[]> {
+  const policy: typeof widePolicy = (...of) =>
+    widePolicy(...of).replace(
+      'sandbox = "none"\nnetwork = "allow"',
+      backend === "none" ? "$&" : `sandbox = "${backend}"\nnetwork = "deny"`,
+    );
+  await using they = await couple({ kind, policy });
   using client = await WarmClient.of(they);
-  using floor = await Floor.on(they.homeserver);
+  using floor = await Floor.on(they.homeserver, await bareSpawn(backend, they.project));
   const fifo = join(they.project, "fifo");
   execFileSync("mkfifo", [fifo]);
   const n = Math.max(20, Math.round(200 * scale));
@@ -33,12 +42,15 @@ async function on(kind: HomeserverKind, { scale, say }: BenchContext): Promise<R
       first: () => firstByte(client, fifo),
       send: () => floor.sendToSync(),
     },
-    { n, atMost: 5 * n, warm: 5, say: (line) => say(`${kind}: ${line}`) },
-    (samples) => rowsOf(kind, samples),
+    { n, atMost: 5 * n, warm: 5, say: (line) => say(`${kind}, ${backend}: ${line}`) },
+    (samples) => rowsOf(kind, backend, samples),
   );
 }
 
-function rowsOf(kind: HomeserverKind, samples: Record<"exec" | "floor" | "first" | "send", number[]>): Row[] {
+type Samples = Record<"exec" | "floor" | "first" | "send", number[]>;
+
+function rowsOf(kind: HomeserverKind, backend: Backend, samples: Samples): Row[] {
+  const where = `${kind}, ${backend === "none" ? "no sandbox" : backend}`;
   const p95 = (list: readonly number[]) => quantile(list, 0.95);
   const against = (what: string, list: readonly number[], statistic = median) =>
     `${what}, ${statistic(list).toFixed(1)} ms`;
@@ -50,19 +62,19 @@ function rowsOf(kind: HomeserverKind, samples: Record<"exec" | "floor" | "first"
   const label = embedded ? `floor + ${OWN_MS} ms` : "floor";
   return [
     compared(
-      { what: `exec, ${kind}, p50`, against: against(label, bound), unit: "ms", aim, must },
+      { what: `exec, ${where}, p50`, against: against(label, bound), unit: "ms", aim, must },
       samples.exec,
       bound,
     ),
     compared(
-      { what: `exec, ${kind}, p95`, against: against(label, bound, p95), unit: "ms", aim, must },
+      { what: `exec, ${where}, p95`, against: against(label, bound, p95), unit: "ms", aim, must },
       samples.exec,
       bound,
       p95,
     ),
     compared(
       {
-        what: `first byte of a running command, from its write until it is read, ${kind}`,
+        what: `first byte of a running command, from its write until it is read, ${where}`,
         against: against("send until the other's sync", samples.send),
         ...{ unit: "ms", aim: "at most 2 ×", must: { atMost: 2 } },
       },

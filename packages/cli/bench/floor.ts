@@ -1,7 +1,5 @@
 /** What a round trip takes at the least: its requests, its disk and its process, and nothing of ours. */
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,7 +20,10 @@ export class Floor implements Disposable {
   readonly #dir: string;
   readonly #db: DatabaseSync;
 
-  private constructor(asking: User, executing: User, room: string) {
+  readonly #spawn: () => Promise<void>;
+
+  private constructor(asking: User, executing: User, room: string, spawn: () => Promise<void>) {
+    this.#spawn = spawn;
     this.#asking = asking;
     this.#executing = executing;
     this.#room = room;
@@ -32,12 +33,13 @@ export class Floor implements Disposable {
     this.#db.exec("CREATE TABLE commits (id INTEGER PRIMARY KEY, content TEXT)");
   }
 
-  static async on(homeserver: TestHomeserver): Promise<Floor> {
+  /** `spawn` runs a process to its end, as what is measured runs it. */
+  static async on(homeserver: TestHomeserver, spawn: () => Promise<void>): Promise<Floor> {
     const name = () => `floor-${randomBytes(4).toString("hex")}`;
     const [asking, executing] = [await userOf(homeserver, name()), await userOf(homeserver, name())];
     const room = await asking.room("public_chat", executing);
     for (const user of [asking, executing]) await user.catchUp();
-    return new Floor(asking, executing, room);
+    return new Floor(asking, executing, room, spawn);
   }
 
   /** The request as an event, the outcome as a to-device message, the commits and the process, in milliseconds. */
@@ -46,7 +48,7 @@ export class Floor implements Disposable {
     await this.sendToSync();
     const insert = this.#db.prepare("INSERT INTO commits (content) VALUES (?)");
     for (let n = 0; n < COMMITS; n++) insert.run("x".repeat(1_500));
-    await once(spawn("true", { stdio: "ignore" }), "exit");
+    await this.#spawn();
     await this.toDeviceToSync();
     return performance.now() - start;
   }
