@@ -100,6 +100,7 @@ export class Online {
       outbox,
       media: session.media,
       indexDir: options.run.indexDir,
+      onUnanswered: (room_id) => session.keys.recipients.startAnew(room_id),
       now,
     });
     this.pings = new Pings({ ...tables, identity, outbox, rooms, now });

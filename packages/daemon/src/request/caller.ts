@@ -32,6 +32,8 @@ export interface CallerParts {
   media: Pick<Media, "download">;
   /** Where chunk boundaries are kept; it is there. */
   indexDir: string;
+  /** A request into that room expired, and nobody answered it. */
+  onUnanswered(room_id: string): void;
   now(): number;
 }
 
@@ -116,6 +118,7 @@ export class Caller {
       if (await this.#hasBegun(pending)) continue;
       const lost = noAnswer(request, now());
       requests.setLost(request.invocation_id, null, null, now());
+      this.#parts.onUnanswered(request.room_id);
       throw lost;
     }
   }

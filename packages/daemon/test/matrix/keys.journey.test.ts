@@ -1,11 +1,12 @@
 import { expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
 import type { Comparison } from "../../src/matrix/keys/verification.ts";
+import { keyWarnings } from "../../src/matrix/keys/warnings.ts";
 import type { Alarm } from "../../src/matrix/types.ts";
 import { newUser, REQUEST, request, send, type TestMachine } from "./helpers.ts";
 import { ownSite } from "./own-site.ts";
 
-const { server, site } = ownSite();
+const { server, site, proxy } = ownSite();
 
 const keysOf = ({ session }: TestMachine) => session.keys;
 
@@ -179,6 +180,31 @@ test("on a new machine the recovery key alone makes old messages readable, and t
     state: "ready",
     device_signed: true,
   });
+});
+
+test("a machine that stops while it sets recovery up says so, and sets it up anew: nobody has the key that was made", async () => {
+  const laptop = await site.machine({ url: proxy.url });
+  await keysOf(laptop).crossSigning.bootstrap(null);
+  // The secrets are there already, and under a key of which nobody will hear.
+  const reached = Promise.withResolvers<void>();
+  const stop = proxy.on(({ method, path }) => {
+    if (method !== "POST" || !path.includes("/room_keys/version")) return undefined;
+    reached.resolve();
+    return { kind: "hang" };
+  });
+  const first = keysOf(laptop).recovery.enable(false);
+  first.catch(() => undefined);
+  await reached.promise;
+  await laptop.restart();
+  stop();
+  await expect(first).rejects.toThrow();
+  await laptop.session.ready();
+  expect(keyWarnings(laptop.session).join()).toContain("recovery enable");
+  const { recovery_key, ...status } = await keysOf(laptop).recovery.enable(false);
+  expect(status).toMatchObject({ enabled: true, backup_active: true, cross_signing_stored: true });
+  expect(keyWarnings(laptop.session)).toEqual([]);
+  await expect(keysOf(laptop).recovery.enable(false)).rejects.toMatchObject({ code: "MX_BAD_INPUT" });
+  expect(await keysOf(laptop).recovery.recover(recovery_key)).toMatchObject({ backup_active: true });
 });
 
 test("disabling recovery leaves nothing on the server that a recovery key opens", async () => {

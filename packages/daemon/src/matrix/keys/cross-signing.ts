@@ -78,7 +78,10 @@ export class CrossSigning {
 
   /** Replaces the keys: whoever verified this account has to do so again. What was interrupted is done anew. */
   async reset(password: string | null): Promise<CrossSigningStatus & { recovery_disabled: boolean }> {
-    await this.#options.ready();
+    const { ready, settings, account } = this.#options;
+    await ready();
+    // Recovery goes first, and whoever is interrupted after that has to know.
+    settings.set(INTERRUPTED, account.user_id);
     const recovery_disabled = await this.#asking(() => this.#options.dropRecovery());
     const status = await this.#renew(password);
     await this.#asking(() => this.#forgetVerified());

@@ -1,3 +1,4 @@
+import { RoomId } from "@matrix-org/matrix-sdk-crypto-wasm";
 import { mxError } from "@mx-agent/base";
 import type { KeysTo, WithoutKeys } from "@mx-agent/ipc";
 import type { MatrixClient } from "matrix-js-sdk/lib/client.js";
@@ -13,6 +14,7 @@ import type { Settings } from "../../state/settings.ts";
 import type { Account } from "../api.ts";
 import { describe, type Logger } from "../types.ts";
 import type { Devices } from "./devices.ts";
+import { olmMachineOf } from "./olm-machine.ts";
 import { Withheld } from "./withheld.ts";
 
 export interface RecipientsOptions {
@@ -123,6 +125,19 @@ export class Recipients {
     await encrypting;
     const present = new Map([...cut].filter(([user]) => members.some(({ userId }) => userId === user)));
     await this.#withheld.tell(room.roomId, event.getWireContent().session_id, present);
+  }
+
+  /**
+   * Keys are sent once, and who never got them reads nothing until the session is replaced. Where nobody answered, that
+   * may be why: what is sent next is encrypted by a new session, whose keys go to everybody again.
+   */
+  startAnew(room_id: string): void {
+    const { crypto, logger } = this.#options;
+    olmMachineOf(crypto)
+      .invalidateGroupSession(new RoomId(room_id))
+      .catch((error: unknown) =>
+        logger.warn({ room_id, error: describe(error) }, "the session of a room could not be replaced"),
+      );
   }
 
   close(): void {

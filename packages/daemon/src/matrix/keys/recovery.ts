@@ -4,6 +4,7 @@ import type { MatrixClient } from "matrix-js-sdk/lib/client.js";
 import { decodeRecoveryKey } from "matrix-js-sdk/lib/crypto-api/recovery-key.js";
 import { RustBackupManager } from "matrix-js-sdk/lib/rust-crypto/backup.js";
 import type { RustCrypto } from "matrix-js-sdk/lib/rust-crypto/rust-crypto.js";
+import type { Settings } from "../../state/settings.ts";
 import type { Account } from "../api.ts";
 import { toHomeserverError } from "../homeserver-error.ts";
 import { olmMachineOf } from "./olm-machine.ts";
@@ -13,10 +14,13 @@ export interface RecoveryOptions {
   client: MatrixClient;
   crypto: RustCrypto;
   account: Account;
+  settings: Settings;
   holder: RecoveryKeyHolder;
   ready: () => Promise<void>;
 }
 
+/** Whose recovery was being set up: the server may have it under a key that nobody was shown. */
+const INTERRUPTED = "keys.recovery_interrupted";
 /** A new key waits at most so long for its backup, milliseconds: a machine may not live much longer. */
 const BACKUP_DELAY_MS = 1_000;
 
@@ -29,16 +33,23 @@ export class Recovery {
     Object.assign(RustBackupManager, { maxBackupLoopStartDelayMillis: BACKUP_DELAY_MS });
   }
 
+  /** Whether setting it up was begun and not ended: nobody has the key that it may be under. */
+  get interrupted(): boolean {
+    const { settings, account } = this.#options;
+    return settings.get(INTERRUPTED) === account.user_id;
+  }
+
   async status(): Promise<RecoveryStatus> {
     return this.#asking(() => this.#status());
   }
 
   /**
    * Sets up secret storage and a backup under a new key, and resolves to that key: nobody keeps it but who asked.
-   * MX_BAD_INPUT without cross-signing keys here, or where it is enabled and not to be replaced.
+   * MX_BAD_INPUT without cross-signing keys here, or where it is enabled and not to be replaced. What was interrupted
+   * is done anew.
    */
   async enable(replace: boolean): Promise<{ recovery_key: string } & RecoveryStatus> {
-    const { crypto, holder } = this.#options;
+    const { crypto, holder, settings, account } = this.#options;
     return this.#asking(async () => {
       const { privateKeysCachedLocally: keys } = await crypto.getCrossSigningStatus();
       if (!keys.masterKey || !keys.selfSigningKey || !keys.userSigningKey)
@@ -47,13 +58,14 @@ export class Recovery {
           hint: "make them first with `mx-agent auth cross-signing bootstrap`",
         });
       const { enabled } = await this.#status();
-      if (enabled && !replace)
+      if (enabled && !replace && !this.interrupted)
         throw mxError("MX_BAD_INPUT", {
           detail: "recovery is enabled already, under a key that was shown then",
           hint: "--replace makes a new one, and the old one is worth nothing any more",
         });
       const key = await crypto.createRecoveryKeyFromPassphrase();
       const recovery_key = key.encodedPrivateKey ?? "";
+      settings.set(INTERRUPTED, account.user_id);
       await holder.during(undefined, () =>
         crypto.bootstrapSecretStorage({
           createSecretStorageKey: async () => key,
@@ -61,6 +73,7 @@ export class Recovery {
           setupNewKeyBackup: true,
         }),
       );
+      settings.delete(INTERRUPTED);
       return { recovery_key, ...(await this.#status()) };
     });
   }
@@ -95,6 +108,7 @@ export class Recovery {
       const { enabled, backup_version } = await this.#status();
       if (!enabled && backup_version === null) return false;
       await this.#options.crypto.disableKeyStorage();
+      this.#options.settings.delete(INTERRUPTED);
       return true;
     });
   }

@@ -7,6 +7,11 @@ export function keyWarnings({ keys }: Pick<MatrixSession, "keys">): string[] {
         "making or replacing the cross-signing keys was interrupted: run `mx-agent auth cross-signing bootstrap` or `reset` again",
       ]
     : [];
+  const unfinished = keys.recovery.interrupted
+    ? [
+        "setting up recovery was interrupted, and its key was shown to nobody: run `mx-agent recovery enable` again",
+      ]
+    : [];
   const asking = keys.verifications
     .pending()
     .map(
@@ -19,5 +24,5 @@ export function keyWarnings({ keys }: Pick<MatrixSession, "keys">): string[] {
       (room_id) =>
         `nothing is sent into ${room_id}: only signed devices take part, and this one is not signed; \`mx-agent recovery recover\``,
     );
-  return [...interrupted, ...waiting, ...asking];
+  return [...interrupted, ...unfinished, ...waiting, ...asking];
 }
