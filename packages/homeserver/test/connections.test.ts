@@ -188,6 +188,32 @@ describe("what is no HTTP, or hardly", () => {
     expect(wire.text).toContain('"errcode":"M_');
   });
 
+  it("does not take away the answers to what came before it, not even to a long poll", async () => {
+    const homeserver = await started({});
+    const user = await newUser(homeserver, "alice");
+    const room = await user.room();
+    const { next_batch: since } = await user.sync();
+    const poll = head(`/_matrix/client/v3/sync?since=${since}&timeout=600000`, user);
+    const wire = wireTo(homeserver.port).write(`${head("/health")}${poll}${head("/health")}no HTTP\r\n\r\n`);
+    await expect.poll(() => wire.statuses).toEqual(["200"]);
+    await wire.write("and more of it\r\n\r\n");
+    const event = await user.say(room, "wake up");
+    await wire.ended();
+    expect(wire.statuses).toEqual(["200", "200", "200", "400"]);
+    expect(wire.text).toContain(event);
+  });
+
+  it("is no other protocol either: who asks for one is answered in HTTP, and told to come again for more", async () => {
+    const homeserver = await started({});
+    const ask = "GET /health HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    for (const more of [head("/_matrix/client/versions"), "\x81\x05hello", ""]) {
+      const wire = wireTo(homeserver.port).write(ask + more);
+      await wire.ended();
+      expect(wire.statuses).toEqual(["200"]);
+      expect(wire.text).toMatch(/^connection: close\r$/im);
+    }
+  });
+
   it("is hung up on where it wants a tunnel, and the server goes on", async () => {
     const homeserver = await started({});
     const wire = wireTo(homeserver.port).write("CONNECT example.org:80 HTTP/1.1\r\nHost: x\r\n\r\n");

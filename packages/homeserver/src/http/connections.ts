@@ -51,41 +51,64 @@ export function limitConnections(server: Server, limits: ConnectionLimits): void
   server.maxHeadersCount = MAX_HEADERS;
 }
 
+/** The requests of one connection. */
+interface Line {
+  waiting: number;
+  /** The answer to the request that came last. */
+  newest: ServerResponse | undefined;
+  /** Resolves when it is out, and when those before it are. */
+  last: Promise<void>;
+  before: Promise<void>;
+}
+
+const newLine = (): Line => ({
+  waiting: 0,
+  newest: undefined,
+  last: Promise.resolve(),
+  before: Promise.resolve(),
+});
+
 /**
  * One request after another on each connection. node:http hands over all that a client pipelined at once,
  * and would keep all of the answers until the first is read.
  */
 export class Turns {
   readonly #max: number;
-  readonly #lines = new WeakMap<
-    Duplex,
-    { waiting: number; last: Promise<void>; current: ServerResponse | undefined }
-  >();
+  readonly #lines = new WeakMap<Duplex, Line>();
+  readonly #ending = new WeakSet<Duplex>();
 
   constructor(max: number) {
     this.#max = max;
   }
 
-  /** The answer that a connection is in the middle of. */
-  current(socket: Duplex): ServerResponse | undefined {
-    return this.#lines.get(socket)?.current;
+  /**
+   * Ends a connection by `work`, once, when the answers to what came in full before are out. It is given the answer to the
+   * request that was still on its way, if one was.
+   */
+  end(socket: Duplex, work: (unfinished?: ServerResponse) => void): void {
+    if (this.#ending.has(socket)) return;
+    this.#ending.add(socket);
+    const line = this.#lines.get(socket);
+    if (line?.newest === undefined) work();
+    else if (line.newest.req.complete) void line.last.then(() => work());
+    else void line.before.then(() => work(line.newest));
   }
 
   /** Runs `work` when the connection's earlier answers are out; cuts off who does not wait for any. */
   take(socket: Socket, response: ServerResponse, work: () => Promise<void>): void {
-    const line = this.#lines.get(socket) ?? { waiting: 0, last: Promise.resolve(), current: undefined };
+    const line = this.#lines.get(socket) ?? newLine();
     this.#lines.set(socket, line);
     if (line.waiting > this.#max) {
       socket.destroy();
       return;
     }
     line.waiting += 1;
+    line.newest = response;
+    line.before = line.last;
     line.last = line.last.then(async () => {
       if (socket.destroyed) return;
-      line.current = response;
       await work();
       await new Promise<void>((resolve) => finished(response, () => resolve()));
-      line.current = undefined;
       line.waiting -= 1;
     });
   }

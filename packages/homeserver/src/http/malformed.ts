@@ -11,14 +11,14 @@ const refusals: ReadonlyMap<string, readonly [number, string, string]> = new Map
 
 /**
  * Answers what never became a request, in the words of the Client-Server API as everything else, and hangs up.
- * `answering` is the answer that the connection is in the middle of: once its head is out, nothing can come in between.
+ * `unfinished` is the answer to the request that did not arrive in full: once its head is out, nothing can follow.
  */
 export function refuseMalformed(
   error: NodeJS.ErrnoException,
   socket: Duplex,
-  answering: ServerResponse | undefined,
+  unfinished: ServerResponse | undefined,
 ): void {
-  if (socket.writable && answering?.headersSent !== true) {
+  if (socket.writable && unfinished?.headersSent !== true) {
     const [status, phrase, reason] = refusals.get(error.code ?? "") ?? [
       400,
       "Bad Request",

@@ -74,7 +74,9 @@ export function createHttpServer(parts: HttpParts): Server {
   const server = createServer(options, answer);
   // What a client expects besides is for it to see in the answer.
   server.on("checkExpectation", answer);
-  server.on("clientError", (error, socket) => refuseMalformed(error, socket, turns.current(socket)));
+  server.on("clientError", (error, socket) =>
+    turns.end(socket, (unfinished) => refuseMalformed(error, socket, unfinished)),
+  );
   limitConnections(server, connections);
   return server;
 }
@@ -83,6 +85,8 @@ async function exchange(parts: Listener, request: IncomingMessage, response: Ser
   response.on("error", () => {
     // The client went away; onClosed tells whoever waits.
   });
+  // What follows would be read as another protocol: nobody shall wait for an answer to that here.
+  if (request.headers.upgrade !== undefined) response.setHeader("Connection", "close");
   try {
     const answer = await answerTo(parts, request, response);
     await parts.durable();
