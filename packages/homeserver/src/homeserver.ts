@@ -158,9 +158,9 @@ async function listen(
   try {
     await once(server, "listening");
   } catch (error) {
-    throw mxError("MX_HOMESERVER_START", {
-      detail: `cannot listen on ${bind.host}:${bind.port}: ${error instanceof Error ? error.message : String(error)}`,
-    });
+    const detail = `cannot listen on ${bind.host}:${bind.port}: ${error instanceof Error ? error.message : String(error)}`;
+    const hint = "name another address with --bind, as 127.0.0.1:0 for any free port";
+    throw mxError("MX_HOMESERVER_START", { detail }, { hint });
   }
   resources.defer(async () => {
     const closed = once(server, "close");

@@ -48,6 +48,8 @@ const INVITATION_MS = 24 * 3_600_000;
 
 export async function setUp(cli: Cli, flags: UpFlags): Promise<UpResult> {
   checkAgentName(flags.agent);
+  if (flags.workspace === "" || flags.workspace.length > 255)
+    throw usage("--workspace: a name has 1 to 255 characters");
   ensurePrivateDirs(directories(cli.env));
   return alone(cli, () => eachStep(cli, flags));
 }

@@ -90,6 +90,7 @@ test("an address at which no homeserver could be started is forgotten, and the n
     expect(await failure(machine, at(`127.0.0.1:${port}`))).toMatchObject({
       exit: 69,
       code: "MX_HOMESERVER_START",
+      hint: expect.stringContaining("--bind"),
     });
   } finally {
     taken.close();
