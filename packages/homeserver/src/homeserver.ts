@@ -151,6 +151,7 @@ async function listen(
     limiter: app.limiter,
     logger: app.logger,
     connections: app.settings.connections,
+    behindProxy: app.settings.behindProxy,
     authenticate: authenticator(app),
     durable: () => app.store.db.durable(),
   });

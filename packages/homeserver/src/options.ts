@@ -17,6 +17,8 @@ export interface HomeserverOptions {
   readonly registration: Registration;
   /** Needed to bind anything but loopback: this server speaks plain HTTP. */
   readonly allowRemote?: boolean;
+  /** A reverse proxy on this host says in X-Forwarded-For who asks; nobody else is believed. */
+  readonly behindProxy?: boolean;
   /** `null` switches rate limits off, for tests. Left out classes keep their default. */
   readonly rateLimits?: Partial<RateLimits> | null;
   /** What connections may take of time and memory; what is left out keeps its default. */
@@ -32,6 +34,7 @@ export interface HomeserverOptions {
 export interface Settings {
   readonly serverName: string;
   readonly registration: Registration;
+  readonly behindProxy: boolean;
   readonly rateLimits: RateLimits | null;
   readonly connections: ConnectionLimits;
   readonly maxUploadBytes: number;
@@ -55,6 +58,7 @@ export function settingsOf(options: HomeserverOptions): { settings: Settings; lo
     settings: {
       serverName: options.name,
       registration: options.registration,
+      behindProxy: options.behindProxy === true,
       rateLimits: options.rateLimits === null ? null : { ...defaultRateLimits, ...options.rateLimits },
       connections: { ...defaultConnectionLimits, ...options.connections },
       maxUploadBytes: options.maxUploadBytes ?? 50 * 1024 * 1024,

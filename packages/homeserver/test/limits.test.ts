@@ -108,6 +108,47 @@ describe("rate limits", () => {
       expect(() => parseRateLimits([wrong]), wrong).toThrow("--limit");
   });
 
+  describe("on guessing passwords", () => {
+    const rateLimits = { login: { burst: 3, perSecond: 0.001 } };
+    const guesses = async (behindProxy: boolean, ...tries: [account: string, from: string][]) => {
+      const strict = await testServer({ rateLimits, behindProxy });
+      try {
+        const statuses: number[] = [];
+        for (const [user, from] of tries) {
+          const login = { type: "m.login.password", identifier: { type: "m.id.user", user }, password: "y" };
+          const answer = await nobody(strict).call("POST", "/login", login, { "x-forwarded-for": from });
+          statuses.push(answer.status);
+        }
+        return statuses;
+      } finally {
+        await strict.close();
+      }
+    };
+    const three = (from: string): [string, string][] => [
+      ["a", from],
+      ["b", from],
+      ["c", from],
+    ];
+
+    it("are by the address that the proxy in front saw, whatever the client says besides", async () => {
+      const other: [string, string] = ["d", "203.0.113.2"];
+      const forged: [string, string] = ["d", "203.0.113.2, 203.0.113.1"];
+      expect(await guesses(true, ...three("203.0.113.1"), forged, other)).toEqual([403, 403, 403, 429, 403]);
+      expect(await guesses(true, ...three("not an address"), ["d", ""])).toEqual([403, 403, 403, 429]);
+    });
+
+    it("are by the connection's own where there is no proxy", async () => {
+      expect(await guesses(false, ...three("203.0.113.1"), ["d", "203.0.113.2"])).toEqual([
+        403, 403, 403, 429,
+      ]);
+    });
+
+    it("are by the account too, from wherever it is tried", async () => {
+      const tries = [1, 2, 3, 4].map((n): [string, string] => ["a", `203.0.113.${n}`]);
+      expect(await guesses(true, ...tries)).toEqual([403, 403, 403, 429]);
+    });
+  });
+
   it("count wrong passwords", async () => {
     const strict = await testServer({ rateLimits: { login: { burst: 3, perSecond: 0.001 } } });
     try {

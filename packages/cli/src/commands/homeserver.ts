@@ -21,6 +21,7 @@ interface StartFlags extends JsonFlag {
   ephemeral?: boolean;
   foreground?: boolean;
   allowRemote?: boolean;
+  behindProxy?: boolean;
   limit: string[];
 }
 
@@ -58,6 +59,7 @@ export const define: Define = (noun, cli) => {
     .option("--ephemeral", "forget everything at the end; stays in this terminal")
     .option("--foreground", "stay in this terminal")
     .option("--allow-remote", "listen on more than loopback, in plain HTTP: put TLS in front")
+    .option("--behind-proxy", "a reverse proxy on this host says who asks, in X-Forwarded-For")
     .option(
       "--limit <class=burst/per-second>",
       "a rate limit other than the default, as message=500/50; `off` for none; may be repeated",
@@ -203,6 +205,7 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
     name: flags.name,
     registration: "token",
     allowRemote: flags.allowRemote === true,
+    behindProxy: flags.behindProxy === true,
     rateLimits: parseRateLimits(flags.limit),
   };
   if (flags.foreground || dataDir === null) return runHere(cli, flags, options);
@@ -228,6 +231,7 @@ async function start(cli: Cli, flags: StartFlags): Promise<void> {
         flags.name,
       ],
       ...(flags.allowRemote ? ["--allow-remote"] : []),
+      ...(flags.behindProxy ? ["--behind-proxy"] : []),
       ...flags.limit.flatMap((limit) => ["--limit", limit]),
       ...Array.from({ length: verbosityOf(cli) }, () => "-v"),
     ],

@@ -91,13 +91,23 @@ describe("the embedded homeserver", () => {
     const wrong = await box.run(["homeserver", "start", "--data", data, "--limit", "dance=1/1"]);
     expect(wrong.code).toBe(64);
     expect(wrong.stderr).toContain("message");
-    const statuses = async (url: string) => {
+    const statuses = async (url: string, from = (_: number) => "") => {
       const found: number[] = [];
-      for (let i = 0; i < 4; i++)
-        found.push((await fetch(`${url}/_matrix/client/v3/login`, { method: "POST", body: "{}" })).status);
+      for (let i = 0; i < 4; i++) {
+        const headers = { "x-forwarded-for": from(i) };
+        found.push(
+          (await fetch(`${url}/_matrix/client/v3/login`, { method: "POST", body: "{}", headers })).status,
+        );
+      }
       return found;
     };
-    expect(await statuses((await start("--limit", "login=2/0.001")).url)).toEqual([400, 400, 429, 429]);
+    const others = (i: number) => `203.0.113.${i}`;
+    expect(await statuses((await start("--limit", "login=2/0.001")).url, others)).toEqual([
+      400, 400, 429, 429,
+    ]);
+    await box.run(["homeserver", "stop", "--data", data]);
+    const { url: proxied } = await start("--limit", "login=2/0.001", "--behind-proxy");
+    expect(await statuses(proxied, others)).toEqual([400, 400, 400, 400]);
     await box.run(["homeserver", "stop", "--data", data]);
     expect(await statuses((await start("--limit", "off")).url)).toEqual([400, 400, 400, 400]);
   });

@@ -70,6 +70,8 @@ async function userOfPassword(app: App, body: JsonObject): Promise<string> {
     throw invalidParam("a login needs a user and a password, both strings");
   }
   const userId = fullUserId(app, name);
+  // Whoever guesses may do it from many addresses.
+  app.limiter.take("login", userId);
   const user = app.store.accounts.user(userId);
   if (!(await verifyPassword(password, user?.password_hash))) {
     throw forbidden("wrong user name or password");

@@ -1,8 +1,8 @@
 import { limited } from "./errors.ts";
 
 /**
- * What is counted together: by address for strangers (the first two), by user for the rest. `write` is
- * everything else that changes something.
+ * What is counted together: by address for strangers (the first two; passwords by the account too), by user for the
+ * rest. `write` is everything else that changes something.
  */
 export const limitClasses = [
   "login",

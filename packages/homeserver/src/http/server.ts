@@ -1,6 +1,7 @@
 import { createReadStream } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { version } from "@mx-agent/base";
+import { clientAddress } from "./address.ts";
 import { readBody } from "./body.ts";
 import {
   BodyMemory,
@@ -23,6 +24,7 @@ export interface HttpParts {
   readonly limiter: RateLimiter;
   readonly logger: Logger;
   readonly connections: ConnectionLimits;
+  readonly behindProxy: boolean;
   /** The session of a token; throws M_UNKNOWN_TOKEN. */
   authenticate(token: string, ip: string): Session;
   /** Resolves when everything that a handler saw or wrote is on disk. */
@@ -134,7 +136,7 @@ async function answerTo(
   );
   const query = new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1));
   const { route, params } = findRoute(parts, request.method ?? "", path);
-  const ip = request.socket.remoteAddress ?? "";
+  const ip = clientAddress(request, parts.behindProxy);
   const session = sessionOf(parts, route, request, query, ip);
   if (route.limit !== undefined) parts.limiter.take(route.limit, session?.userId ?? ip);
   const body = await bodyOf(
