@@ -105,22 +105,26 @@ export class Caller {
     const { now, requests } = this.#parts;
     for (;;) {
       const deadline = (requests.get(request.invocation_id)?.expires_ts ?? 0) + GRACE_MS;
-      const state = requests.get(request.invocation_id)?.state;
-      const waits = !pending.started && (state === "requested" || state === "held");
-      if (!waits) return pending.settled;
+      if (this.#isHeardOf(pending)) return pending.settled;
       const timer = waitUntil(deadline - now());
       const settled = await Promise.race([pending.settled, timer.done, pending.begun]);
       timer.cancel();
       if (settled === "begun") continue;
       if (settled !== "elapsed") return settled;
-      if (pending.started || now() < deadline) continue;
+      if (this.#isHeardOf(pending) || now() < deadline) continue;
       // That it began may have got lost on its way: it went to-device.
-      if (await this.#hasBegun(pending)) continue;
+      if ((await this.#hasBegun(pending)) || this.#isHeardOf(pending)) continue;
       const lost = noAnswer(request, now());
       requests.setLost(request.invocation_id, null, null, now());
       this.#parts.onUnanswered(request.room_id);
       throw lost;
     }
+  }
+
+  /** Whether it began, or its end is on record, be it that output is still missing. */
+  #isHeardOf({ started, request }: Pending): boolean {
+    const state = this.#parts.requests.get(request.invocation_id)?.state;
+    return started || (state !== "requested" && state !== "held");
   }
 
   async #hasBegun(pending: Pending): Promise<boolean> {
