@@ -1,23 +1,14 @@
 import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { canonicalJson } from "../src/e2ee/signatures.ts";
-import type { Homeserver } from "../src/index.ts";
-import { testServer } from "./support/server.ts";
-import { newUser, type User } from "./support/users.ts";
+import { twoPeople } from "./support/two-people.ts";
+import type { User } from "./support/users.ts";
 
-let server: Homeserver;
 let alice: User;
 let bob: User;
-let round = 0;
 
-beforeAll(async () => {
-  server = await testServer();
-});
-afterAll(() => server.close());
-
-beforeEach(async () => {
-  round += 1;
-  [alice, bob] = await Promise.all([newUser(server, `alice${round}`), newUser(server, `bob${round}`)]);
+twoPeople((they) => {
+  ({ alice, bob } = they);
 });
 
 const oneTimeKeys = (count: number) =>

@@ -109,6 +109,43 @@ it("two people and their devices talk in an encrypted room, and the server reads
   expect(await reply).toMatchObject({ exit_code: 0 });
 });
 
+it("the client library waits with what a full queue refuses, and sends it when the device has fetched the rest", async () => {
+  await Promise.all([server.addUser("frank", "secret"), server.addUser("grace", "secret")]);
+  const frank = await signedIn("frank");
+  const options = { baseUrl: server.url, fetchFn: witness.fetch, logger: quiet };
+  const away = await createClient(options).loginWithPassword("grace", "secret");
+  const to = (content: object) => new Map([[away.user_id, new Map([[away.device_id, content]])]]);
+  const fill = () => frank.sendToDevice("com.example", to({ pad: "x".repeat(65_000) }));
+  let sent = 0;
+  const refusal = (async () => {
+    for (; sent < 1_000; sent++) await fill();
+  })();
+  await expect(refusal).rejects.toMatchObject({ httpStatus: 429, errcode: "M_LIMIT_EXCEEDED" });
+  const content = { at: "last", pad: "x".repeat(65_000) };
+  const batch = [{ userId: away.user_id, deviceId: away.device_id, payload: content }];
+  await frank.queueToDevice({ eventType: "com.example.last", batch });
+  // It has been tried, and refused like the others.
+  await expect(fill()).rejects.toMatchObject({ errcode: "M_LIMIT_EXCEEDED" });
+  const grace = createClient({
+    ...options,
+    userId: away.user_id,
+    deviceId: away.device_id,
+    accessToken: away.access_token,
+    store: new MemoryStore(),
+  });
+  clients.push(grace);
+  let came = 0;
+  const last = new Promise((resolve) => {
+    grace.on(ClientEvent.ToDeviceEvent, (event) => {
+      if (event.getType() === "com.example") came += 1;
+      else resolve(event.getContent());
+    });
+  });
+  await grace.startClient();
+  expect(await last).toEqual(content);
+  expect(came).toBe(sent);
+});
+
 it("cross-signing and a key backup are set up, and a new device sees both", async () => {
   await server.addUser("erin", "secret");
   const erin = await signedIn("erin", true);

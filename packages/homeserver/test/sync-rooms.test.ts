@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Homeserver } from "../src/index.ts";
-import { testServer } from "./support/server.ts";
+import { twoPeople } from "./support/two-people.ts";
 import {
   bodies,
   newUser,
@@ -14,16 +14,10 @@ import {
 let server: Homeserver;
 let alice: User;
 let bob: User;
-let round = 0;
+let round: number;
 
-beforeAll(async () => {
-  server = await testServer();
-});
-afterAll(() => server.close());
-
-beforeEach(async () => {
-  round += 1;
-  [alice, bob] = await Promise.all([newUser(server, `alice${round}`), newUser(server, `bob${round}`)]);
+twoPeople((they) => {
+  ({ server, alice, bob, round } = they);
 });
 
 const shared = (body = {}) => sharedRoom(alice, bob, body);

@@ -1,24 +1,19 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { Homeserver } from "../src/index.ts";
 import { testServer } from "./support/server.ts";
+import { twoPeople } from "./support/two-people.ts";
 import { bodies, newUser, type SyncAnswer, sharedRoom, signIn, type User } from "./support/users.ts";
 
 let server: Homeserver;
 let alice: User;
 let bob: User;
-let round = 0;
+let round: number;
 
-beforeAll(async () => {
-  server = await testServer();
-});
-afterAll(() => server.close());
-
-beforeEach(async () => {
-  round += 1;
-  [alice, bob] = await Promise.all([newUser(server, `alice${round}`), newUser(server, `bob${round}`)]);
+twoPeople((they) => {
+  ({ server, alice, bob, round } = they);
 });
 
 const shared = (body = {}) => sharedRoom(alice, bob, body);
