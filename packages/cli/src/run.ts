@@ -6,7 +6,7 @@ import { nouns } from "./nouns.ts";
 import { refuseBytes } from "./parse/argv.ts";
 import { errorJson, errorLines, ownLine } from "./render/errors.ts";
 import { reflow } from "./render/screen.ts";
-import { atHelpOf } from "./usage.ts";
+import { atHelpOf, verbsOf } from "./usage.ts";
 import { exitOf, specOf } from "./verb.ts";
 import { setVerbosity } from "./verbose.ts";
 
@@ -26,7 +26,7 @@ Example, on the first machine, on the second, and on the first again:
 
 /** `argv` without node and the program file. Never throws. */
 export async function run(argv: readonly string[], cli: Cli): Promise<ExitCode> {
-  const words = argv[0] === "help" || argv.length === 0 ? [...argv.slice(1), "--help"] : [...argv];
+  const words = meaning(argv);
   const failures: string[] = [];
   let program: Command | undefined;
   try {
@@ -37,8 +37,17 @@ export async function run(argv: readonly string[], cli: Cli): Promise<ExitCode> 
   } catch (thrown) {
     if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
     if (isBrokenPipe(thrown)) return BROKEN_PIPE;
-    return report(words, cli, atHelpOf(await translate(thrown, words, failures), program, words));
+    return report(words, cli, atHelpOf(await translate(thrown, words, failures, program), program, words));
   }
+}
+
+/** `help NOUN VERB` is its --help, `version` is --version; help about what is no command is a mistake. */
+function meaning(argv: readonly string[]): string[] {
+  const [first, about] = argv;
+  if (first === "version" && argv.length === 1) return ["--version"];
+  if (first !== "help" && first !== undefined) return [...argv];
+  if (about === undefined || about === "help" || about.startsWith("-")) return ["--help"];
+  return nounOf([about]) === "" ? [about] : [...argv.slice(1), "--help"];
 }
 
 /** The top level, with the verbs of the noun that is called. */
@@ -94,12 +103,13 @@ async function translate(
   thrown: unknown,
   words: readonly string[],
   failures: readonly string[],
+  program: Command | undefined,
 ): Promise<MxError> {
   if (!(thrown instanceof CommanderError)) return toMxError(thrown);
   // commander shows the whole help where a verb is missing.
   const said =
     thrown.code === "commander.help"
-      ? `${["mx-agent", ...words].join(" ")}: which command?`
+      ? `${["mx-agent", ...words].join(" ")}: which one? ${verbsOf(program, words).join(", ")}`
       : failures
           .join("")
           .trim()

@@ -23,6 +23,13 @@ export function atHelpOf(error: MxError, program: Command | undefined, words: re
   return new MxError({ ...error.toJSON(), details: { ...error.details, command }, hint }, error.cause);
 }
 
+/** What can follow the words of a command that has verbs. */
+export function verbsOf(program: Command | undefined, words: readonly string[]): string[] {
+  let at = program;
+  for (const word of words) at = at?.commands.find((command) => command.name() === word) ?? at;
+  return at?.commands.map((command) => command.name()) ?? [];
+}
+
 function typedIn(program: Command | undefined, words: readonly string[]): Typed {
   let at = program;
   const path: string[] = [];

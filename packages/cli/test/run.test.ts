@@ -36,6 +36,9 @@ test.each([
   [["exec", "--room", "r", "--agent", "a"], "help exec`; for example `mx-agent exec "],
   [["join", "LINK", "--allow-commands", "ls"], "help join`; for example `mx-agent join "],
   [["daemon", "frobnicate"], "help daemon`"],
+  [["invite"], "which one? create, list, show, revoke"],
+  [["homeserver", "user"], "which one? add, list"],
+  [["help", "frobnicate"], "see `mx-agent --help`"],
   [["frobnicate"], "see `mx-agent --help`"],
 ])("a mistake in %j is told with that command's help, and its example", async (words, hint) => {
   const ended = await mx(words);
@@ -53,6 +56,12 @@ describe("help", () => {
     expect((await mx([])).stdout).toContain("Usage: mx-agent");
     expect((await mx(["help", "daemon"])).stdout).toContain("Usage: mx-agent daemon");
     expect((await mx(["--version"])).stdout).toBe("mx-agent 0.0.1\n");
+  });
+
+  test("and version are what other programs have as commands, too", async () => {
+    expect((await mx(["version"])).stdout).toBe((await mx(["--version"])).stdout);
+    expect(await mx(["help", "trust", "approve"])).toEqual(await mx(["trust", "approve", "--help"]));
+    for (const words of [["help"], ["help", "help"]]) expect(await mx(words)).toEqual(await mx(["--help"]));
   });
 
   test("does not show what mx-agent starts itself", async () => {

@@ -157,7 +157,6 @@ describe("blocks of code", () => {
       expect.stringMatching(/^README\.md: in this form; they pack, install and start it in their own way/),
       expect.stringMatching(/^README\.md: in this form; they make, unpack and start it in their own way/),
       "README.md: they need a public name, or cloudflared.",
-      "wiki/Getting-Started.md: it needs root.",
       "wiki/What-Survives.md: it takes hours.",
     ]);
   });

@@ -93,6 +93,8 @@ describe("a mistyped command is answered with what was meant", () => {
     [["login"], "auth login"],
     [["ssh", "builder"], "exec"],
     [["approve"], "trust approve"],
+    [["setup"], "up"],
+    [["help", "exce"], "exec"],
   ])("%j", async (words, meant) => {
     const { code, stderr } = await here.mx(words);
     expect(code).toBe(64);
