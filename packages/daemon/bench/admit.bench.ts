@@ -37,8 +37,8 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
   const bare: number[] = [];
   for (let n = -5; n < batches; n++) {
     const events = bench.events(BATCH);
-    const admitted = perSecond(events, (event) => bench.decide(event));
-    const verified = perSecond(
+    const admitted = perCoreSecond(events, (event) => bench.decide(event));
+    const verified = perCoreSecond(
       events.map((event) => bench.signedOf(event)),
       (one) => bench.verify(one),
     );
@@ -53,7 +53,7 @@ export async function run({ scale, say }: BenchContext): Promise<Row[]> {
       {
         what: "steps 2 to 7 and 10",
         against,
-        unit: "requests/s",
+        unit: "requests/s of a core",
         aim: "at least 0.5",
         must: { atLeast: 0.5 },
       },
@@ -183,6 +183,17 @@ const silent: Outbox = {
   depth: () => 0,
   drained: async () => {},
 };
+
+/**
+ * By the processor time of this process, all of its threads included: what is asked is what a core can do, and what
+ * else runs on the machine meanwhile is nothing of that.
+ */
+function perCoreSecond<T>(items: readonly T[], work: (item: T) => void): number {
+  const start = process.cpuUsage();
+  for (const item of items) work(item);
+  const { user, system } = process.cpuUsage(start);
+  return items.length / ((user + system) / 1_000_000);
+}
 
 function perSecond<T>(items: readonly T[], work: (item: T) => void): number {
   const start = performance.now();

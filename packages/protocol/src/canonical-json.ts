@@ -12,6 +12,8 @@ export class CanonicalJsonError extends Error {
 }
 
 const surrogate = /[\ud800-\udfff]/;
+/** What stands in JSON as it is: printable ASCII but for the quotation mark and the backslash. */
+const plain = /^[ !#-[\]-~]*$/;
 
 /**
  * Matrix canonical JSON: keys sorted by Unicode code point, no white space, integers within ±(2^53-1),
@@ -20,8 +22,7 @@ const surrogate = /[\ud800-\udfff]/;
  * than MAX_JSON_DEPTH levels. PROTOCOL "Signing"; Matrix specification, appendix "Canonical JSON".
  */
 export function canonicalJson(value: unknown): string {
-  const path: (string | number)[] = [];
-  return write(value, path);
+  return write(value, 0);
 }
 
 /** The UTF-8 bytes of `canonicalJson`. */
@@ -29,65 +30,72 @@ export function canonicalBytes(value: unknown): Buffer {
   return Buffer.from(canonicalJson(value), "utf8");
 }
 
-function write(value: unknown, path: (string | number)[]): string {
+function write(value: unknown, depth: number): string {
   switch (typeof value) {
     case "string":
-      return writeString(value, path);
+      return writeString(value);
     case "number":
       if (!Number.isSafeInteger(value))
-        throw new CanonicalJsonError("a number is not an integer within ±(2^53-1)", [...path]);
+        throw new CanonicalJsonError("a number is not an integer within ±(2^53-1)", []);
       // Minus zero is an integer, and is written as 0.
       return String(value);
     case "boolean":
       return value ? "true" : "false";
     case "object":
       if (value === null) return "null";
-      if (path.length >= MAX_JSON_DEPTH)
-        throw new CanonicalJsonError(`nested more than ${MAX_JSON_DEPTH} levels deep`, [...path]);
-      return Array.isArray(value) ? writeArray(value, path) : writeObject(value, path);
+      if (depth >= MAX_JSON_DEPTH)
+        throw new CanonicalJsonError(`nested more than ${MAX_JSON_DEPTH} levels deep`, []);
+      return Array.isArray(value) ? writeArray(value, depth + 1) : writeObject(value, depth + 1);
     default:
-      throw new CanonicalJsonError(`a value of type ${typeof value} has no JSON`, [...path]);
+      throw new CanonicalJsonError(`a value of type ${typeof value} has no JSON`, []);
   }
 }
 
-function writeString(text: string, path: readonly (string | number)[]): string {
-  if (!text.isWellFormed()) throw new CanonicalJsonError("a string holds a lone surrogate", [...path]);
+function writeString(text: string): string {
+  if (plain.test(text)) return `"${text}"`;
+  if (!text.isWellFormed()) throw new CanonicalJsonError("a string holds a lone surrogate", []);
   // Its escapes are the canonical ones: \b \t \n \f \r \" \\, lower-case \u00xx for other controls, no others.
   return JSON.stringify(text);
 }
 
-function writeArray(items: readonly unknown[], path: (string | number)[]): string {
+function writeArray(items: readonly unknown[], depth: number): string {
   let text = "[";
   for (let index = 0; index < items.length; index++) {
-    path.push(index);
-    text += (index === 0 ? "" : ",") + write(items[index], path);
-    path.pop();
+    try {
+      text += (index === 0 ? "" : ",") + write(items[index], depth);
+    } catch (error) {
+      throw below(index, error);
+    }
   }
   return `${text}]`;
 }
 
-function writeObject(object: object, path: (string | number)[]): string {
+function writeObject(object: object, depth: number): string {
   const prototype: unknown = Object.getPrototypeOf(object);
   if (prototype !== Object.prototype && prototype !== null)
-    throw new CanonicalJsonError("an object is not a plain one", [...path]);
+    throw new CanonicalJsonError("an object is not a plain one", []);
   let text = "{";
-  for (const [key, value] of sortedEntries(object)) {
-    path.push(key);
-    text += `${(text.length === 1 ? "" : ",") + writeString(key, path)}:${write(value, path)}`;
-    path.pop();
+  for (const key of sortedKeys(object)) {
+    try {
+      text += `${(text.length === 1 ? "" : ",") + writeString(key)}:${write(Reflect.get(object, key), depth)}`;
+    } catch (error) {
+      throw below(key, error);
+    }
   }
   return `${text}}`;
 }
 
-function sortedEntries(object: object): [string, unknown][] {
-  const entries: [string, unknown][] = Object.entries(object);
-  // UTF-16 order is code point order but for surrogates, which stand before U+E000 to U+FFFF there.
-  const compare = entries.some(([key]) => surrogate.test(key)) ? compareCodePoints : compareUnits;
-  return entries.sort(([a], [b]) => compare(a, b));
+/** The path is put together on the way up, by what has no canonical JSON alone. */
+function below(step: string | number, error: unknown): unknown {
+  return error instanceof CanonicalJsonError
+    ? new CanonicalJsonError(error.message, [step, ...error.path])
+    : error;
 }
 
-function compareUnits(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
+function sortedKeys(object: object): string[] {
+  const keys = Object.keys(object).sort();
+  // UTF-16 order is code point order but for surrogates, which stand before U+E000 to U+FFFF there.
+  return keys.some((key) => surrogate.test(key)) ? keys.sort(compareCodePoints) : keys;
 }
 
 function compareCodePoints(a: string, b: string): number {
