@@ -9,6 +9,7 @@ import { eventually } from "../../../../scripts/eventually.ts";
 import { type ReadableProgram, readableProgram } from "../../../../scripts/readable.ts";
 import { type RunEnd, type RunnerClient, type RunSpec, type RunState, startRunner } from "../../src/index.ts";
 import { childrenOf, processInfo, processTable } from "../../src/processes.ts";
+import { signal } from "../../src/tree.ts";
 
 export const entry = fileURLToPath(new URL("runner-process.ts", import.meta.url));
 
@@ -169,11 +170,23 @@ export class TestRunner {
     this.#client = null;
   }
 
+  /** Every runner of this directory that is still there; its guard ends what it ran, and then itself. */
+  async #endRunners(): Promise<void> {
+    await eventually(() => {
+      const left = processesWith(this.dir);
+      const inner = left.filter((pid) => left.includes(processInfo(pid)?.ppid ?? 0));
+      // A runner without its guard, or the guard alone, is one too.
+      for (const pid of inner.length > 0 ? inner : left) signal(pid, "SIGKILL");
+      return left.length === 0;
+    });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#client !== null) {
-      // A test that killed its runner has none to stop.
+      // A test that killed its runner has none to stop, and one that failed may have closed its connection.
       await this.stop().catch(() => undefined);
     }
+    await this.#endRunners();
     this.#readable?.remove();
     rmSync(this.home, { recursive: true, force: true, maxRetries: 5 });
     rmSync(this.project, { recursive: true, force: true, maxRetries: 5 });
