@@ -36,9 +36,10 @@ import { Workspaces } from "./workspace/workspaces.ts";
 /** How often holds are looked at, and early refusals summed up. */
 const HOUSEKEEPING_MS = 2_000;
 const SUMMARY_MS = 60_000;
-/** How often the runner is asked again at a start, while another one takes the place of one that died. */
-const ADOPT_TRIES = 150;
+/** How often the runner is asked again at a start, while another one takes the place of one that died; then it goes without. */
+const ADOPT_TRIES = 10;
 const ADOPT_AGAIN_MS = 200;
+const ADOPT_LATER_MS = 1_000;
 
 export interface OnlineOptions {
   credentials: Credentials;
@@ -76,6 +77,9 @@ export class Online {
   readonly guest: Guest;
   readonly #tables: Tables;
   readonly #logger: Logger;
+  #closed = false;
+  /** Until the runner is asked again. */
+  #adopting: NodeJS.Timeout | undefined;
   /** Puts on record what was refused before its signature was verified. */
   readonly #sumUp: () => void;
   readonly #timers: NodeJS.Timeout[] = [];
@@ -196,8 +200,7 @@ export class Online {
         earlierSelf(tables.settings, options.keysDir, session.account.device_id),
       );
       online = new Online(options, session, identity);
-      await adoptRuns(online.runs);
-      await online.executor.resumeAdmitted();
+      await online.#adopt();
       online.invites.resume();
     } catch (error) {
       // A session that nobody has would go on, with the store of its keys.
@@ -231,7 +234,34 @@ export class Online {
     return resolved;
   }
 
+  /** Runs are adopted from the runner. One that has died just now is replaced in a moment, and that one asked. */
+  async #adopt(tries = ADOPT_TRIES): Promise<void> {
+    for (let left = tries - 1; !this.#closed; left--) {
+      try {
+        await this.runs.adopt();
+        return await this.executor.resumeAdmitted();
+      } catch (error) {
+        if (!(error instanceof MxError && error.code === "MX_NOT_RUNNING")) throw error;
+      }
+      // Messages, a person at the terminal and other agents need no runner.
+      if (left <= 0) return this.#adoptLater();
+      await pause(ADOPT_AGAIN_MS);
+    }
+  }
+
+  #adoptLater(): void {
+    if (this.#adopting === undefined)
+      this.#logger.error({}, "there is no runner; what it runs is taken up once there is");
+    this.#adopting = setTimeout(() => {
+      this.#adopt(1).catch((error: unknown) =>
+        this.#logger.error({ err: error }, "the runs could not be taken up"),
+      );
+    }, ADOPT_LATER_MS).unref();
+  }
+
   async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#adopting);
     for (const timer of this.#timers) clearInterval(timer);
     this.registry.close();
     this.pings.close();
@@ -240,18 +270,5 @@ export class Online {
     this.caller.close();
     await Promise.all([this.invites.close(), this.session.close()]);
     attempt("refusals could not be summed up", this.#logger, () => this.#sumUp());
-  }
-}
-
-/** Runs are adopted from the runner. One that has died just now is replaced in a moment, and that one asked. */
-async function adoptRuns(runs: Runs): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await runs.adopt();
-    } catch (error) {
-      const gone = error instanceof MxError && error.code === "MX_NOT_RUNNING";
-      if (!gone || tries >= ADOPT_TRIES) throw error;
-      await pause(ADOPT_AGAIN_MS);
-    }
   }
 }

@@ -3,6 +3,11 @@ import type { RunnerClient, RunnerEvents, RunSpec, RunState, RunStream } from "@
 import type { Logger } from "pino";
 
 const RETRY_MS = 1_000;
+/** One that lived no longer has not had time for anything: what ends it may end the next one as well. */
+const SHORT_MS = 5_000;
+/** From the second short one on there is a pause, which doubles up to this. */
+const FIRST_PAUSE_MS = 100;
+const MAX_PAUSE_MS = 2_000;
 
 export interface RunnerHostOptions {
   /** Connects to the runner, or starts one where there is none. */
@@ -25,6 +30,10 @@ export class RunnerHost implements RunnerClient {
   #closing = false;
   #gone = false;
   #replacing: Promise<void> | undefined;
+  /** Since when the runner of now is there, by a clock that does not jump. */
+  #since = 0;
+  /** Runners in a row that lived for a moment only. */
+  #short = 0;
 
   private constructor(options: RunnerHostOptions, client: RunnerClient) {
     this.#options = options;
@@ -87,6 +96,7 @@ export class RunnerHost implements RunnerClient {
 
   #adoptClient(client: RunnerClient): void {
     this.#client = client;
+    this.#since = performance.now();
     client.on("output", (...args) => {
       for (const listener of this.#listeners.output) listener(...args);
     });
@@ -102,11 +112,17 @@ export class RunnerHost implements RunnerClient {
     });
   }
 
+  async #calmDown(): Promise<void> {
+    this.#short = performance.now() - this.#since < SHORT_MS ? this.#short + 1 : 0;
+    if (this.#short > 1) await pause(Math.min(FIRST_PAUSE_MS * 2 ** (this.#short - 2), MAX_PAUSE_MS));
+  }
+
   async #replace(): Promise<void> {
     const { logger, start } = this.#options;
     logger.error({}, "the runner is gone; starting another one");
     while (!this.#closing) {
       try {
+        await this.#calmDown();
         const client = await start();
         // Told to end while it was being started: nothing can have been begun on it.
         if (this.#closing) return await client.shutdown();
