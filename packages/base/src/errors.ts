@@ -96,7 +96,7 @@ const catalogue = {
   MX_CANNOT_WRITE: { message: "{path} cannot be written: {detail}", hint: "{hint}", exit: 74, rpc: -32030 },
   MX_STREAM_INCOMPLETE: {
     message: "the output of {invocation_id} is incomplete or damaged: {detail}",
-    hint: "`mx-agent invocation logs {invocation_id}` asks for it again",
+    hint: "`mx-agent invocation show {invocation_id}` tells what is known of it",
     exit: 74,
     rpc: -32031,
   },

@@ -157,7 +157,7 @@ export class Run {
       if (process.ppid !== globalThis.process.pid || machine.children.has(process.pid)) return false;
       return origin !== null && machine.origins.isOf(origin, process);
     });
-    const life = this.#live(launched, status);
+    const life = this.#live(launched, status).catch((error: unknown) => this.#unaccounted(launched, error));
     machine.watch(life);
     this.#record({ ...record, pid, start_time, brand });
     await this.#confine(launched, status);
@@ -229,6 +229,16 @@ export class Run {
     });
   }
 
+  /** Following it failed, which no outcome describes. What is told is that it is over, and nothing of it is left. */
+  async #unaccounted(launched: Launched, error: unknown): Promise<void> {
+    const { code, message } = { code: systemCode(error), message: String(error) };
+    this.#machine.log(`${this.run_id}: ${error instanceof Error ? (error.stack ?? message) : message}`);
+    this.stop("interrupted", 0, { code, message });
+    await launched.exited;
+    await this.#ending;
+    await this.#finish({ outcome: "interrupted", error: { code, message } });
+  }
+
   /** What is over a limit gets no grace, as from the kernel. */
   #watchLimits(): () => void {
     const { limits } = this.#spec;
@@ -279,6 +289,7 @@ export class Run {
   }
 
   async #finish(outcome: Pick<RunEnd, "outcome"> & Partial<RunEnd>): Promise<void> {
+    if (this.#end !== null) return;
     if (this.#origin !== null) this.#machine.origins.end(this.#origin);
     // Before its end is told: what holds nothing any more must not be there when the next run asks for room.
     await this.#group

@@ -38,12 +38,13 @@ export function endingOf(
   { agent }: Target,
 ): Ending {
   const ours = (error: MxError): Ending => ({ exit: error.exitCode, error });
-  const incomplete = (detail: string) => ours(incompleteError(invocation_id, detail));
+  const incomplete = (detail: string, hint: string) => ours(incompleteError(invocation_id, detail, hint));
   switch (result.outcome) {
     case "exited":
     case "signaled":
-      if (result.complete === false) return incomplete(MISSING);
-      if (result.truncated) return incomplete(`its end was cut off on the machine of ${agent}`);
+      if (result.complete === false) return ours(missingOutput(invocation_id));
+      if (result.truncated)
+        return incomplete(`its end was cut off on the machine of ${agent}`, notKept(agent));
       // Who does not say which signal it was says that there was one.
       if (result.outcome === "signaled") return { exit: signalExit(result.signal ?? ""), error: null };
       if (result.exit_code !== null) return { exit: result.exit_code, error: null };
@@ -61,9 +62,15 @@ export function endingOf(
     case "cancelled":
       return ours(mxError("MX_CANCELLED"));
     case "output_limit":
-      return incomplete("the run was ended because it wrote more than the policy there allows");
+      return incomplete(
+        "the run was ended because it wrote more than the policy there allows",
+        `have it write less, or into a file; on the machine of ${agent}: \`max_output_bytes\` in policy.toml, and room on the disk`,
+      );
     case "interrupted":
-      return incomplete(`the run was interrupted: its runner or the machine of ${agent} went down`);
+      return incomplete(
+        `the run was interrupted: its runner or the machine of ${agent} went down`,
+        `\`mx-agent invocation logs ${invocation_id}\` shows what it had written; start it again if it can be started twice`,
+      );
     case "spawn_failed":
       return ours(
         result.exit_code === 127
@@ -75,13 +82,18 @@ export function endingOf(
 
 /** Output that did not all come, or not as it was sent. */
 export function missingOutput(invocation_id: string): MxError {
-  return incompleteError(invocation_id, MISSING);
+  return incompleteError(
+    invocation_id,
+    "part of it did not come, or not as it was sent",
+    `\`mx-agent invocation logs ${invocation_id}\` asks for it again, as long as the other machine keeps it`,
+  );
 }
 
-const MISSING = "part of it did not come, or not as it was sent";
+const notKept = (agent: string) =>
+  `what is missing was not kept; on the machine of ${agent}: \`mx-agent daemon logs\`, and \`mx-agent doctor\` for its disk`;
 
-function incompleteError(invocation_id: string, detail: string): MxError {
-  return mxError("MX_STREAM_INCOMPLETE", { invocation_id, detail }, remote);
+function incompleteError(invocation_id: string, detail: string, hint: string): MxError {
+  return mxError("MX_STREAM_INCOMPLETE", { invocation_id, detail }, { ...remote, hint });
 }
 
 const remote = { origin: "remote" } as const;

@@ -53,10 +53,18 @@ function resultPairs(result: InvocationResult): [string, string][] {
     ["outcome", outcome(result)],
     ["took", duration(result.duration_ms)],
     ["stdout", bytes(result.stdout_bytes)],
-    ["stderr", `${bytes(result.stderr_bytes)}${result.truncated ? " (cut off by the limit)" : ""}`],
+    ["stderr", bytes(result.stderr_bytes)],
+    ...(result.truncated ? [cutOff(result)] : []),
     ["complete", result.complete === null ? "not known" : result.complete ? "yes" : "no"],
   ];
 }
+
+const cutOff = ({ outcome: name }: InvocationResult): [string, string] => [
+  "cut off",
+  name === "output_limit"
+    ? "by the limit of the policy there, or a disk that took no more"
+    : "its end was not kept",
+];
 
 function outcome({ outcome: name, exit_code, signal }: InvocationResult): string {
   if (name === "exited") return `exited ${exit_code}`;

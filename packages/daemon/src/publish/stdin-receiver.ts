@@ -6,12 +6,15 @@ const WINDOW = 1024 * 1024;
 const ACK_BYTES = 256 * 1024;
 /** A number that is missing for so long is asked for: messages under way together may change places. */
 const ASK_AFTER_MS = 500;
+const TRY_AGAIN_MS = 1_000;
 
 export interface StdinSink {
   /** Hands bytes to the child at an offset; resolves when its pipe took them. */
   write(offset: number, data: Uint8Array, eof: boolean): Promise<void>;
   ack(next_seq: number, window_bytes: number): void;
   resume(from_seq: number): void;
+  /** Something could not be handed on; it is tried again. */
+  failed(error: unknown): void;
   /** Where each chunk ends: written before it is handed on, so that the next daemon goes on from there. */
   index: ChunkIndex;
 }
@@ -30,6 +33,8 @@ export class StdinReceiver {
   #closed = false;
   /** Until a number is asked for. */
   #asking: NodeJS.Timeout | undefined;
+  /** Until what could not be handed on is tried again. */
+  #trying: NodeJS.Timeout | undefined;
 
   constructor(sink: StdinSink) {
     this.#sink = sink;
@@ -44,6 +49,9 @@ export class StdinReceiver {
       return;
     }
     if (seq !== this.#next && this.#held + data.length > 2 * WINDOW) return;
+    const { index } = this.#sink;
+    // Nobody sends it again: what a daemon that ends now has of it, and has not handed on, the next one misses.
+    if (chunk.seq === undefined && index.count === seq) index.cut(data.length, Date.now());
     this.#held += data.length;
     this.#following = Math.max(this.#following, seq + 1);
     this.#waiting.set(seq, { data, eof: chunk.eof });
@@ -64,6 +72,11 @@ export class StdinReceiver {
     this.#sink.resume(this.#next);
   }
 
+  /** Whether some was taken, and neither handed to the child nor is here to be. */
+  get lacks(): boolean {
+    return !this.#closed && this.#next < this.#sink.index.count && !this.#waiting.has(this.#next);
+  }
+
   /** Says how far the input has come, to a requester who does not know. */
   tell(): void {
     this.#ack();
@@ -80,6 +93,7 @@ export class StdinReceiver {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#asking);
+    clearTimeout(this.#trying);
     this.#sink.index.close();
     this.#waiting.clear();
     this.#held = 0;
@@ -88,9 +102,20 @@ export class StdinReceiver {
   #drain(): void {
     if (this.#writing) return;
     this.#writing = true;
-    this.#write()
-      .catch(() => this.close())
-      .finally(() => this.#askIfMissing());
+    this.#write().then(
+      () => this.#askIfMissing(),
+      (error: unknown) => this.#failed(error),
+    );
+  }
+
+  /** The disk takes no boundary, or the runner is gone: tried again, as long as the run is there to take it. */
+  #failed(error: unknown): void {
+    this.#sink.failed(error);
+    this.#trying ??= setTimeout(() => {
+      this.#trying = undefined;
+      if (!this.#closed) this.#drain();
+    }, TRY_AGAIN_MS);
+    this.#trying.unref();
   }
 
   #askIfMissing(): void {

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { EventTypes, parseContent } from "@mx-agent/protocol";
 import type { RunnerClient, RunState } from "@mx-agent/runner";
+import type { Logger } from "pino";
 import type { IncomingEvent } from "../matrix/api.ts";
 import { sendEvent, sendToDevice } from "../publish/answers.ts";
 import { ChunkIndex } from "../publish/chunk-index.ts";
@@ -18,6 +19,7 @@ export class ControlChannel {
   readonly #world: ExecutorWorld;
   readonly #cancel: () => Promise<void>;
   readonly #stdin: StdinReceiver;
+  readonly #logger: Logger;
 
   constructor(
     execution: Execution,
@@ -27,7 +29,9 @@ export class ControlChannel {
     world: ExecutorWorld,
     indexDir: string,
     cancel: () => Promise<void>,
+    logger: Logger,
   ) {
+    this.#logger = logger;
     this.execution = execution;
     this.#reply = reply;
     this.#publisher = publisher;
@@ -38,6 +42,7 @@ export class ControlChannel {
       write: async (offset, data, eof) => {
         await runner.stdin(execution.run_id, offset, data, eof);
       },
+      failed: (error) => this.#stdinFailed(error),
       ack: (next_seq, window_bytes) =>
         this.#tell(EventTypes.streamAck, {
           invocation_id: execution.invocation_id,
@@ -68,10 +73,15 @@ export class ControlChannel {
         // Numbers protect from replay; input without one is the timeline's, and its nonce does.
         if (parsed.value.seq !== undefined) return this.#stdin.push(parsed.value);
         if (event.kind !== "timeline") return;
-        const admitted = this.#admit(parsed.value);
-        if (admitted === "fresh") this.#stdin.push(parsed.value);
+        const input = parsed.value;
+        // Both or neither: what is taken is never taken again, and is missed where it gets lost.
+        const admitted = this.#world.db.transaction(() => {
+          const how = this.#admit(input);
+          if (how === "fresh") this.#stdin.push(input);
+          return how;
+        });
         // Nobody would notice the hole, and a child that reads on behind it does what nobody asked for.
-        else if (admitted === "full") await this.#cancel();
+        if (admitted === "full") await this.#cancel();
         return;
       }
       case EventTypes.streamAck: {
@@ -103,11 +113,22 @@ export class ControlChannel {
   resumeStdin({ stdin_bytes, stdin_ended }: Pick<RunState, "stdin_bytes" | "stdin_ended">): void {
     if (stdin_ended) this.#stdin.endedBefore();
     else this.#stdin.resumeAt(stdin_bytes);
+    // Who numbers his input sends again what is missing. Behind a hole the child does what nobody asked for.
+    if (this.#reply === null && this.#stdin.lacks)
+      this.#cancel().catch((error: unknown) => this.#stdinFailed(error));
   }
 
   /** The run takes no more input. */
   close(): void {
     this.#stdin.close();
+  }
+
+  #stdinFailed(error: unknown): void {
+    const { invocation_id } = this.execution;
+    this.#logger.warn(
+      { err: error, invocation_id },
+      "input could not be handed to its command; trying again",
+    );
   }
 
   /** Control messages carry nonces of their own, so that none works twice. */

@@ -1,5 +1,6 @@
 import { mkdirSync } from "node:fs";
 import type { RunnerClient } from "@mx-agent/runner";
+import type { Logger } from "pino";
 import { RunPublisher } from "../publish/run-publisher.ts";
 import type { Execution } from "../state/executions.ts";
 import { ControlChannel } from "./control.ts";
@@ -25,6 +26,7 @@ export class LiveRuns {
   readonly #runner: RunnerClient;
   readonly #indexDir: string;
   readonly #cancel: (run_id: string) => Promise<void>;
+  readonly #logger: Logger;
   readonly #live = new Map<string, LiveRun>();
 
   constructor(
@@ -32,7 +34,9 @@ export class LiveRuns {
     runner: RunnerClient,
     indexDir: string,
     cancel: (run_id: string) => Promise<void>,
+    logger: Logger,
   ) {
+    this.#logger = logger;
     this.#world = world;
     this.#runner = runner;
     this.#indexDir = indexDir;
@@ -66,8 +70,15 @@ export class LiveRuns {
         : null;
     const control =
       publisher &&
-      new ControlChannel(execution, reply, publisher, this.#runner, this.#world, indexDir, () =>
-        this.#cancel(run_id),
+      new ControlChannel(
+        execution,
+        reply,
+        publisher,
+        this.#runner,
+        this.#world,
+        indexDir,
+        () => this.#cancel(run_id),
+        this.#logger,
       );
     const live: LiveRun = { reply, publisher, control, linger: null, show: null };
     this.#live.set(run_id, live);

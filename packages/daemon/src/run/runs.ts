@@ -59,7 +59,7 @@ export class Runs {
     this.#context = context;
     this.#logger = logger;
     this.#behind = new BehindOutput(world);
-    this.#live = new LiveRuns(world, runner, context.indexDir, (run_id) => this.cancel(run_id));
+    this.#live = new LiveRuns(world, runner, context.indexDir, (run_id) => this.cancel(run_id), logger);
     runner.on("output", (run_id, stream, bytes) => this.#live.get(run_id)?.publisher?.output(stream, bytes));
     runner.on("ended", (run_id, end) => this.#ended(run_id, end));
   }

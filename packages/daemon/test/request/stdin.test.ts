@@ -40,6 +40,7 @@ function joined(plan: readonly Fate[], take: (data: Uint8Array) => Promise<void>
     },
     ack: (next_seq, window) => line(() => sender.ack(next_seq, window)),
     resume: (from_seq) => line(() => sender.resume(from_seq)),
+    failed: (error) => expect(error).toBeUndefined(),
   });
   const known = new Set<number>();
   const sender = new StdinSender({
@@ -119,6 +120,7 @@ test("a child that pauses is not sent the same input again for ever", async () =
     },
     ack: () => {},
     resume: (from_seq) => void asked.push(from_seq),
+    failed: (error) => expect(error).toBeUndefined(),
   });
   const push = (seq: number, line: string) => {
     const data = Buffer.from(line).toString("base64");
@@ -137,6 +139,66 @@ test("a child that pauses is not sent the same input again for ever", async () =
   expect(got).toEqual(["one\n", "two\n", "three\n"]);
   expect(asked).toEqual([]);
   receiver.close();
+});
+
+/** A child's end of the input that takes nothing as long as it is `full`. */
+function child(file: string) {
+  const end = { got: [] as string[], failures: 0, full: false };
+  const receiver = new StdinReceiver({
+    index: new ChunkIndex(file),
+    write: async (_offset, data) => {
+      if (end.full) throw new Error("no room");
+      end.got.push(Buffer.from(data).toString());
+    },
+    ack: () => {},
+    resume: () => {},
+    failed: () => end.failures++,
+  });
+  const push = (line: string, seq?: number) => {
+    const data = Buffer.from(line).toString("base64");
+    receiver.push({
+      invocation_id: "inv_1",
+      data,
+      eof: false,
+      ...(seq === undefined ? {} : { seq }),
+    } as ExecStdin);
+  };
+  return { end, receiver, push };
+}
+
+test("input that cannot be handed on for a while is handed on later, each byte once", async () => {
+  const { end, receiver, push } = child(join(dir, `index-${++files}`));
+  end.full = true;
+  push("one ", 0);
+  await vi.advanceTimersByTimeAsync(5_000);
+  push("two ", 1);
+  end.full = false;
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(end.got).toEqual(["one ", "two "]);
+  expect(end.failures).toBeGreaterThan(1);
+  receiver.close();
+});
+
+test("input of the timeline that got lost with a daemon is missed by the next one, and nothing else is", async () => {
+  const file = join(dir, `index-${++files}`);
+  const first = child(file);
+  first.push("one ");
+  await vi.advanceTimersByTimeAsync(1);
+  first.end.full = true;
+  first.push("two ");
+  await vi.advanceTimersByTimeAsync(1);
+  first.receiver.close();
+  const lost = child(file);
+  lost.receiver.resumeAt(4);
+  expect(lost.receiver.lacks).toBe(true);
+  lost.receiver.close();
+  const whole = child(file);
+  whole.receiver.resumeAt(8);
+  expect(whole.receiver.lacks).toBe(false);
+  whole.push("three ");
+  await vi.advanceTimersByTimeAsync(1);
+  expect(whole.end.got).toEqual(["three "]);
+  whole.receiver.close();
 });
 
 test("a clock that is set back an hour, and stands still, delays nothing", async () => {
@@ -197,6 +259,7 @@ test("a child's stdin goes on where it stood when its daemon is started again, w
             },
             ack: (next_seq, window) => number === daemon && sender.ack(next_seq, window),
             resume: (from_seq) => number === daemon && sender.resume(from_seq),
+            failed: (error) => expect(error).toBeUndefined(),
           });
         let left = at;
         const sender = new StdinSender({
