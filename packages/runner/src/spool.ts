@@ -124,7 +124,9 @@ export class Spool {
     } finally {
       await file.close();
     }
+    failpoint("runner.end_name.before");
     await rename(reserved, join(directory, "end.json"));
+    failpoint("runner.end_name.after");
     await syncDirectory(directory);
     failpoint("runner.end.after");
   }
@@ -210,7 +212,9 @@ export class StreamSpool {
     this.writing = true;
     try {
       while (done < chunk.length) {
+        failpoint("runner.output.before");
         const { bytesWritten } = await this.#file.write(chunk, done, chunk.length - done);
+        failpoint("runner.output.after");
         this.#hash.update(chunk.subarray(done, done + bytesWritten));
         done += bytesWritten;
         this.bytes += bytesWritten;
