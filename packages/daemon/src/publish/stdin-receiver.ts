@@ -59,10 +59,14 @@ export class StdinReceiver {
     this.#askIfMissing();
   }
 
-  /** Goes on for a daemon before: of the bytes in the index the child has taken so many. */
+  /**
+   * Goes on for a daemon before: of the bytes in the index the child has taken so many. One that is under way here goes
+   * on by itself: what the runner did not answer is handed on again.
+   */
   resumeAt(taken: number): void {
     const { index } = this.#sink;
-    for (let place = index.range(0); place; place = index.range(this.#next)) {
+    const isNew = this.#next === 0 && this.#waiting.size === 0;
+    for (let place = isNew ? index.range(0) : undefined; place; place = index.range(this.#next)) {
       const last = this.#next === index.count - 1;
       // The last one may be the empty end marker, of which nobody can tell whether it was handed on.
       if (place.offset + place.length > taken || (last && place.length === 0)) break;

@@ -1,4 +1,3 @@
-import { setTimeout as pause } from "node:timers/promises";
 import type { RunnerClient, RunnerEvents, RunSpec, RunState, RunStream } from "@mx-agent/runner";
 import type { Logger } from "pino";
 
@@ -138,3 +137,5 @@ export class RunnerHost implements RunnerClient {
     }
   }
 }
+
+const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

@@ -179,6 +179,22 @@ test("input that cannot be handed on for a while is handed on later, each byte o
   receiver.close();
 });
 
+test("input that is under way goes on where it is, when the runner is found again", async () => {
+  const { end, receiver, push } = child(join(dir, `index-${++files}`));
+  push("one ", 0);
+  await vi.advanceTimersByTimeAsync(1);
+  end.full = true;
+  push("two ", 1);
+  await vi.advanceTimersByTimeAsync(1);
+  receiver.resumeAt(4);
+  end.full = false;
+  await vi.advanceTimersByTimeAsync(5_000);
+  push("three ", 2);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(end.got).toEqual(["one ", "two ", "three "]);
+  receiver.close();
+});
+
 test("input of the timeline that got lost with a daemon is missed by the next one, and nothing else is", async () => {
   const file = join(dir, `index-${++files}`);
   const first = child(file);
