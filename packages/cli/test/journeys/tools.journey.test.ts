@@ -125,6 +125,21 @@ describe("a tool", () => {
     expect(JSON.parse(stdout)).toMatchObject({ kind: "outcome", outcome: "timed_out" });
   });
 
+  test("is ended by Ctrl-C, and what it did until then is the answer: 130", async () => {
+    const live = they.laptop.spawn(["call", ...target(), "--tool", "wait", "--json"]);
+    type Listed = { invocation_id: string; state: string }[];
+    const [running] = await eventually(async () => {
+      const found = await they.builder.ask<Listed>(["invocation", "list", "--side", "executor", "--running"]);
+      return found[0]?.state === "running" && found;
+    });
+    live.signal("SIGINT");
+    const ended = await live.ended;
+    expect(ended.code).toBe(130);
+    expect(ended.stderr).toMatch(/mx-agent: MX_CANCELLED\n$/);
+    const shown = ["invocation", "show", running?.invocation_id ?? ""];
+    expect(await they.builder.ask(shown)).toMatchObject({ state: "ended", result: { outcome: "cancelled" } });
+  });
+
   test("that was called can be waited for by its id, also when it has ended", async () => {
     await call("fail");
     const asked = await they.laptop.ask<{ invocation_id: string; kind: string }[]>([
