@@ -72,18 +72,21 @@ export class Box {
     await this.#died;
   }
 
-  /** Kills every runner of this machine, those that took a dead one's place as well. */
+  /** Kills every runner of this machine, those that took a dead one's place as well, and those on their way. */
   async killRunner(): Promise<void> {
-    for (const pid of this.runners()) if (isAlive(pid)) process.kill(pid, "SIGKILL");
-    await eventually(async () => this.runners().length === 0);
+    await eventually(async () => {
+      for (const pid of this.runners()) if (isAlive(pid)) process.kill(pid, "SIGKILL");
+      return this.#ofRunners().length === 0;
+    });
   }
 
   /** Runners that run; not their guards, which are shells. */
   runners(): number[] {
-    return this.processes().filter((pid) => {
-      const words = read(`/proc/${pid}/cmdline`).split("\0");
-      return words.includes("runner-process") && words[0]?.endsWith("node") === true;
-    });
+    return this.#ofRunners().filter((pid) => wordsOf(pid)[0]?.endsWith("node") === true);
+  }
+
+  #ofRunners(): number[] {
+    return this.processes().filter((pid) => wordsOf(pid).includes("runner-process"));
   }
 
   /** Everything that runs with this machine's home in its environment or arguments. */
@@ -120,6 +123,8 @@ export class Box {
     while (isAlive(pid)) await pause(LOOK_MS);
   }
 }
+
+const wordsOf = (pid: number) => read(`/proc/${pid}/cmdline`).split("\0");
 
 /** Whether a process stands still by SIGSTOP. */
 export function isStopped(pid: number): boolean {
