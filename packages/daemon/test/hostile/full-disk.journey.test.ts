@@ -7,6 +7,7 @@ import { closeSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { EventTypes } from "@mx-agent/protocol";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { eventually } from "../../../../scripts/eventually.ts";
 import { Box } from "../crash/support/box.ts";
 import { isAbout, type Stage, setTheStage } from "./support/stage.ts";
 
@@ -29,9 +30,10 @@ describe.skipIf(!mounts)(`a full disk${mounts ? "" : " (NOT RUN: only root can)"
     await builder.answers();
   });
   afterAll(async () => {
-    await stage?.builder.run(["daemon", "stop"]);
-    for (const dir of [audit, join(stage.builder.home, "data")]) spawnSync("umount", [dir]);
-    await stage?.close();
+    if (stage === undefined) return;
+    await stage.builder.run(["down"]);
+    for (const dir of [audit, join(stage.builder.home, "data")]) await eventually(() => unmounted(dir));
+    await stage.close();
   });
 
   /** Sends requests as one after another, and answers what each was told. */
@@ -119,6 +121,12 @@ function onSmallDisk(dir: string, size: string): void {
   );
   if (status !== 0) throw new Error(stderr);
   spawnSync("cp", ["-a", `${dir}.aside/.`, dir]);
+}
+
+/** Whether nothing is mounted there any more. What has ended may hold its files for a moment longer. */
+function unmounted(dir: string): boolean {
+  spawnSync("umount", [dir]);
+  return spawnSync("mountpoint", ["-q", dir]).status !== 0;
 }
 
 /** Takes what room there is, to the last block. */
