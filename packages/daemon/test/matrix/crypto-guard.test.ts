@@ -27,23 +27,31 @@ async function guarded() {
   await client.initRustCrypto({ useIndexedDB: false });
   const crypto = client.getCrypto();
   if (!(crypto instanceof RustCrypto)) throw new Error("the SDK has another encryption");
+  const unguarded = crypto.processSyncChanges.bind(crypto);
   let reached = 0;
   let failing = false;
   let now = 0;
+  let disk = Promise.resolve();
   const store = {
     together: <T>(work: () => Promise<T>) => {
       reached++;
       return failing ? Promise.reject(new Error("no")) : work();
     },
-    durable: () => Promise.resolve(),
+    durable: () => disk,
   };
   const guard = new CryptoGuard(crypto, store, logger, () => now);
   return {
     guard,
+    /** What comes past the guard. */
+    machine: (changes: Changes) => unguarded(changes),
     async tell(changes: Changes): Promise<boolean> {
       const before = reached;
       await crypto.processSyncChanges(changes).catch(() => undefined);
       return reached > before;
+    },
+    /** From here on the disk is not through before that. */
+    disk: (through: Promise<void>) => {
+      disk = through;
     },
     fail: (fails: boolean) => {
       failing = fails;
@@ -99,3 +107,20 @@ test("what the encryption failed at reaches it when it is asked for again", asyn
   expect(await it.tell(quiet)).toBe(true);
   expect(it.guard.takeFailure()).toBeUndefined();
 });
+
+test.each(news)(
+  "%s is on the disk before the sync goes on, and so before its position moves",
+  async (_, changes) => {
+    using it = await guarded();
+    const disk = Promise.withResolvers<void>();
+    it.disk(disk.promise);
+    const order: string[] = [];
+    const told = it.tell(changes).then(() => order.push("told"));
+    // The machine is through with the next one by then, and with this one long before.
+    await it.machine(changes);
+    expect(order).toEqual([]);
+    disk.resolve();
+    await told;
+    expect(order).toEqual(["told"]);
+  },
+);

@@ -6,7 +6,10 @@ import type { Fetch } from "../../src/matrix/types.ts";
 const SECRET = "!secret:example.org";
 const base = "https://example.org/_matrix/client/v3";
 
-function guarded(answer: Fetch = async () => Response.json({ event_id: "$1" })) {
+function guarded(
+  answer: Fetch = async () => Response.json({ event_id: "$1" }),
+  durable: () => Promise<void> = async () => undefined,
+) {
   const sent: string[] = [];
   const bodies: unknown[] = [];
   const fetch = guardedFetch({
@@ -23,7 +26,7 @@ function guarded(answer: Fetch = async () => Response.json({ event_id: "$1" })) 
       content: { sealed: [room_id, type, content] },
     }),
     onSync: (body) => (body.startsWith("{") ? undefined : "it is not JSON"),
-    durable: async () => undefined,
+    durable,
     onClockSkew: () => undefined,
   });
   return { fetch, sent, bodies };
@@ -65,6 +68,28 @@ test.each([
     expect(bodies).toEqual([JSON.stringify({ sealed: [SECRET, type, content] })]);
   },
 );
+
+test.each([
+  ["PUT", "/rooms/!open:example.org/send/m.room.encrypted/t1"],
+  ["PUT", "/sendToDevice/m.room.encrypted/t1"],
+  ["POST", "/keys/upload"],
+  ["POST", "/keys/claim"],
+])("%s %s does not leave before what encryption remembers is on the disk", async (method, path) => {
+  const disk = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<void>();
+  const { fetch, sent } = guarded(undefined, () => {
+    asked.resolve();
+    return disk.promise;
+  });
+  const leaving = fetch(`${base}${path}`, { method, body: "{}" });
+  await asked.promise;
+  // What only asks for something need not wait.
+  await fetch(`${base}/sync`);
+  expect(sent).toEqual([`GET ${base}/sync`]);
+  disk.resolve();
+  await leaving;
+  expect(sent).toHaveLength(2);
+});
 
 test("a room id that is written in another way is the same room", async () => {
   const { fetch, sent } = guarded();

@@ -78,6 +78,15 @@ test("events, state and position are committed together, or not at all", async (
   expect(tables.rooms.stateEvent(ROOM, "m.room.name", "")?.content).toEqual({ name: "one" });
 });
 
+test("a reaction, which the homeserver can forge in any room, is taken in by nobody, and so grants nothing", async () => {
+  const relation = { rel_type: "m.annotation", event_id: "$request", key: "✅" };
+  await sync("s1", {
+    state: { events: [state("m.room.encryption", { algorithm: "m.megolm.v1.aes-sha2" })] },
+    timeline: { events: [event("m.reaction", { "m.relates_to": relation })] },
+  });
+  expect(inbox()).toEqual([]);
+});
+
 test("an event that comes twice is stored once, also after it is done", async () => {
   const twice = event(REQUEST, { n: 1 });
   await sync("s1", { timeline: { events: [twice] } });
