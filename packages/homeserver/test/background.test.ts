@@ -56,7 +56,7 @@ it.runIf(process.platform === "linux")(
       return [...(words ?? []), ...(variables ?? [])];
     };
     expect(await started()).toEqual(
-      expect.arrayContaining(["--max-semi-space-size=4", "MALLOC_ARENA_MAX=1"]),
+      expect.arrayContaining(["--max-semi-space-size=4", "--max-old-space-size=1024", "MALLOC_ARENA_MAX=1"]),
     );
     const chosen = await started({ ...process.env, MALLOC_ARENA_MAX: "8" });
     expect(chosen).toContain("MALLOC_ARENA_MAX=8");

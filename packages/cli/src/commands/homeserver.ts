@@ -51,7 +51,8 @@ export const define: Define = (noun, cli) => {
       "homeserver takes over by another URL. Accounts are made by `homeserver user add`, or by whoever\n" +
       "has a token of `homeserver token create`. In the foreground it runs with the settings that Node was\n" +
       "started with; a unit of a service manager keeps its memory flat by the environment\n" +
-      "NODE_OPTIONS=--max-semi-space-size=4 MALLOC_ARENA_MAX=1, as the background does by itself.",
+      "NODE_OPTIONS='--max-semi-space-size=4 --max-old-space-size=1024' MALLOC_ARENA_MAX=1, as the\n" +
+      "background does by itself.",
   })
     .option("--bind <address:port>", "where it listens; port 0 takes a free one", "127.0.0.1:8008")
     .option("--data <directory>", "where it keeps everything")
