@@ -47,6 +47,8 @@ export class StreamPublisher {
   #again = false;
   #closed = false;
   #idle: (() => void)[] = [];
+  /** Chunks that wait for the homeserver to take them. */
+  readonly #underWay = new Set<number>();
   readonly #taken = Promise.withResolvers<void>();
 
   constructor(line: StreamLine, resumeAt = 0) {
@@ -166,6 +168,12 @@ export class StreamPublisher {
         if (this.#next === index.count && index.end < this.#available)
           index.cut(Math.min(MAX_CHUNK_BYTES, this.#available - index.end), this.#line.now());
         const seq = this.#next;
+        if (this.#underWay.has(seq)) {
+          // It comes as it is; a second copy would stand in the way of all that follows.
+          this.#next++;
+          this.#watch();
+          continue;
+        }
         const content = await this.#content(seq);
         if (!content || this.#closed) break;
         // While it was read, the receiver may have asked for another one.
@@ -181,10 +189,14 @@ export class StreamPublisher {
 
   #send(seq: number, content: object): void {
     this.#lastSent = this.#line.elapsed();
-    this.#line.send(content).then(
-      () => this.#sent(seq),
-      () => this.#failed(seq),
-    );
+    this.#underWay.add(seq);
+    this.#line
+      .send(content)
+      .finally(() => this.#underWay.delete(seq))
+      .then(
+        () => this.#sent(seq),
+        () => this.#failed(seq),
+      );
   }
 
   /** As long as something is unanswered, and the receiver has not been silent for too long. */
@@ -203,6 +215,7 @@ export class StreamPublisher {
 
   async #sendFirst(): Promise<void> {
     const seq = this.#acked;
+    if (this.#underWay.has(seq)) return;
     const content = await this.#content(seq);
     if (content && !this.#closed && seq === this.#acked && seq < this.#next) this.#send(seq, content);
   }

@@ -17,6 +17,7 @@ export class Patience {
   #heard = false;
   #quiet = 0;
   #away = 0;
+  #slow = 0;
   #pause = ASK_EVERY_MS;
 
   /** `waits`: whether a side that is away is waited for until it is back. */
@@ -35,7 +36,7 @@ export class Patience {
   }
 
   get exhausted(): boolean {
-    return this.#quiet >= STREAM_RESUME_MS || this.#away >= this.#maxAway;
+    return this.#quiet >= STREAM_RESUME_MS || this.#away >= this.#maxAway || this.#slow >= AWAY_MS;
   }
 
   /** The executing side is there. */
@@ -46,6 +47,13 @@ export class Patience {
   /** Something new came. */
   moved(): void {
     this.#quiet = 0;
+    this.#slow = 0;
+    this.#back();
+  }
+
+  /** A pause is over, and nothing came but what is here already. */
+  slow(): void {
+    this.#slow += this.#pause;
     this.#back();
   }
 

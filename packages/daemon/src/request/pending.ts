@@ -212,13 +212,14 @@ export class Pending {
   async #complete(): Promise<void> {
     const streams = Object.values(this.#streams);
     const progress = () => streams.reduce((sum, stream) => sum + stream.progress, 0);
+    const arrivals = () => streams.reduce((sum, stream) => sum + stream.arrivals, 0);
     const patience = this.#patience;
     let [asked, said] = [false, false];
     while (!patience.exhausted) {
       const open = streams.filter(({ ended }) => !ended);
       if (open.length === 0 || this.#left()) return;
       if (this.#isForgotten && !open.some(({ busy }) => busy)) return;
-      const before = progress();
+      const [before, arrived] = [progress(), arrivals()];
       const news = this.#isForgotten ? [] : [this.#forgotten.promise];
       await Promise.race([...open.map((stream) => stream.changed()), ...news, delay(patience.pause)]);
       if (this.#isForgotten) continue;
@@ -229,6 +230,11 @@ export class Pending {
       // What a slow reader has not taken yet is not missing.
       const missing = open.filter(({ ended, busy }) => !ended && !busy);
       if (missing.length === 0 || this.#left()) continue;
+      // On a slow line it is behind what comes twice: each question would bring more of that.
+      if (asked && arrivals() !== arrived) {
+        patience.slow();
+        continue;
+      }
       if (asked) patience.waited();
       if (patience.away && !said) {
         said = true;

@@ -29,6 +29,9 @@ export class StreamReceiver {
   #delivering = false;
   #closed = false;
   #progress = 0;
+  #arrivals = 0;
+  /** The number that was asked for last by itself, and how many chunks had come then. */
+  #asked = { seq: -1, arrivals: -1 };
   #waiters: (() => void)[] = [];
 
   constructor(sink: StreamSink) {
@@ -40,6 +43,7 @@ export class StreamReceiver {
 
   /** Takes a verified chunk, in whatever order; one with a wrong digest is dropped, and asked for again later. */
   push(chunk: StreamChunk): void {
+    this.#arrivals++;
     if (this.#closed || chunk.seq < this.#next || this.#waiting.has(chunk.seq)) {
       this.#ack();
       return;
@@ -80,6 +84,11 @@ export class StreamReceiver {
   /** Grows with every chunk that was delivered. */
   get progress(): number {
     return this.#progress;
+  }
+
+  /** Grows with every chunk that comes, also one that is here already. */
+  get arrivals(): number {
+    return this.#arrivals;
   }
 
   /** SHA-256 over all delivered bytes, standard base64. */
@@ -145,7 +154,12 @@ export class StreamReceiver {
   }
 
   #askIfMissing(): void {
-    if (this.#waiting.size > 0 && !this.#waiting.has(this.#next) && !this.#delivering) this.askAgain();
+    if (this.#waiting.size === 0 || this.#waiting.has(this.#next) || this.#delivering) return;
+    // Where the line is slow, what was asked for is behind what comes: to ask again would make it slower.
+    const { seq, arrivals } = this.#asked;
+    const isComing = seq === this.#next && arrivals !== this.#arrivals;
+    this.#asked = { seq: this.#next, arrivals: this.#arrivals };
+    if (!isComing) this.askAgain();
   }
 
   #ackIfMoved(): void {

@@ -279,6 +279,41 @@ test("a reader that stalls is not sent the same again for ever, and has all of t
   receiver.close();
 });
 
+test("a slow line is not filled with second copies of what is on its way, however often it is asked for", async () => {
+  const spool = bytesOf(100 * CHUNK);
+  const line: (() => void)[] = [];
+  let sent = 0;
+  const got: Uint8Array[] = [];
+  const receiver = new StreamReceiver({
+    deliver: async (bytes) => void got.push(bytes),
+    ack: (next_seq, window) => publisher.ack(next_seq, window),
+    resume: (from_seq) => publisher.resume(from_seq),
+  });
+  const publisher = publisherOf({
+    spool,
+    send: (chunk) => {
+      sent++;
+      const taken = Promise.withResolvers<void>();
+      line.push(() => {
+        receiver.push(chunk);
+        taken.resolve();
+      });
+      return taken.promise;
+    },
+  });
+  publisher.end(spool.length);
+  for (let waited = 0; !receiver.ended && waited < 5 * MINUTE_MS; waited += 500) {
+    await vi.advanceTimersByTimeAsync(500);
+    line.shift()?.();
+    if (waited % 2_000 === 0) receiver.askAgain();
+  }
+  expect(Buffer.concat(got).equals(spool)).toBe(true);
+  // The line carries each chunk once, and the marker.
+  expect(sent).toBeLessThanOrEqual(105);
+  receiver.close();
+  publisher.close();
+});
+
 test("a receiver that opens any window is sent no more at once than others need room for", async () => {
   const spool = bytesOf(12 * WINDOW);
   const sent = new Set<number>();

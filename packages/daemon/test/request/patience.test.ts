@@ -92,6 +92,20 @@ describe("output that is missing when the run is over", () => {
     expect(asked.away).toBe(0);
   });
 
+  test("is not asked for again and again on a slow line, which brings what is here already", async () => {
+    const { pending, other, asked, done } = waiting();
+    for (let second = 0; second < 60; second++) {
+      pending.stream(later);
+      await vi.advanceTimersByTimeAsync(1_000);
+    }
+    expect(done.complete).toBe("not yet");
+    expect(asked.questions).toBeLessThan(4);
+    expect(asked.resumes).toBeLessThan(6);
+    Object.assign(other, { answers: true, sends: true });
+    await vi.advanceTimersByTimeAsync(11_000);
+    expect(done.complete).toBe(true);
+  });
+
   test("is given up at last when the machine does not come back, and not asked for without a pause", async () => {
     const { asked, done } = waiting();
     await vi.advanceTimersByTimeAsync(9 * MINUTE_MS);
@@ -149,6 +163,7 @@ describe("output that is missing when the run is over", () => {
 
 const place = { invocation_id: request.invocation_id, stream: "stdout", seq: 0 } as const;
 const chunk = { type: EventTypes.streamChunk, content: chunkContent(place, LINE, 0) };
+const later = { type: EventTypes.streamChunk, content: chunkContent({ ...place, seq: 1 }, LINE, 0) };
 const finished: ExecFinished = {
   invocation_id: request.invocation_id,
   exit_code: 0,
