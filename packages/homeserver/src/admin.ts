@@ -1,10 +1,14 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { mxError } from "@mx-agent/base";
+import { formatOf } from "@mx-agent/base/sqlite";
 import { hashPassword } from "./accounts/password.ts";
 import { hashSecret, newSecret } from "./accounts/tokens.ts";
 import { isLocalpart, isUserId } from "./rooms/ids.ts";
 import { openStore, type Store } from "./store/index.ts";
+import { isLocked } from "./store/lock.ts";
+import { FORMAT } from "./store/migrations.ts";
 
 /** An account, as `homeserver user list` shows it. */
 export interface HomeserverUser {
@@ -24,7 +28,7 @@ export interface RegistrationTokenOptions {
 /**
  * Makes an account in a data directory, whether a server is running on it or not; a running one knows it
  * at once. Answers with the user id. MX_BAD_INPUT for a name that is taken or malformed,
- * MX_HOMESERVER_START where no homeserver was ever started.
+ * MX_HOMESERVER_START where no homeserver was ever started, MX_STORE_LOCKED where one of an older program runs.
  */
 export async function addUser(dataDir: string, name: string, password: string): Promise<string> {
   return await withStore(dataDir, (store) => {
@@ -58,12 +62,26 @@ export async function revokeRegistrationToken(dataDir: string, token: string): P
 async function withStore<T>(dataDir: string, work: (store: Store) => Promise<T>): Promise<T> {
   const path = join(dataDir, "homeserver.db");
   if (!existsSync(path)) throw noHomeserver(dataDir);
+  if (isLocked(dataDir)) refuseOlder(path);
   const store = openStore(path);
   try {
     return await work(store);
   } finally {
     store.db.close();
   }
+}
+
+/** To open a store brings it up to date, and an older server that has it open could do nothing more with it. */
+function refuseOlder(path: string): void {
+  const db = new DatabaseSync(path, { readOnly: true });
+  try {
+    if (formatOf(db, path, FORMAT) === FORMAT) return;
+  } finally {
+    db.close();
+  }
+  const hint =
+    "the homeserver that runs on it is of an older mx-agent: `mx-agent down` and `mx-agent up`, or `homeserver stop` and `start`, bring it up to date";
+  throw mxError("MX_STORE_LOCKED", { file: path }, { hint });
 }
 
 export async function addUserTo(

@@ -3,8 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createRegistrationToken } from "../src/index.ts";
 import { Database } from "../src/store/database.ts";
 import { openStore } from "../src/store/index.ts";
+import { lockDataDir } from "../src/store/lock.ts";
 import { FORMAT, migrate } from "../src/store/migrations.ts";
 import { schemaV1, schemaV2 } from "../src/store/schema.ts";
 import { ToDeviceStore } from "../src/store/to-device.ts";
@@ -284,4 +286,23 @@ it("an expired token is known for as long as its client can renew it", async () 
   expect(left()).toEqual([]);
   await db.durable();
   db.close();
+});
+
+it("a store that an older server has open is not brought up to date under it", async () => {
+  const sqlite = new DatabaseSync(path);
+  migrate(sqlite, path, [schemaV1]);
+  const lock = lockDataDir(directory);
+  const format = () => sqlite.prepare("PRAGMA user_version").get()?.user_version;
+  try {
+    await expect(createRegistrationToken(directory)).rejects.toMatchObject({
+      code: "MX_STORE_LOCKED",
+      hint: expect.stringContaining("`mx-agent down`"),
+    });
+    expect(format()).toBe(1);
+  } finally {
+    lock.release();
+  }
+  expect(await createRegistrationToken(directory)).toMatch(/^mxreg_/);
+  expect(format()).toBe(2);
+  sqlite.close();
 });
