@@ -62,10 +62,15 @@ export class AgentRegistry {
     return this.#publish(registered, "active");
   }
 
-  /** Says so in its state, with its full content, and no longer answers for it. */
+  /**
+   * Says so in its state, with its full content, and no longer answers for it. The state of one that another daemon
+   * answers for is that one's.
+   */
   unregister(agent: OwnAgent): void {
-    this.#publish(agent, "offline");
-    this.#parts.ownAgents.remove(agent.room_id, agent.agent_id);
+    const { ownAgents } = this.#parts;
+    if (ownAgents.find(agent.room_id, agent.agent_id)) this.#publish(agent, "offline");
+    ownAgents.remove(agent.room_id, agent.agent_id);
+    this.#warnings.delete(nameOf(agent));
   }
 
   publishAll(): void {

@@ -70,7 +70,7 @@ export function agentMethods(daemon: Daemon): Pick<Handlers, Names> {
       handle: async (params) => {
         const online = here();
         const { room_id } = await online.session.rooms.resolve(params.room);
-        const own = daemon.tables.ownAgents.find(room_id, params.agent);
+        const own = daemon.tables.ownAgents.findRegistered(room_id, params.agent);
         if (!own)
           throw mxError("MX_NOT_FOUND", {
             what: "agent of this machine",

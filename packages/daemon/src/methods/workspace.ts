@@ -75,7 +75,7 @@ export function workspaceMethods(daemon: Daemon): Pick<Handlers, Names> {
       handle: async (params) => {
         const { session, registry } = here();
         const { room_id } = await session.rooms.resolve(params.room);
-        for (const agent of daemon.tables.ownAgents.list(room_id)) registry.unregister(agent);
+        for (const agent of daemon.tables.ownAgents.registered(room_id)) registry.unregister(agent);
         await session.outbox.drained();
         await session.leave(room_id);
         return { room_id };

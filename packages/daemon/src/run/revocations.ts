@@ -58,11 +58,15 @@ export class Revocations {
     const running = executions.inState("starting", "running");
     const ids = new Set(running.map(({ run_id }) => run_id));
     for (const run_id of this.#said) if (!ids.has(run_id)) this.#said.delete(run_id);
-    for (const [index, execution] of running.entries()) {
+    const goingOn: Execution[] = [];
+    for (const execution of running) {
       const { run_id } = execution;
       if (this.#ending.has(run_id)) continue;
-      const ending = this.#endingOf(execution, running.slice(0, index));
-      if (!ending) continue;
+      const ending = this.#endingOf(execution, goingOn);
+      if (!ending) {
+        goingOn.push(execution);
+        continue;
+      }
       this.#say(execution, ending);
       this.#ending.add(run_id);
       cancel(run_id, GRACE_MS)

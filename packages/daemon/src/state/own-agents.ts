@@ -56,10 +56,13 @@ export class OwnAgents {
     return this.list(room_id).find((agent) => agent.agent_id === agent_id);
   }
 
-  /** Also one that the room says another daemon answers for: who names this daemon's key means it all the same. */
+  /** Also those that the room says another daemon answers for: who names this daemon's key means it all the same. */
+  registered(room_id: string): OwnAgent[] {
+    return [...this.#list(room_id, 0), ...this.#list(room_id, 1)];
+  }
+
   findRegistered(room_id: string, agent_id: string): OwnAgent | undefined {
-    const left = () => this.#list(room_id, 1).find((agent) => agent.agent_id === agent_id);
-    return this.find(room_id, agent_id) ?? left();
+    return this.registered(room_id).find((agent) => agent.agent_id === agent_id);
   }
 
   /** Another daemon answers for it, until it is registered here again. */

@@ -22,6 +22,7 @@ let written: string[];
 let registry: AgentRegistry;
 let shown: StateEvent | undefined;
 let takenOver: string[];
+let removed: string[];
 let inForce: LoadedPolicy;
 let load: unknown;
 beforeEach(() => {
@@ -30,6 +31,7 @@ beforeEach(() => {
   written = [];
   shown = undefined;
   takenOver = [];
+  removed = [];
   inForce = policy;
   registry = new AgentRegistry({
     ownAgents: {
@@ -41,6 +43,7 @@ beforeEach(() => {
       leave: () => {
         agent = { ...agent, agent_id: "(none)" };
       },
+      remove: (_: string, agent_id: string) => removed.push(agent_id),
     },
     identity: new Identity(builderKey, { user_id: BUILDER, device_id: "DEVICE", homeserver: "" }),
     rooms: { stateEvent: (_: string, type: string) => (type === EventTypes.agent ? shown : undefined) },
@@ -157,6 +160,15 @@ test("of two daemons of one user the one that registered last answers, and the o
   registry.publishAll();
   overwrite();
   expect(written).toEqual([]);
+});
+
+test("an agent that another daemon answers for can be given up, and the state that this one wrote stays", () => {
+  const ours = agent;
+  ownState("ANOTHER", strangerKey);
+  registry.unregister(ours);
+  expect(removed).toEqual(["builder"]);
+  expect(written).toEqual([]);
+  expect(registry.warnings).toEqual([]);
 });
 
 test("a second daemon with a copy of the key is another all the same", () => {
