@@ -4,8 +4,6 @@ import { describe, type Logger, OUR_TYPES } from "./types.ts";
 
 /** After so many failures at one place the sync goes on without: it would stand still for ever. */
 const MAX_FAILURES = 3;
-/** For so long, milliseconds, the encryption is not told again what it was told: by its clock it has other work to do. */
-const TOLD_MS = 10_000;
 
 /**
  * The SDK swallows what the encryption throws while it works on a /sync, and goes on; the keys in it would be
@@ -19,25 +17,14 @@ const TOLD_MS = 10_000;
 export class CryptoGuard {
   #failure: string | undefined;
   #failures = 0;
-  /** What the encryption was told last of its keys on the server, and when. */
-  #told: { keys: string; at: number } | undefined;
 
-  constructor(
-    crypto: RustCrypto,
-    store: Pick<DurableIndexedDB, "together" | "durable">,
-    logger: Logger,
-    now: () => number = () => performance.now(),
-  ) {
+  constructor(crypto: RustCrypto, store: Pick<DurableIndexedDB, "together" | "durable">, logger: Logger) {
     const processSyncChanges = crypto.processSyncChanges.bind(crypto);
     crypto.processSyncChanges = async (changes) => {
-      const told = { keys: keysOf(changes), at: now() };
-      if (this.#isOldNews(changes, told)) return [];
-      this.#told = undefined;
       try {
         const received = await store.together(() => processSyncChanges(changes));
         if (!isOnlyOurs(changes, received)) await store.durable();
         this.#failures = 0;
-        this.#told = told;
         const lost = countEncrypted(changes.toDeviceEvents) - received.filter(isDecrypted).length;
         if (lost > 0) logger.warn({ lost }, "messages to this device could not be decrypted and are gone");
         return received;
@@ -46,16 +33,6 @@ export class CryptoGuard {
         throw error;
       }
     };
-  }
-
-  /**
-   * Whether a /sync says nothing that the encryption does not know. It would read, make again and write each of its
-   * account's keys all the same: a few milliseconds that every event in a room would wait for.
-   */
-  #isOldNews(changes: SyncChanges, { keys, at }: { keys: string; at: number }): boolean {
-    const before = this.#told;
-    if (before === undefined || changes.toDeviceEvents.length > 0 || bringsDevices(changes)) return false;
-    return before.keys === keys && at - before.at < TOLD_MS;
   }
 
   /** Why the last sync must not be committed, if that is so. */
@@ -70,19 +47,9 @@ export class CryptoGuard {
 type SyncChanges = Parameters<RustCrypto["processSyncChanges"]>[0];
 type Received = Awaited<ReturnType<RustCrypto["processSyncChanges"]>>;
 
-/** What it says of our keys on the server, in one order. */
-function keysOf({ oneTimeKeysCounts, unusedFallbackKeys }: SyncChanges): string {
-  const counts = Object.entries(oneTimeKeysCounts ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  return JSON.stringify([counts, unusedFallbackKeys && [...unusedFallbackKeys].sort()]);
-}
-
-function bringsDevices({ deviceLists }: SyncChanges): boolean {
-  return (deviceLists?.changed?.length ?? 0) + (deviceLists?.left?.length ?? 0) > 0;
-}
-
 /** Whether nothing came but messages of ours that could be read. */
-function isOnlyOurs(changes: SyncChanges, received: Received): boolean {
-  if (bringsDevices(changes)) return false;
+function isOnlyOurs({ deviceLists }: SyncChanges, received: Received): boolean {
+  if ((deviceLists?.changed?.length ?? 0) + (deviceLists?.left?.length ?? 0) > 0) return false;
   return received.every(({ message }) => message.type.startsWith(OUR_TYPES));
 }
 
