@@ -34,13 +34,32 @@ interface Status {
 }
 const syncState = async (machine: Machine) => (await machine.ask<Status>(["daemon", "status"])).sync.state;
 
+/** A look, of a session of its own, at the devices of a user that somebody can encrypt for. */
+async function lookAtDevices({ user, password }: Machine): Promise<() => Promise<string[]>> {
+  const post = async <T>(path: string, body: object, headers: Record<string, string> = {}): Promise<T> => {
+    const url = `${homeserver.url}/_matrix/client/v3/${path}`;
+    return (await fetch(url, { method: "POST", headers, body: JSON.stringify(body) })).json() as Promise<T>;
+  };
+  const login = { type: "m.login.password", identifier: { type: "m.id.user", user }, password };
+  const { access_token } = await post<{ access_token: string }>("login", login);
+  const headers = { authorization: `Bearer ${access_token}` };
+  return async () => {
+    type Keys = { device_keys: Record<string, object> };
+    const { device_keys } = await post<Keys>("keys/query", { device_keys: { [user]: [] } }, headers);
+    return Object.keys(device_keys[user] ?? {});
+  };
+}
+
 describe("logging in", () => {
   test("with a password from stdin, and out again", async () => {
     const machine = await box();
     expect(await machine.run(["auth", "status"])).toMatchObject({ code: 3 });
+    const devices = await lookAtDevices(machine);
     expect(await login(machine, homeserver.url)).toMatchObject({ code: 0 });
+    const known = await devices();
     const status = await machine.ask<Status>(["auth", "status"]);
     expect(status.account?.user_id).toBe(machine.user);
+    expect(known).toContain(status.account?.device_id);
     await eventually(async () => (await syncState(machine)) === "healthy");
     expect(await machine.ask(["auth", "logout"])).toMatchObject({ user_id: machine.user, server_side: true });
     expect(await machine.run(["auth", "status"])).toMatchObject({ code: 3 });

@@ -99,7 +99,8 @@ export class AuditLog {
   }
 
   /**
-   * On the disk when it returns. Where that cannot be nothing has changed, and nothing may run.
+   * On the disk when it returns. Where it throws nothing may run; the line may be there all the same, where what failed
+   * was to remember it.
    * @throws MX_CANNOT_WRITE, MX_STORE_DAMAGED
    */
   append(entry: AuditEntry): Position {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import type { Handlers, MethodName } from "@mx-agent/ipc";
 import { z } from "zod";
 import type { Daemon } from "../daemon.ts";
@@ -22,11 +23,21 @@ const loginParams = z.strictObject({
   device_name: z.string().nullable(),
 });
 
+/** So long at the most, milliseconds, a login waits for its keys to be published. */
+const KEYS_MS = 5000;
+
 type Names = Extract<MethodName, `auth.${string}`>;
 
 export function authMethods(daemon: Daemon): Pick<Handlers, Names> {
   return {
-    "auth.login": { parse: parser(loginParams), handle: (params) => daemon.login(params) },
+    "auth.login": {
+      parse: parser(loginParams),
+      handle: async (params) => {
+        const account = await daemon.login(params);
+        await keysPublished(daemon);
+        return account;
+      },
+    },
     "auth.flows": {
       parse: parser(z.strictObject({ homeserver: z.string().min(1) })),
       handle: ({ homeserver }) => daemon.account.flows(homeserver),
@@ -45,4 +56,12 @@ export function authMethods(daemon: Daemon): Pick<Handlers, Names> {
     },
     "auth.logout": { parse: parser(nothing), handle: () => daemon.logout() },
   };
+}
+
+/** Before that nobody can encrypt for this device. A homeserver that is slow now is waited for in the background. */
+async function keysPublished(daemon: Daemon): Promise<void> {
+  const given = new AbortController();
+  const ready = daemon.online?.session.ready().catch(() => {});
+  await Promise.race([ready, pause(KEYS_MS, undefined, { signal: given.signal }).catch(() => {})]);
+  given.abort();
 }
