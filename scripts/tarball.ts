@@ -1,7 +1,7 @@
 /**
  * Makes mx-agent for machines without Node and without npm: one file with Node inside, as
- * mx-agent-VERSION-linux-x64.tar.gz. `node scripts/tarball.ts [--to DIRECTORY] [--cpu x64|arm64]`; the bundle has to be
- * built. Everything comes from npm, as the lockfile says, without install scripts.
+ * mx-agent-VERSION-linux-x64.tar.gz. `npm run tarball -- [--to DIRECTORY] [--cpu x64|arm64]`, which builds the
+ * bundle. Everything comes from npm, as the lockfile says, without install scripts.
  *
  * On the machine: `tar -xzf mx-agent-….tar.gz`, then `mx-agent-…/bin/mx-agent`, from any directory, also by a link to it.
  */

@@ -53,7 +53,8 @@ export default defineConfig({
           name: "long",
           include: ["packages/*/test/**/*.long.test.ts"],
           testTimeout: 3_600_000,
-          maxWorkers: 1,
+          // A short run is one of CI's steps; a full one has the machine to itself.
+          maxWorkers: Number(process.env.MX_TEST_SCALE ?? "1") < 1 ? 2 : 1,
         },
       },
       {

@@ -13,36 +13,37 @@ export interface Block {
   /** What stands behind the fence: `console`, `text`, `toml`. */
   kind: string;
   lines: string[];
-  /** Why the tests do not run it, where the page says so in the line above: `*Not run by the tests: …*`. */
-  notRun: string | null;
+  /** The heading that it stands under. */
+  section: string;
   /** Whether its commands are typed at the same time, and answered with yes: `*On two terminals at the same time…*` above. */
   together: boolean;
 }
 
 const TOGETHER = /^\*On two terminals at the same time\b/;
-const MARKER = /^\*Not run by the tests: (.+)\*$/;
+const HEADING = /^#+ (.+)$/;
 
 /** All blocks of a page, in order. */
 export function blocksOf(file: string): Block[] {
   const blocks: Block[] = [];
   let open: Block | undefined;
   let above = "";
+  let section = "";
   for (const [index, line] of read(file).split("\n").entries()) {
     const fence = /^```(.*)$/.exec(line);
     if (open === undefined && fence !== null) {
-      const notRun = MARKER.exec(above)?.[1] ?? null;
       open = {
         file,
         line: index + 2,
         kind: fence[1] ?? "",
         lines: [],
-        notRun,
+        section,
         together: TOGETHER.test(above),
       };
     } else if (open !== undefined && fence !== null) {
       blocks.push(open);
       open = undefined;
-    } else open?.lines.push(line);
+    } else if (open === undefined) section = HEADING.exec(line)?.[1] ?? section;
+    else open.lines.push(line);
     if (line.trim() !== "") above = line;
   }
   if (open !== undefined) throw new Error(`${file}:${open.line}: the block does not end`);

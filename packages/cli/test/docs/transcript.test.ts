@@ -42,7 +42,7 @@ describe("a session", () => {
     file: "x.md",
     line: 1,
     kind: "console",
-    notRun: null,
+    section: "",
     together: false,
     lines,
   });

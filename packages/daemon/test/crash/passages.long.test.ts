@@ -6,6 +6,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eventually } from "../../../../scripts/eventually.ts";
+import type { Ran } from "../../../cli/test/support/machine.ts";
 import { type TwoDaemons, twoDaemons } from "../../../cli/test/support/two-daemons.ts";
 import { Box, isStopped, scale } from "./support/box.ts";
 import { isCallers, isExecutors, isPassedOften, isRunners, killPoints } from "./support/kill-points.ts";
@@ -40,27 +41,29 @@ describe("one command, and a daemon is killed each time it passes a point", () =
     const other = who === "builder" ? boxes.laptop : boxes.builder;
     await other.answers();
     let passage = 1;
-    while (await killedAt(boxes[who], point, passage)) {
+    let last = await killedAt(boxes[who], point, passage);
+    for (; last.hit; last = await killedAt(boxes[who], point, passage)) {
       passage += STEP;
       expect(passage).toBeLessThan(MANY);
     }
-    expect(passage).toBeGreaterThan(1);
+    expect(passage, JSON.stringify(last)).toBeGreaterThan(1);
     process.stdout.write(`${who} ${point}: ${passage - 1} passages\n`);
   });
 });
 
-/** Whether it was killed there, at its start or while its command was under way. */
-async function killedAt(box: Box, point: string, passage: number): Promise<boolean> {
+/** Whether it was killed there, at its start or while its command was under way, and how that ended. */
+async function killedAt(box: Box, point: string, passage: number): Promise<{ hit: boolean; ended?: Ran }> {
   await box.kill();
   box.start(`${point}:${passage}`);
-  if (box === boxes.laptop && !(await box.answers())) return true;
+  if (box === boxes.laptop && !(await box.answers())) return { hit: true };
   const command = commands.start();
   await Promise.race([box.died, command.live.ended]);
   const hit = !box.alive;
   await box.kill();
   box.start();
-  expect(await commands.wrongOf(command, await command.live.ended, false)).toBeNull();
-  return hit;
+  const ended = await command.live.ended;
+  expect(await commands.wrongOf(command, ended, false)).toBeNull();
+  return { hit, ended };
 }
 
 type Victim = "laptop" | "builder" | "homeserver" | "runner";
@@ -87,14 +90,14 @@ describe("one command, and while one stands at a point another one is killed", (
     if (who === "laptop")
       await eventually(async () => stopped().length > 0 || (await Promise.race([box.answers(), soon()])));
     const command = commands.start();
-    let over = false;
-    void command.live.ended.then(() => {
-      over = true;
+    let over: Ran | undefined;
+    void command.live.ended.then((ended) => {
+      over = ended;
     });
-    await eventually(async () => over || stopped().length > 0);
+    await eventually(async () => over !== undefined || stopped().length > 0);
     const there = stopped();
     // Otherwise it tells nothing of the point: each of them is passed by one command, or at the start before it.
-    expect(there).not.toEqual([]);
+    expect(there, JSON.stringify(over)).not.toEqual([]);
     await kill(victim);
     for (const pid of there) process.kill(pid, "SIGCONT");
     const ended = await command.live.ended;
