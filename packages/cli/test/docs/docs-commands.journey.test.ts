@@ -2,6 +2,8 @@
 import { spawn, spawnSync } from "node:child_process";
 import { rm } from "node:fs/promises";
 import { createServer } from "node:http";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { version } from "@mx-agent/base";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startHomeserverForTests, type TestHomeserver } from "../../../../scripts/homeservers.ts";
@@ -27,13 +29,22 @@ const wiki = [
 
 const sessions = (file: string) => blocksOf(file).filter(({ kind }) => kind === "console");
 
-/** The parts of README that begin without mx-agent. What installs it is tried by pack.journey and tarball.journey, in their form. */
+/** The parts of README that begin without mx-agent. */
 const DEMO = "See it run";
 const INSTALLATION = "Installation";
 const tour = () => sessions("README.md").filter(({ section }) => ![DEMO, INSTALLATION].includes(section));
 
 /** Stands for cloudflared: prints an address as it does. */
 const CLOUDFLARED = `echo "INF |  https://quiet-plum-orchard.trycloudflare.com  |" >&2; sleep 600`;
+
+/** How npm comes to its packages, and which of them it has, is the machine's. */
+const NPM = /^(npm_config_(registry|cache|userconfig|cafile)|(https?|no)_proxy|NODE_EXTRA_CA_CERTS)$/i;
+const npm = {
+  npm_config_userconfig: join(homedir(), ".npmrc"),
+  npm_config_cache: join(homedir(), ".npm"),
+  npm_config_prefer_offline: "true",
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => NPM.test(name))),
+};
 
 /** Runs the blocks of a page in order; how many commands that were. */
 async function runAll(world: World, blocks: readonly Block[]): Promise<number> {
@@ -89,6 +100,26 @@ describe("README", () => {
       });
       try {
         expect(await runAll(world, tour())).toBeGreaterThan(25);
+      } finally {
+        await world.close();
+      }
+    },
+    LONG,
+  );
+
+  test(
+    "its installation gives an mx-agent, from npm and from the file with Node inside",
+    async () => {
+      const names = new Map([
+        ["0.1.0", version()],
+        ["linux-x64", `linux-${process.arch}`],
+      ]);
+      // Only what is installed says which version it is.
+      const world = await World.make({ oneHost: true, names, programs: { "mx-agent": "exit 1" }, env: npm });
+      try {
+        await copyOfClone(join(world.dir, "home", "mx-agent"));
+        const blocks = sessions("README.md").filter(({ section }) => section === INSTALLATION);
+        expect(await runAll(world, blocks)).toBeGreaterThan(5);
       } finally {
         await world.close();
       }
