@@ -37,7 +37,7 @@ export async function daemon(some: Partial<Handlers>): Promise<IpcServer> {
   return server;
 }
 
-export const socketsOf = (at: string) => ({
+const socketsOf = (at: string) => ({
   daemon: join(at, "runtime", "daemon.sock"),
   agent: join(at, "runtime", "agent.sock"),
 });

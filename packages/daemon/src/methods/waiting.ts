@@ -55,7 +55,7 @@ function isCancel(signal: AbortSignal): boolean {
 }
 
 /** Rejects when this daemon closes: the client comes back and asks the next one. */
-export function untilClosing(signal: AbortSignal): Promise<never> {
+function untilClosing(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     const end = () => {
       if (!isCancel(signal)) reject(signal.reason);

@@ -35,7 +35,7 @@ export interface ExecutorWorld extends ExecutorParts {
   forAdmission(claim: (claim: Claim) => "fresh" | "replayed" | "full"): World;
 }
 
-export type AdmissionParts = Pick<
+type AdmissionParts = Pick<
   ExecutorParts,
   "executions" | "ownAgents" | "trust" | "policy" | "machine" | "now"
 > & { self: World["self"]; rooms: Pick<Rooms, "isJoined" | "get"> };
